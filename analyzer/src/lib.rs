@@ -1,1 +1,13 @@
-//! placeholder
+//! A value-free model of one master's keyspace, kept exact by its command stream.
+
+pub mod command;
+pub mod input;
+pub mod keyspace;
+pub mod profile;
+pub mod size;
+pub mod text;
+pub mod value;
+
+pub use keyspace::Keyspace;
+pub use profile::Profile;
+pub use text::Text;

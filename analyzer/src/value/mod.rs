@@ -1,0 +1,244 @@
+//! What the model keeps of one value: never its bytes, only what answers and later commands need.
+//!
+//! Each type owns its file: `string`, `list`, `set`, `hash`, `zset`, `stream`. All collection types
+//! follow one pattern, which the store relies on:
+//!
+//! - `count()`: elements as the server's xLEN says; `encoding()`; `memory(profile)`: bytes of the
+//!   value part of MEMORY USAGE SAMPLES 0 in O(1), from running sums kept by every change.
+//! - `pack(&self, out) -> bool`: appends the in-record form of a small value; false (and `out`
+//!   untouched) if it is too large to live in a record (more than [`INLINE_MAX`] bytes).
+//! - `unpack(encoding, bytes) -> Option<Self>`: the inverse of `pack`.
+//! - `heap_bytes()`: bytes the model itself allocates for it.
+//! - `Builder`: takes the parts of a loaded object (`input::Part`) and yields the value.
+
+pub mod hash;
+pub mod info;
+pub mod list;
+pub mod set;
+pub mod stream;
+pub mod string;
+pub mod zset;
+
+mod elements;
+
+use crate::profile::Profile;
+
+/// Largest in-record form of a value, bytes; a larger one lives in an allocation of its own.
+pub const INLINE_MAX: usize = 512;
+
+/// Types as TYPE names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// A string.
+    String = 0,
+    /// A list.
+    List = 1,
+    /// A set.
+    Set = 2,
+    /// A sorted set.
+    Zset = 3,
+    /// A hash.
+    Hash = 4,
+    /// A stream.
+    Stream = 5,
+    /// A module's type.
+    Module = 6,
+}
+
+impl Kind {
+    /// Every kind, in code order.
+    pub const ALL: [Kind; 7] = [
+        Kind::String,
+        Kind::List,
+        Kind::Set,
+        Kind::Zset,
+        Kind::Hash,
+        Kind::Stream,
+        Kind::Module,
+    ];
+
+    /// The name that TYPE answers (a module's own type name is not kept per key).
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::String => "string",
+            Kind::List => "list",
+            Kind::Set => "set",
+            Kind::Zset => "zset",
+            Kind::Hash => "hash",
+            Kind::Stream => "stream",
+            Kind::Module => "module",
+        }
+    }
+}
+
+/// Encodings as OBJECT ENCODING names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Encoding {
+    /// A string in a block of its own.
+    Raw = 0,
+    /// A string in its object's block.
+    Embstr = 1,
+    /// A string held as a number.
+    Int = 2,
+    /// A packed blob: listpack, or ziplist before 7.0.
+    Listpack = 3,
+    /// A listpack of fields, values and expiries (Redis 7.4 and later).
+    ListpackEx = 4,
+    /// A list of packed nodes.
+    Quicklist = 5,
+    /// A sorted array of integers.
+    Intset = 6,
+    /// A hash table.
+    Hashtable = 7,
+    /// A skiplist beside a hash table.
+    Skiplist = 8,
+    /// A radix tree of listpacks.
+    Stream = 9,
+    /// A module's own.
+    Module = 10,
+}
+
+impl Encoding {
+    /// Every encoding, in code order.
+    pub const ALL: [Encoding; 11] = [
+        Encoding::Raw,
+        Encoding::Embstr,
+        Encoding::Int,
+        Encoding::Listpack,
+        Encoding::ListpackEx,
+        Encoding::Quicklist,
+        Encoding::Intset,
+        Encoding::Hashtable,
+        Encoding::Skiplist,
+        Encoding::Stream,
+        Encoding::Module,
+    ];
+
+    /// The name that OBJECT ENCODING answers on that server.
+    pub fn name(self, profile: &Profile) -> &'static str {
+        match self {
+            Encoding::Raw | Encoding::Module => "raw",
+            Encoding::Embstr => "embstr",
+            Encoding::Int => "int",
+            Encoding::Listpack if profile.ziplists() => "ziplist",
+            Encoding::Listpack => "listpack",
+            Encoding::ListpackEx => "listpackex",
+            Encoding::Quicklist => "quicklist",
+            Encoding::Intset => "intset",
+            Encoding::Hashtable => "hashtable",
+            Encoding::Skiplist => "skiplist",
+            Encoding::Stream => "stream",
+        }
+    }
+
+    /// The inverse of [`Encoding::name`], for OBJECT ENCODING replies.
+    pub fn parse(name: &[u8]) -> Option<Encoding> {
+        Some(match name {
+            b"raw" => Encoding::Raw,
+            b"embstr" => Encoding::Embstr,
+            b"int" => Encoding::Int,
+            b"listpack" | b"ziplist" => Encoding::Listpack,
+            b"listpackex" => Encoding::ListpackEx,
+            b"quicklist" => Encoding::Quicklist,
+            b"intset" => Encoding::Intset,
+            b"hashtable" => Encoding::Hashtable,
+            b"skiplist" => Encoding::Skiplist,
+            b"stream" => Encoding::Stream,
+            _ => return None,
+        })
+    }
+}
+
+/// A value of any type.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// A string.
+    String(string::Str),
+    /// A list.
+    List(list::List),
+    /// A set.
+    Set(set::Set),
+    /// A sorted set.
+    Zset(zset::Zset),
+    /// A hash.
+    Hash(hash::Hash),
+    /// A stream; boxed because it is rare and wide.
+    Stream(Box<stream::Stream>),
+    /// A module's value: only the serialized length is known.
+    Module(Module),
+}
+
+/// What can be known of a module's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Module {
+    /// Bytes in the RDB: a lower-bound hint, not MEMORY USAGE.
+    pub serialized: u64,
+}
+
+impl Value {
+    /// Its type.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Value::String(_) => Kind::String,
+            Value::List(_) => Kind::List,
+            Value::Set(_) => Kind::Set,
+            Value::Zset(_) => Kind::Zset,
+            Value::Hash(_) => Kind::Hash,
+            Value::Stream(_) => Kind::Stream,
+            Value::Module(_) => Kind::Module,
+        }
+    }
+
+    /// Its encoding.
+    pub fn encoding(&self) -> Encoding {
+        match self {
+            Value::String(v) => v.encoding(),
+            Value::List(v) => v.encoding(),
+            Value::Set(v) => v.encoding(),
+            Value::Zset(v) => v.encoding(),
+            Value::Hash(v) => v.encoding(),
+            Value::Stream(_) => Encoding::Stream,
+            Value::Module(_) => Encoding::Module,
+        }
+    }
+
+    /// Length of a string in bytes, elements of a collection; 0 for a module's value.
+    pub fn count(&self) -> u64 {
+        match self {
+            Value::String(v) => v.len(),
+            Value::List(v) => v.count(),
+            Value::Set(v) => v.count(),
+            Value::Zset(v) => v.count(),
+            Value::Hash(v) => v.count(),
+            Value::Stream(v) => v.count(),
+            Value::Module(_) => 0,
+        }
+    }
+
+    /// Bytes of the value part of MEMORY USAGE SAMPLES 0.
+    pub fn memory(&self, profile: &Profile) -> u64 {
+        match self {
+            Value::String(v) => v.memory(profile),
+            Value::List(v) => v.memory(profile),
+            Value::Set(v) => v.memory(profile),
+            Value::Zset(v) => v.memory(profile),
+            Value::Hash(v) => v.memory(profile),
+            Value::Stream(v) => v.memory(profile),
+            Value::Module(v) => v.serialized,
+        }
+    }
+
+    /// Bytes that the model allocates for it outside its record.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Value::String(_) | Value::Module(_) => 0,
+            Value::List(v) => v.heap_bytes(),
+            Value::Set(v) => v.heap_bytes(),
+            Value::Zset(v) => v.heap_bytes(),
+            Value::Hash(v) => v.heap_bytes(),
+            Value::Stream(v) => v.heap_bytes(),
+        }
+    }
+}
