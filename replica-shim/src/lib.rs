@@ -1,1 +1,24 @@
-//! placeholder
+//! The replication link of Redis and Valkey, as a machine that does no IO.
+//!
+//! ```text
+//!   bytes in --> Link::next --> Event          handshake -> transfer -> stream
+//!   time  in --> Link::handle_timeout             RESP        RDB        RESP
+//!   bytes out <- Link::poll_transmit (a closed enum of what may be said: outbound.rs)
+//! ```
+//!
+//! The contract of every reader here: the caller owns the buffer. It hands in what it has, drops
+//! `consumed` bytes from the front once it is done with the event, and calls again. No event and
+//! nothing consumed means: come back with more bytes. Nothing queues inside, so events can borrow.
+//!
+//! What is absent on purpose: sockets, tasks, clocks, logging, and any way to write to a server.
+//! Peer bytes never panic and never allocate by a declared length; caps are in [`limits`].
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::string_slice, clippy::arithmetic_side_effects)
+)]
+
+pub mod limits;
+pub mod position;
+pub mod rdb;
+pub mod text;
