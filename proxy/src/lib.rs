@@ -1,1 +1,14 @@
-//! p
+//! Keyscape's assembly: sockets, tasks, time, files and the ports, around three pure libraries.
+//!
+//! ```text
+//! socket -> link::driver (reader task) -> bounded queue -> model::owner (one task per master)
+//!                                                           |  replica_shim::Link -> ingest
+//! side connection (INFO, CONFIG, re-reads) <-> model::owner  |  analyzer::Keyspace
+//!                                                           v
+//!                        fleet::Fleet: asks, status  <- admin (RESP), http, metrics
+//! ```
+
+pub mod clock;
+pub mod config;
+pub mod fleet;
+pub mod model;

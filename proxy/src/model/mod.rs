@@ -1,0 +1,3 @@
+//! One owner task per master: it alone holds the keyspace, applies the stream, and answers.
+
+pub mod ask;
