@@ -1,8 +1,23 @@
 //! How Keyscape is tested and measured: against real servers, scripted peers and a hostile network.
 //!
-//! - [`servers`] gets the servers of the matrix without root and names their programs;
+//! - [`servers`] gets the servers of the matrix without root; [`server`] runs one;
+//! - [`driver`] writes to it whatever its command table allows, from a seed;
+//! - [`app`] runs Keyscape beside it, [`fault`] puts a bad network between the two;
+//! - [`truth`] compares every key of both, [`campaign`] is the whole of it, start to end;
+//! - [`fill`] makes keyspaces of any size;
+//! - [`resp`], [`seed`] and [`wait`] are the tools of these.
 //!
 //! Nothing here is part of the product. Everything runs on loopback, on free ports, in temporary
 //! directories, and is ended by process id.
 
+pub mod app;
+pub mod campaign;
+pub mod driver;
+pub mod fault;
+pub mod fill;
+pub mod resp;
+pub mod seed;
+pub mod server;
 pub mod servers;
+pub mod truth;
+pub mod wait;

@@ -1,2 +1,98 @@
-//! b
-fn main() {}
+//! `cargo truth -- --servers redis-7.0,valkey-9.1 --ops 200000 --seed 7 [--cuts 50]`: the model
+//! against real servers. The last line is
+//! `truth: servers=N keys=N facts=N mismatches=N`; the exit status is 1 if anything differs.
+#![expect(clippy::print_stdout, reason = "this program's output is its purpose")]
+
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, bail};
+use clap::Parser;
+use integration::campaign::{self, Options};
+use integration::servers;
+
+/// Mismatches printed in full for each server.
+const SHOWN: usize = 25;
+
+/// Compares Keyscape's model with real servers under random writes.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Names from the matrix, separated by commas; all if not given.
+    #[arg(long, value_delimiter = ',')]
+    servers: Vec<String>,
+    /// Commands to issue on each server.
+    #[arg(long, default_value_t = 50_000)]
+    ops: u64,
+    /// Where the random numbers start; printed, so that a run can be repeated.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Cuts of the link on each server.
+    #[arg(long, default_value_t = 0)]
+    cuts: u64,
+    /// Keys written before anything else.
+    #[arg(long, default_value_t = 5_000)]
+    preload: u64,
+    /// Change encoding thresholds with CONFIG SET on the way.
+    #[arg(long)]
+    thresholds: bool,
+    /// Say which commands the server refused, and why.
+    #[arg(long)]
+    refusals: bool,
+    /// Compare with a real replica instead of Keyscape: a test of this program.
+    #[arg(long)]
+    replica: bool,
+}
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let names = if arguments.servers.is_empty() {
+        servers::names().into_iter().map(str::to_owned).collect()
+    } else {
+        arguments.servers.clone()
+    };
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let seed = arguments.seed.unwrap_or(since.as_secs());
+    println!("truth: seed={seed}");
+    let options = Options {
+        ops: arguments.ops,
+        seed,
+        cuts: arguments.cuts,
+        preload: arguments.preload,
+        replica: arguments.replica,
+        thresholds: arguments.thresholds,
+        refusals: arguments.refusals,
+    };
+    let (mut keys, mut facts, mut mismatches, mut failed) = (0, 0, 0, Vec::new());
+    for name in &names {
+        let outcome = servers::get(name)
+            .and_then(|install| campaign::run(&install, &options, &mut |line| println!("{line}")));
+        match outcome {
+            Ok(outcome) => {
+                keys += outcome.report.keys;
+                facts += outcome.report.facts;
+                mismatches += outcome.report.mismatches.len();
+                for mismatch in outcome.report.mismatches.iter().take(SHOWN) {
+                    println!("{name}: {mismatch}");
+                }
+            }
+            Err(error) => {
+                println!("{name}: failed: {error:#}");
+                failed.push(name.clone());
+            }
+        }
+    }
+    println!(
+        "truth: servers={} keys={keys} facts={facts} mismatches={mismatches}",
+        names.len()
+    );
+    if !failed.is_empty() {
+        bail!("no result from {}", failed.join(", "));
+    }
+    Ok(if mismatches == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,284 @@
+//! Keyscape itself, as the program that users run: a child process on free ports.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::resp::{Client, field_of};
+use crate::server::{free_addr, signal};
+use crate::wait;
+
+/// A keyscape process; dropping it kills it.
+pub struct App {
+    /// The admin port.
+    pub admin: SocketAddr,
+    /// The HTTP port.
+    pub http: SocketAddr,
+    child: Child,
+    dir: TempDir,
+}
+
+/// What the admin port says of the state of the whole.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    /// Every master is loaded and followed.
+    pub synced: bool,
+    /// Keys marked inexact.
+    pub inexact: u64,
+    /// Keys whose facts wait for a check.
+    pub unverified: u64,
+    /// Offset of the first master.
+    pub offset: i64,
+    /// Full resyncs of all masters.
+    pub full_syncs: u64,
+    /// Partial resyncs of all masters.
+    pub partial_syncs: u64,
+    /// The sections that this was read from.
+    pub text: String,
+}
+
+impl App {
+    /// Starts `keyscape serve` on these sources with further arguments.
+    ///
+    /// # Errors
+    /// If it cannot be built or does not answer on its admin port.
+    pub fn start(sources: &[String], arguments: &[&str]) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("keyscape-app-").tempdir()?;
+        let (admin, http) = (free_addr()?, free_addr()?);
+        let log = fs::File::create(dir.path().join("log"))?;
+        let mut command = Command::new(binary()?);
+        command.arg("serve").args(sources);
+        command.args(["--listen", &admin.to_string(), "--http", &http.to_string()]);
+        command.args(arguments).current_dir(dir.path());
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let child = command.spawn().context("start keyscape")?;
+        let mut app = Self {
+            admin,
+            http,
+            child,
+            dir,
+        };
+        app.wait_listening()?;
+        Ok(app)
+    }
+
+    /// A connection to the admin port.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn client(&self) -> Result<Client> {
+        Client::connect(self.admin)
+    }
+
+    /// Reads the state from INFO.
+    ///
+    /// # Errors
+    /// If the admin port does not answer.
+    pub fn status(&self) -> Result<Status> {
+        let mut client = self.client()?;
+        let own = client.ask(&["INFO", "keyscape"])?.string();
+        let replication = client.ask(&["INFO", "replication"])?.string();
+        let number = |name: &str| field_of(&own, name).and_then(|text| text.parse().ok());
+        let mut status = Status {
+            synced: field_of(&own, "keyscape_synced").as_deref() == Some("1"),
+            inexact: number("keyscape_keys_inexact").unwrap_or(0),
+            unverified: number("keyscape_keys_unverified").unwrap_or(0),
+            offset: field_of(&replication, "slave_repl_offset")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(-1),
+            ..Status::default()
+        };
+        for line in own
+            .lines()
+            .filter(|line| line.starts_with("keyscape_master"))
+        {
+            let value = |name: &str| -> Option<&str> {
+                let fields = line.split_once(':')?.1.split(',');
+                fields
+                    .filter_map(|field| field.split_once('='))
+                    .find(|f| f.0 == name)
+                    .map(|f| f.1)
+            };
+            let count = |name: &str| value(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+            status.full_syncs += count("full_syncs");
+            status.partial_syncs += count("partial_syncs");
+            if line.starts_with("keyscape_master0:")
+                && let Some(offset) = value("offset").and_then(|text| text.parse().ok())
+            {
+                status.offset = offset;
+            }
+        }
+        status.text = format!("{own}{replication}");
+        Ok(status)
+    }
+
+    /// Waits until everything is loaded and followed.
+    ///
+    /// # Errors
+    /// If that takes too long; the message ends with the log.
+    pub fn wait_synced(&self, limit: Duration) -> Result<()> {
+        let result = wait::for_true(limit, "keyscape to be synced", || Ok(self.status()?.synced));
+        result.with_context(|| self.log_tail())
+    }
+
+    /// A GET on the HTTP port: status line and body.
+    ///
+    /// # Errors
+    /// If the port does not answer.
+    pub fn get(&self, path: &str) -> Result<(String, String)> {
+        let mut stream = TcpStream::connect_timeout(&self.http, Duration::from_secs(5))?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
+        let mut reply = Vec::new();
+        stream.read_to_end(&mut reply)?;
+        let reply = String::from_utf8_lossy(&reply).into_owned();
+        let (head, body) = reply.split_once("\r\n\r\n").context("no HTTP reply")?;
+        let chunked = head
+            .to_ascii_lowercase()
+            .contains("transfer-encoding: chunked");
+        let body = if chunked {
+            unchunk(body)
+        } else {
+            body.to_owned()
+        };
+        Ok((head.lines().next().unwrap_or_default().to_owned(), body))
+    }
+
+    /// Sends a signal by name.
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        signal(self.child.id(), name)
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the end of the process; returns its exit code.
+    ///
+    /// # Errors
+    /// If it does not end by then.
+    pub fn wait_exit(&mut self, limit: Duration) -> Result<Option<i32>> {
+        let child = &mut self.child;
+        wait::until(limit, "keyscape to exit", || {
+            Ok(child.try_wait()?.map(|status| status.code()))
+        })
+    }
+
+    /// Everything it logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read(self.dir.path().join("log"))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// The last lines of the log.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        let log = self.log();
+        let mut lines: Vec<&str> = log.lines().rev().take(12).collect();
+        lines.reverse();
+        lines.join("\n")
+    }
+
+    fn wait_listening(&mut self) -> Result<()> {
+        let admin = self.admin;
+        let child = &mut self.child;
+        let result = wait::until(Duration::from_secs(20), "the admin port", || {
+            if let Some(status) = child.try_wait()? {
+                bail!("keyscape ended with {status}");
+            }
+            Ok(Client::connect(admin)
+                .and_then(|mut client| client.call(&["PING"]))
+                .ok())
+        });
+        result.map(|_| ()).with_context(|| self.log_tail())
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        // An error means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The keyscape binary beside this program, built by cargo first so that it is never stale.
+///
+/// # Errors
+/// If it does not build.
+pub fn binary() -> Result<PathBuf> {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(path) = BUILT.get() {
+        return Ok(path.clone());
+    }
+    if let Some(given) = std::env::var_os("KEYSCAPE_BINARY") {
+        return Ok(PathBuf::from(given));
+    }
+    let own = std::env::current_exe()?;
+    let mut dir = own.parent().context("a program has a directory")?;
+    if dir.ends_with("deps") {
+        dir = dir.parent().context("a target directory")?;
+    }
+    build(dir)?;
+    let path = dir.join("keyscape");
+    if !path.exists() {
+        bail!("cargo built no {}", path.display());
+    }
+    Ok(BUILT.get_or_init(|| path).clone())
+}
+
+fn build(profile_dir: &Path) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "-p", "keyscape", "--bin", "keyscape"]);
+    if profile_dir.ends_with("release") {
+        command.arg("--release");
+    }
+    if let Some(target) = profile_dir.parent() {
+        command.arg("--target-dir").arg(target);
+    }
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = command.output().context("run cargo")?;
+    if !output.status.success() {
+        bail!(
+            "build keyscape: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
+}
+
+/// The body of a chunked reply.
+fn unchunk(mut body: &str) -> String {
+    let mut out = String::new();
+    while let Some((size, rest)) = body.split_once("\r\n") {
+        let Ok(size) = usize::from_str_radix(size.trim(), 16) else {
+            break;
+        };
+        let Some(chunk) = rest.get(..size).filter(|chunk| !chunk.is_empty()) else {
+            break;
+        };
+        out.push_str(chunk);
+        body = rest.get(size + 2..).unwrap_or_default();
+    }
+    out
+}

@@ -1,0 +1,315 @@
+//! A truth campaign on one server: write, stand still, compare, and again.
+//!
+//! ```text
+//!   fill + a first share of the operations        (what the snapshot brings)
+//!   attach Keyscape, wait until it is synced
+//!   compare
+//!   for each phase: operations, with cuts if asked for; compare
+//! ```
+//!
+//! Instead of Keyscape a real replica can be attached: then the driver and the comparator are under
+//! test themselves, and what differs is what no replica can know.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::app::App;
+use crate::driver::{self, Driver};
+use crate::fault::{Plan, Proxy};
+use crate::fill::{self, Shape};
+use crate::resp::Client;
+use crate::seed::Rng;
+use crate::server::Server;
+use crate::servers::Install;
+use crate::truth::{self, Report, Rules};
+use crate::wait;
+
+/// Comparisons after the first.
+const PHASES: u64 = 4;
+
+/// How long a follower may take to load or to catch up.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long keys may stay inexact after the last write.
+const EXACT: Duration = Duration::from_secs(60);
+
+/// What to do.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Commands to issue.
+    pub ops: u64,
+    /// Where the random numbers start.
+    pub seed: u64,
+    /// Link cuts.
+    pub cuts: u64,
+    /// Keys of the mixed keyspace written first.
+    pub preload: u64,
+    /// Attach a real replica instead of Keyscape.
+    pub replica: bool,
+    /// Change encoding thresholds on the way.
+    pub thresholds: bool,
+    /// Say which commands were refused, and why.
+    pub refusals: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Keys, facts and differences over all comparisons.
+    pub report: Report,
+    /// Keys that were still inexact or unverified at a comparison.
+    pub inexact: u64,
+}
+
+/// Who follows the master.
+enum Follower {
+    App(Box<App>),
+    Replica(Box<Server>),
+}
+
+struct Campaign<'a> {
+    options: &'a Options,
+    master: Server,
+    control: Client,
+    proxy: Option<Proxy>,
+    rng: Rng,
+    say: &'a mut dyn FnMut(String),
+}
+
+/// Runs the campaign; `say` gets a line for each step.
+///
+/// # Errors
+/// If a server or Keyscape fails to do its part at all (differences are no error).
+pub fn run(install: &Install, options: &Options, say: &mut dyn FnMut(String)) -> Result<Outcome> {
+    let backlog = if options.cuts > 0 { "256kb" } else { "64mb" };
+    let master = Server::start(
+        install,
+        &[
+            ("repl-backlog-size", backlog),
+            ("repl-ping-replica-period", "3600"),
+        ],
+    )?;
+    let control = master.client()?;
+    let rng = Rng::new(options.seed ^ 0x5eed);
+    let mut campaign = Campaign {
+        options,
+        master,
+        control,
+        proxy: None,
+        rng,
+        say,
+    };
+    campaign.run()
+}
+
+impl Campaign<'_> {
+    fn run(&mut self) -> Result<Outcome> {
+        let options = self.options;
+        let own = driver::Options {
+            seed: options.seed,
+            thresholds: options.thresholds,
+        };
+        let mut driver = Driver::attach(&self.master, &own)?;
+        fill::fill(&mut self.master.client()?, Shape::Mixed, options.preload)?;
+        let share = options.ops / (PHASES + 1);
+        driver.run(share)?;
+        let follower = self.attach()?;
+        let mut outcome = Outcome::default();
+        self.compare(&follower, &mut outcome, "after the snapshot")?;
+        for phase in 1..=PHASES {
+            let started = Instant::now();
+            if options.cuts > 0 {
+                self.cut_while_writing(&mut driver, share, options.cuts.div_ceil(PHASES))?;
+            } else {
+                driver.run(share)?;
+            }
+            let what = format!("phase {phase}, written in {:.1?}", started.elapsed());
+            self.compare(&follower, &mut outcome, &what)?;
+        }
+        self.summary(&driver, &follower)?;
+        Ok(outcome)
+    }
+
+    fn attach(&mut self) -> Result<Follower> {
+        let mut target = self.master.addr;
+        if self.options.cuts > 0 {
+            let proxy = Proxy::start(target, Box::new(|_| Plan::CLEAN))?;
+            target = proxy.addr;
+            self.proxy = Some(proxy);
+        }
+        if self.options.replica {
+            let text = format!("{} {}", target.ip(), target.port());
+            let replica = Server::start(&self.master.install, &[("replicaof", &text)])?;
+            let mut client = replica.client()?;
+            wait::for_true(PATIENCE, "the replica's link", || {
+                Ok(client.info("replication", "master_link_status")? == "up")
+            })?;
+            return Ok(Follower::Replica(Box::new(replica)));
+        }
+        let app = App::start(&[format!("redis://{target}")], &[])?;
+        app.wait_synced(PATIENCE)?;
+        Ok(Follower::App(Box::new(app)))
+    }
+
+    /// Writes a share of the operations while the link is cut that many times.
+    fn cut_while_writing(&mut self, driver: &mut Driver, ops: u64, cuts: u64) -> Result<()> {
+        let Some(proxy) = &self.proxy else {
+            return Ok(());
+        };
+        let each = (ops / cuts.max(1)).max(50);
+        let mut rng = self.rng.fork();
+        // About as far as the stream gets between two cuts, and well into a snapshot.
+        let most = each * 150;
+        proxy.reschedule(Box::new(move |_| Plan::random(&mut rng, most)));
+        proxy.cut();
+        for _ in 0..cuts {
+            let before = proxy.ended();
+            driver.run(each / 2 + self.rng.below(each))?;
+            let since = Instant::now();
+            wait::until(PATIENCE, "the link to be there and cut", || {
+                if proxy.ended() > before {
+                    return Ok(Some(()));
+                }
+                if since.elapsed() > Duration::from_millis(1500) {
+                    proxy.cut();
+                }
+                Ok(None)
+            })?;
+        }
+        proxy.reschedule(Box::new(|_| Plan::CLEAN));
+        proxy.cut();
+        Ok(())
+    }
+
+    fn compare(&mut self, follower: &Follower, outcome: &mut Outcome, what: &str) -> Result<()> {
+        self.control.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"])?;
+        // Reading deletes what has expired, so the first walk settles the keyspace.
+        truth::read(&mut self.control)?;
+        let inexact = self.settle(follower)?;
+        let theirs = truth::read(&mut self.control)?;
+        self.settle(follower)?;
+        let ours = truth::read(&mut follower.client()?)?;
+        let report = truth::compare(&theirs, &ours, &self.rules());
+        self.control.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "1"])?;
+        (self.say)(format!(
+            "{}: {what}: keys={} facts={} expired={} inexact={inexact} mismatches={}",
+            self.master.install.name,
+            report.keys,
+            report.facts,
+            report.expired,
+            report.mismatches.len()
+        ));
+        (self.say)(format!(
+            "{}: {}",
+            self.master.install.name,
+            truth::population(&theirs)
+        ));
+        outcome.inexact += inexact;
+        outcome.report.add(report);
+        Ok(())
+    }
+
+    /// Waits until the follower stands where the master stands; returns how many keys it still
+    /// calls inexact.
+    fn settle(&mut self, follower: &Follower) -> Result<u64> {
+        let control = &mut self.control;
+        let mut seen = (0, 0);
+        let result = wait::for_true(PATIENCE, "the offsets to meet", || {
+            let theirs: i64 = control.info("replication", "master_repl_offset")?.parse()?;
+            seen = (theirs, follower.offset()?);
+            Ok(seen.0 == seen.1)
+        });
+        result.with_context(|| format!("offsets {seen:?}; {}", follower.complaint()))?;
+        let Follower::App(app) = follower else {
+            return Ok(0);
+        };
+        let exact = wait::for_true(EXACT, "all keys to be exact", || {
+            let status = app.status()?;
+            Ok(status.synced && status.inexact == 0 && status.unverified == 0)
+        });
+        let status = app.status()?;
+        if exact.is_err() {
+            (self.say)(format!(
+                "{}: still inexact: {} unverified: {} synced: {}",
+                self.master.install.name, status.inexact, status.unverified, status.synced
+            ));
+        }
+        Ok(status.inexact + status.unverified)
+    }
+
+    fn rules(&self) -> Rules {
+        // Before 7.0 expiries travel as spans of time, counted from when they arrive.
+        let old = self.master.install.numbers() < (7, 0, 0);
+        let lag = if self.options.cuts > 0 { 30_000 } else { 2_000 };
+        Rules {
+            expiry_tolerance_ms: if old { lag } else { 0 },
+            any_string_encoding: self.options.replica,
+        }
+    }
+
+    fn summary(&mut self, driver: &Driver, follower: &Follower) -> Result<()> {
+        let name = self.master.install.name.clone();
+        let version = self.master.install.version.clone();
+        let tally = driver.tally();
+        let never = driver.never_succeeded();
+        let cuts = self.proxy.as_ref().map_or(0, Proxy::ended);
+        let stat = |client: &mut Client, field| client.info("stats", field);
+        let full = stat(&mut self.control, "sync_full")?;
+        let partial = stat(&mut self.control, "sync_partial_ok")?;
+        (self.say)(format!(
+            "{name}: version {version} seed={} sent={} refused={} cuts={cuts} sync_full={full} \
+             sync_partial_ok={partial}{}",
+            self.options.seed,
+            tally.sent,
+            tally.errors,
+            if never.is_empty() {
+                String::new()
+            } else {
+                format!(" never succeeded: {never:?}")
+            },
+        ));
+        if self.options.refusals {
+            for (command, sample) in &tally.samples {
+                let (done, refused) = tally.by_name.get(command).copied().unwrap_or_default();
+                (self.say)(format!(
+                    "{name}: {command}: done {done} refused {refused}: {sample}"
+                ));
+            }
+        }
+        if let Follower::App(app) = follower {
+            let (_, metrics) = app.get("/metrics").unwrap_or_default();
+            let rereads = metrics.lines().filter(|line| line.contains("reread"));
+            for line in rereads.filter(|line| !line.starts_with('#')) {
+                (self.say)(format!("{name}: {line}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Follower {
+    fn client(&self) -> Result<Client> {
+        match self {
+            Self::App(app) => app.client(),
+            Self::Replica(server) => server.client(),
+        }
+    }
+
+    fn offset(&self) -> Result<i64> {
+        match self {
+            Self::App(app) => Ok(app.status()?.offset),
+            Self::Replica(server) => Ok(server
+                .client()?
+                .info("replication", "slave_repl_offset")?
+                .parse()?),
+        }
+    }
+
+    fn complaint(&self) -> String {
+        match self {
+            Self::App(app) => app.log_tail(),
+            Self::Replica(server) => server.log().lines().last().unwrap_or_default().to_owned(),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! One running server: its own port, its own directory, ended by its process id.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::resp::{Client, Reply};
+use crate::servers::{Family, Install, Program};
+use crate::wait;
+
+/// How long a server may take to answer after its start.
+const START: Duration = Duration::from_secs(60);
+
+/// A server process; dropping it kills it and removes its directory.
+#[derive(Debug)]
+pub struct Server {
+    /// What it is.
+    pub install: Install,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    child: Child,
+    dir: TempDir,
+}
+
+impl Server {
+    /// Starts a server on a free port, with these options (name, value) besides the usual ones.
+    ///
+    /// # Errors
+    /// If it does not come up; the message ends with its log.
+    pub fn start(install: &Install, options: &[(&str, &str)]) -> Result<Self> {
+        let mut last = None;
+        // Another process may take the port between our look and the server's bind.
+        for _ in 0..4 {
+            match Self::start_once(install, options) {
+                Ok(server) => return Ok(server),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.context("no attempt was made")?)
+    }
+
+    fn start_once(install: &Install, options: &[(&str, &str)]) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("keyscape-").tempdir()?;
+        let addr = free_addr()?;
+        let mut command = install.command(Program::Server)?;
+        command.current_dir(dir.path());
+        let path = dir.path().to_string_lossy().into_owned();
+        let port = addr.port().to_string();
+        for (name, value) in [
+            ("port", port.as_str()),
+            ("bind", "127.0.0.1"),
+            ("dir", &path),
+        ] {
+            command.arg(format!("--{name}")).arg(value);
+        }
+        for (name, value) in defaults(install).into_iter().chain(options.iter().copied()) {
+            command.arg(format!("--{name}"));
+            // `save ""` has to stay one argument, `client-output-buffer-limit` has several.
+            if value.is_empty() {
+                command.arg("");
+            }
+            command.args(value.split_whitespace());
+        }
+        let log = fs::File::create(dir.path().join("log"))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let child = command
+            .spawn()
+            .with_context(|| format!("start {}", install.name))?;
+        let mut server = Self {
+            install: install.clone(),
+            addr,
+            child,
+            dir,
+        };
+        server.wait_ready()?;
+        Ok(server)
+    }
+
+    /// A new connection.
+    ///
+    /// # Errors
+    /// If the server is gone.
+    pub fn client(&self) -> Result<Client> {
+        Client::connect(self.addr)
+    }
+
+    /// The address as a source that Keyscape understands.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.addr)
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by name, such as `STOP`, `CONT` or `TERM`.
+    ///
+    /// # Errors
+    /// If there is no `kill`.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        signal(self.pid(), name)
+    }
+
+    /// Waits until the process has ended by itself.
+    ///
+    /// # Errors
+    /// If it has not by then.
+    pub fn wait_exit(&mut self, limit: Duration) -> Result<()> {
+        wait::until(limit, "the server to exit", || {
+            Ok(self.child.try_wait()?.map(|_| ()))
+        })
+    }
+
+    /// Whether the process lives.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// A file in the server's directory.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// What the server wrote to its log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read(self.dir.path().join("log"))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// Whether it is of at least these versions (major, minor), one for each family.
+    #[must_use]
+    pub fn at_least(&self, redis: (u32, u32), valkey: (u32, u32)) -> bool {
+        let (major, minor, _) = self.install.numbers();
+        match self.install.family {
+            Family::Redis => (major, minor) >= redis,
+            Family::Valkey => (major, minor) >= valkey,
+        }
+    }
+
+    fn wait_ready(&mut self) -> Result<()> {
+        let addr = self.addr;
+        let child = &mut self.child;
+        let result = wait::until(START, "the server to answer", || {
+            if let Some(status) = child.try_wait()? {
+                bail!("it ended with {status}");
+            }
+            let pong = Client::connect(addr).and_then(|mut client| client.call(&["PING"]));
+            Ok(matches!(pong, Ok(Reply::Status(_) | Reply::Error(_))).then_some(()))
+        });
+        result.with_context(|| format!("start {}: {}", self.install.name, tail(&self.log())))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A stopped process takes SIGKILL too; an error means that it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to a process that we started.
+///
+/// # Errors
+/// If there is no `kill`, or no such process.
+pub fn signal(pid: u32, name: &str) -> Result<()> {
+    let status = Command::new("kill")
+        .arg(format!("-{name}"))
+        .arg(pid.to_string())
+        .status()?;
+    if !status.success() {
+        bail!("kill -{name} {pid}: {status}");
+    }
+    Ok(())
+}
+
+/// An address on loopback that nobody listens on at this moment.
+///
+/// # Errors
+/// If there is none.
+pub fn free_addr() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// Options that every server gets.
+fn defaults(install: &Install) -> Vec<(&'static str, &'static str)> {
+    let mut options = vec![
+        ("save", ""),
+        ("repl-diskless-sync-delay", "0"),
+        ("databases", "16"),
+    ];
+    if install.numbers() >= (7, 0, 0) {
+        options.push(("enable-debug-command", "yes"));
+    }
+    options
+}
+
+fn tail(log: &str) -> String {
+    let mut lines: Vec<&str> = log.lines().rev().take(6).collect();
+    lines.reverse();
+    lines.join(" | ")
+}
