@@ -8,7 +8,10 @@
 //!                        fleet::Fleet: asks, status  <- admin (RESP), http, metrics
 //! ```
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod fleet;
 pub mod model;
+pub mod source;
+pub mod telemetry;

@@ -1,10 +1,91 @@
 //! The configuration as the rest of the process uses it: typed, checked, with every default filled
 //! in. `raw` reads it; nothing else knows how it was spelled.
+//!
+//! Flag > environment > file > default. Secrets come from the file, the environment or files named
+//! there; they are `SecretString`, so no debug output shows them.
 
+pub mod raw;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use secrecy::SecretString;
+
+use crate::source::{Credentials, Source};
+pub use raw::ConfigError;
+use raw::Raw;
+
+/// Everything.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The servers to follow, in the order given.
+    pub sources: Vec<Source>,
+    /// The RESP port.
+    pub admin: Admin,
+    /// The HTTP port.
+    pub http: Http,
+    /// Links.
+    pub link: Link,
+    /// Limits of re-reads.
+    pub reread: Reread,
+    /// TLS towards the servers.
+    pub tls: Tls,
+}
+
+/// How links are kept.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// Credentials of sources that have none of their own.
+    pub credentials: Option<Credentials>,
+    /// CLIENT SETNAME of our connections.
+    pub client_name: String,
+    /// `REPLCONF listening-port`: 65536 keeps Sentinel from listing us.
+    pub announce_port: u32,
+    /// `REPLCONF ip-address`.
+    pub announce_ip: Option<String>,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// Silence after which the server is asked whether it still lives.
+    pub silence: Duration,
+    /// First wait before a reconnect.
+    pub retry_min: Duration,
+    /// Longest wait before a reconnect.
+    pub retry_max: Duration,
+    /// Bytes received and not yet applied; the reader waits there.
+    pub queue_bytes_max: usize,
+    /// Full syncs at once, over all servers.
+    pub full_syncs_max: usize,
+    /// How often INFO and CONFIG GET are asked.
+    pub poll: Duration,
+}
+
+/// Limits of reads from the followed servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reread {
+    /// Keys a second whose encoding or expiry is asked; 0 is off.
+    pub probes_per_s_max: u32,
+    /// Keys a second whose value is read; 0 is off.
+    pub values_per_s_max: u32,
+    /// Bytes a second of such values.
+    pub bytes_per_s_max: u64,
+    /// Largest value that is read.
+    pub value_bytes_max: u64,
+}
+
+/// Files of a TLS client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM authorities; `None`: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM client certificate chain.
+    pub cert_file: Option<PathBuf>,
+    /// PEM client key.
+    pub key_file: Option<PathBuf>,
+    /// Name to verify and to send, where it is not the URL's host.
+    pub server_name: Option<String>,
+}
 
 /// The RESP admin port.
 #[derive(Clone, Debug)]
@@ -77,3 +158,195 @@ impl Default for Http {
         }
     }
 }
+
+impl Config {
+    /// Checks what was read and fills it in.
+    ///
+    /// # Errors
+    /// The key that cannot be used, and why.
+    pub fn from_raw(raw: Raw) -> Result<Config, ConfigError> {
+        let credentials = link_credentials(&raw.link)?;
+        Ok(Config {
+            sources: sources(&raw)?,
+            admin: admin(raw.admin)?,
+            http: Http {
+                listen: address("http.listen", &raw.http.listen)?,
+                connections_max: at_least_one("http.connections_max", raw.http.connections_max)?,
+            },
+            link: link(raw.link, credentials)?,
+            reread: Reread {
+                probes_per_s_max: raw.reread.probes_per_s_max,
+                values_per_s_max: raw.reread.values_per_s_max,
+                bytes_per_s_max: raw.reread.bytes_per_s_max,
+                value_bytes_max: raw.reread.value_bytes_max,
+            },
+            tls: tls(raw.tls)?,
+        })
+    }
+}
+
+/// Reads the file (if any) and lays the environment over it.
+///
+/// # Errors
+/// The file cannot be read, or something in it or in the environment is wrong.
+pub fn load(file: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Raw, ConfigError> {
+    let raw = match file {
+        Some(path) => raw::parse(&path.display().to_string(), &read(path)?)?,
+        None => Raw::default(),
+    };
+    raw::overlay(raw, env)
+}
+
+fn sources(raw: &Raw) -> Result<Vec<Source>, ConfigError> {
+    let mut urls = raw.sources.clone();
+    if let Some(path) = path(&raw.sources_file) {
+        let text = read(&path)?;
+        let lines = text.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        urls.extend(lines.map(str::to_owned));
+    }
+    let mut sources: Vec<Source> = Vec::with_capacity(urls.len());
+    for (i, url) in urls.iter().enumerate() {
+        let place = format!("source {}", i + 1);
+        let source = Source::parse(url).map_err(|e| ConfigError::at(&place, e.to_string()))?;
+        let same = |other: &Source| other.host == source.host && other.port == source.port;
+        if sources.iter().any(same) {
+            return Err(ConfigError::at(place, format!("{source} is named twice")));
+        }
+        sources.push(source);
+    }
+    Ok(sources)
+}
+
+fn admin(raw: raw::Admin) -> Result<Admin, ConfigError> {
+    let mut users = Vec::with_capacity(raw.users.len());
+    for user in raw.users {
+        let place = format!("admin.users {:?}", user.name);
+        let password = secret(&place, user.password, &user.password_file)?
+            .ok_or_else(|| ConfigError::at(place, "has no password"))?;
+        users.push(User {
+            name: user.name,
+            password,
+        });
+    }
+    Ok(Admin {
+        listen: address("admin.listen", &raw.listen)?,
+        password: secret("admin.password", raw.password, &raw.password_file)?,
+        users,
+        protected: raw.protected,
+        clients_max: at_least_one("admin.clients_max", raw.clients_max)?,
+        idle_ms: raw.idle_ms,
+        tls: match pair("admin.tls", &raw.tls_cert_file, &raw.tls_key_file)? {
+            Some((cert_file, key_file)) => Some(ServerTls {
+                cert_file,
+                key_file,
+                client_ca_file: path(&raw.tls_client_ca_file),
+            }),
+            None => None,
+        },
+    })
+}
+
+fn link(raw: raw::Link, credentials: Option<Credentials>) -> Result<Link, ConfigError> {
+    const POLL_MIN_MS: u64 = 100;
+    if raw.retry_min_ms == 0 || raw.retry_min_ms > raw.retry_max_ms {
+        let problem = "must be above 0 and not above link.retry_max_ms";
+        return Err(ConfigError::at("link.retry_min_ms", problem));
+    }
+    if raw.poll_ms < POLL_MIN_MS {
+        return Err(ConfigError::at(
+            "link.poll_ms",
+            format!("must be {POLL_MIN_MS} or more"),
+        ));
+    }
+    if raw.client_name.bytes().any(|b| !b.is_ascii_graphic()) {
+        let problem = "is a word of printable ASCII";
+        return Err(ConfigError::at("link.client_name", problem));
+    }
+    Ok(Link {
+        credentials,
+        client_name: raw.client_name,
+        announce_port: raw.announce_port,
+        announce_ip: text(raw.announce_ip),
+        connect_timeout: Duration::from_millis(raw.connect_timeout_ms.max(1)),
+        silence: Duration::from_millis(raw.silence_ms.max(1000)),
+        retry_min: Duration::from_millis(raw.retry_min_ms),
+        retry_max: Duration::from_millis(raw.retry_max_ms),
+        queue_bytes_max: raw.queue_bytes_max.max(1024 * 1024),
+        full_syncs_max: at_least_one("link.full_syncs_max", raw.full_syncs_max)?,
+        poll: Duration::from_millis(raw.poll_ms),
+    })
+}
+
+fn tls(raw: raw::Tls) -> Result<Tls, ConfigError> {
+    let (cert_file, key_file) = pair("tls", &raw.cert_file, &raw.key_file)?.unzip();
+    Ok(Tls {
+        ca_file: path(&raw.ca_file),
+        cert_file,
+        key_file,
+        server_name: text(raw.server_name),
+    })
+}
+
+fn link_credentials(raw: &raw::Link) -> Result<Option<Credentials>, ConfigError> {
+    let password = secret("link.password", raw.password.clone(), &raw.password_file)?;
+    let user = text(raw.user.clone());
+    match (user, password) {
+        (user, Some(password)) => Ok(Some(Credentials { user, password })),
+        (Some(_), None) => Err(ConfigError::at("link.user", "has no link.password")),
+        (None, None) => Ok(None),
+    }
+}
+
+fn secret(place: &str, text: String, file: &str) -> Result<Option<SecretString>, ConfigError> {
+    match (text.is_empty(), path(file)) {
+        (true, None) => Ok(None),
+        (true, Some(path)) => {
+            let text = read(&path)?;
+            Ok(Some(text.trim_end_matches(['\r', '\n']).into()))
+        }
+        (false, None) => Ok(Some(text.into())),
+        (false, Some(_)) => Err(ConfigError::at(
+            place,
+            "is given both directly and as a file",
+        )),
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let place = path.display().to_string();
+    std::fs::read_to_string(path)
+        .map_err(|e| ConfigError::at(place, format!("cannot be read: {e}")))
+}
+
+fn address(place: &str, text: &str) -> Result<SocketAddr, ConfigError> {
+    let problem = || format!("{text:?} is not an address with a port, like 127.0.0.1:6479");
+    text.parse().map_err(|_| ConfigError::at(place, problem()))
+}
+
+fn at_least_one(place: &str, number: usize) -> Result<usize, ConfigError> {
+    if number == 0 {
+        return Err(ConfigError::at(place, "must be 1 or more"));
+    }
+    Ok(number)
+}
+
+fn pair(place: &str, cert: &str, key: &str) -> Result<Option<(PathBuf, PathBuf)>, ConfigError> {
+    match (path(cert), path(key)) {
+        (None, None) => Ok(None),
+        (Some(cert), Some(key)) => Ok(Some((cert, key))),
+        (Some(_), None) => Err(ConfigError::at(place, "has a certificate but no key")),
+        (None, Some(_)) => Err(ConfigError::at(place, "has a key but no certificate")),
+    }
+}
+
+fn path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| PathBuf::from(text))
+}
+
+fn text(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests;

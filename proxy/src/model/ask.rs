@@ -191,6 +191,10 @@ pub struct Facts {
     pub expire_ms: Option<i64>,
     /// What of this is not certain.
     pub doubt: Doubt,
+    /// Seconds since the last write that we saw, or since the access that the RDB told of.
+    pub idle_s: u64,
+    /// Access frequency as OBJECT FREQ has it: the RDB's, then counted from writes.
+    pub freq: u8,
 }
 
 /// One key of a report.
@@ -210,7 +214,18 @@ pub struct Page {
     /// Where to go on; 0 at the end.
     pub cursor: u64,
     /// The keys that passed the filter.
-    pub keys: Vec<Vec<u8>>,
+    pub keys: Vec<Scanned>,
+}
+
+/// One key of a scan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scanned {
+    /// Where it stands in the order of the scan, which is the same in every master: a scan over
+    /// several masters asks each with the same cursor, drops what stands at or behind the least of
+    /// the cursors that are not 0, and goes on from there.
+    pub order: u64,
+    /// Its name.
+    pub name: Vec<u8>,
 }
 
 /// What a walk found.

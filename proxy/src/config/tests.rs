@@ -1,0 +1,90 @@
+use super::*;
+
+fn config(text: &str) -> Result<Config, String> {
+    let raw = raw::parse("k.toml", text).map_err(|e| e.to_string())?;
+    Config::from_raw(raw).map_err(|e| e.to_string())
+}
+
+#[test]
+fn typed_defaults_are_those_of_the_file() {
+    let read = config("").unwrap();
+    assert_eq!(
+        format!("{:?}", read.admin),
+        format!("{:?}", Admin::default())
+    );
+    assert_eq!(format!("{:?}", read.http), format!("{:?}", Http::default()));
+}
+
+/// `configs/keyscape.toml` shows every key with its default, commented out: with the comments taken
+/// off it must be the defaults, key for key.
+#[test]
+fn the_example_file_shows_every_default() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/keyscape.toml");
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(raw::parse("example", &text).is_ok());
+    let bare: Vec<&str> = text
+        .lines()
+        .map(|line| line.strip_prefix("#:").map_or(line, str::trim_start))
+        .filter(|line| !line.starts_with('#'))
+        .collect();
+    let shown: toml::Value = toml::from_str(&bare.join("\n")).unwrap();
+    assert_eq!(shown, toml::Value::try_from(Raw::default()).unwrap());
+}
+
+#[test]
+fn what_cannot_be_used_is_named() {
+    for (text, expected) in [
+        (
+            "sources = ['a:1']",
+            "source 1: \"a:1\" is not a URL: write redis://a:1",
+        ),
+        (
+            "sources = ['redis://a', 'valkey://a:6379']",
+            "source 2: a:6379 is named twice",
+        ),
+        (
+            "[admin]\nlisten = 'nine'",
+            "admin.listen: \"nine\" is not an address",
+        ),
+        (
+            "[admin]\nclients_max = 0",
+            "admin.clients_max: must be 1 or more",
+        ),
+        (
+            "[tls]\ncert_file = 'x'",
+            "tls: has a certificate but no key",
+        ),
+        ("[link]\nuser = 'u'", "link.user: has no link.password"),
+        (
+            "[link]\nretry_min_ms = 9\nretry_max_ms = 3",
+            "link.retry_min_ms: must be above 0",
+        ),
+        (
+            "[link]\npassword = 'a'\npassword_file = 'b'",
+            "link.password: is given both",
+        ),
+        (
+            "sources_file = '/nonexistent/x'",
+            "/nonexistent/x: cannot be read",
+        ),
+        (
+            "[[admin.users]]\nname = 'u'",
+            "admin.users \"u\": has no password",
+        ),
+    ] {
+        let got = config(text).err().unwrap_or_default();
+        assert!(got.starts_with(expected), "{text}: {got}");
+    }
+}
+
+#[test]
+fn secrets_come_from_files_and_are_not_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    std::fs::write(&file, "hidden\n").unwrap();
+    let text = format!("[admin]\npassword_file = '{}'", file.display());
+    let read = config(&text).unwrap();
+    let password = read.admin.password.clone().unwrap();
+    assert_eq!(secrecy::ExposeSecret::expose_secret(&password), "hidden");
+    assert!(!format!("{read:?}").contains("hidden"));
+}
