@@ -106,26 +106,37 @@ impl Info {
         }
     }
 
+    /// True if the text is a canonical integer.
+    pub fn number_class(&self) -> bool {
+        self.class != IntClass::Text
+    }
+
     /// Bytes of its listpack entry.
     pub fn listpack_entry(&self) -> u64 {
         size::listpack_entry(self.len, self.class)
     }
 
     /// Appends the packed form; `number` is kept if it is there.
-    pub fn put(&self, out: &mut Vec<u8>) {
+    pub fn put(&self, out: &mut impl Extend<u8>) {
         if let Some(n) = self.number {
             return put_number(n, out);
         }
-        if self.class == IntClass::Text {
-            return put_text_len(self.len, out);
-        }
-        let form = INT_FORMS
-            .iter()
-            .position(|&(class, len)| class == self.class && u64::from(len) == self.len);
-        match form.and_then(|index| u8::try_from(index).ok()) {
-            Some(index) => out.push(INT_FIRST + index),
+        // The lengths of one class stand in a row: (first code, first length, last length).
+        let (first, shortest, longest) = match self.class {
+            IntClass::Text => return put_text_len(self.len, out),
+            IntClass::Uint7 => (0, 1, 3),
+            IntClass::Int13 => (3, 2, 5),
+            IntClass::Int16 => (7, 4, 6),
+            IntClass::Int24 => (10, 5, 8),
+            IntClass::Int32 => (14, 7, 11),
+            IntClass::Int64 => (19, 10, 20),
+        };
+        match u8::try_from(self.len) {
+            Ok(len) if (shortest..=longest).contains(&len) => {
+                out.extend([INT_FIRST + first + len - shortest]);
+            }
             // Not a form that an integer can have: sized as text.
-            None => put_text_len(self.len, out),
+            _ => put_text_len(self.len, out),
         }
     }
 
@@ -178,21 +189,21 @@ impl Info {
     }
 }
 
-fn put_text_len(len: u64, out: &mut Vec<u8>) {
+fn put_text_len(len: u64, out: &mut impl Extend<u8>) {
     match (u8::try_from(len), u16::try_from(len)) {
-        (Ok(short), _) if u64::from(short) <= SHORT_MAX => out.push(short),
+        (Ok(short), _) if u64::from(short) <= SHORT_MAX => out.extend([short]),
         (_, Ok(medium)) => {
-            out.push(LEN16);
-            out.extend_from_slice(&medium.to_le_bytes());
+            out.extend([LEN16]);
+            out.extend(medium.to_le_bytes());
         }
         _ => {
-            out.push(LEN64);
-            out.extend_from_slice(&len.to_le_bytes());
+            out.extend([LEN64]);
+            out.extend(len.to_le_bytes());
         }
     }
 }
 
-fn put_number(n: i64, out: &mut Vec<u8>) {
+fn put_number(n: i64, out: &mut impl Extend<u8>) {
     let bytes = n.to_le_bytes();
     // Leading bytes that only repeat the sign are dropped.
     let fill = if n < 0 { 0xff } else { 0 };
@@ -204,8 +215,8 @@ fn put_number(n: i64, out: &mut Vec<u8>) {
         width -= 1;
     }
     // At most eight.
-    out.push(NUMBER_FIRST + u8::try_from(width).unwrap_or(8));
-    out.extend_from_slice(&bytes[..width]);
+    out.extend([NUMBER_FIRST + u8::try_from(width).unwrap_or(8)]);
+    out.extend(bytes[..width].iter().copied());
 }
 
 #[cfg(test)]

@@ -1,1 +1,0 @@
-//! Element tables of sets, hashes and sorted sets (to be filled in by its owner).

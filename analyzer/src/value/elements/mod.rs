@@ -1,0 +1,343 @@
+//! The elements of a set, hash or sorted set: a fingerprint and a few bytes each, never the text.
+//!
+//! ```text
+//! record = fingerprint, 6 to 8 bytes le | payload (payload.rs: lengths, number, score, expiry)
+//! ```
+//!
+//! Small collections are one packed run of records, scanned from the front: 48 bits of fingerprint,
+//! in insertion order. Above [`SMALL_MAX`] elements the records move into pages (pages.rs), where
+//! 64 bits are kept for every element that came later, and 48 for those of the small days.
+//! Loading appends without looking for a duplicate; a second copy of an element would only count
+//! twice, and a server never writes one.
+
+mod pages;
+mod payload;
+mod sizes;
+mod table;
+
+use std::marker::PhantomData;
+
+pub(crate) use payload::{Field, FieldRecord, Member, MemberRecord, Payload, ScoredRecord};
+pub(crate) use payload::{Score, Scored, value_info};
+pub(crate) use sizes::{Sizes, expiry_entry};
+pub(crate) use table::Table;
+
+use crate::value::INLINE_MAX;
+use pages::Pages;
+
+/// Bytes that a listpack may have (listpack.c `lpSafeToAdd`).
+pub(crate) const BLOB_MAX: u64 = 1 << 30;
+
+/// Elements above which the packed run becomes pages.
+const SMALL_MAX: usize = 96;
+/// Elements at which pages become a packed run again.
+const SMALL_AGAIN: usize = 48;
+/// Fingerprint bytes of a record in the packed run.
+const SMALL_WIDTH: usize = 6;
+/// The digest bits that the packed run keeps.
+const SMALL_MASK: u64 = (1 << 48) - 1;
+
+/// Where a record is; good until the next change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct At {
+    page: usize,
+    /// Of the payload.
+    start: usize,
+    end: usize,
+}
+
+/// A multiset of records found by digest. Callers keep it a set by looking first.
+#[derive(Clone, Debug)]
+pub(crate) struct Elements<P> {
+    count: usize,
+    body: Body,
+    payload: PhantomData<P>,
+}
+
+#[derive(Clone, Debug)]
+enum Body {
+    /// Up to `SMALL_MAX` records, packed.
+    Small(Vec<u8>),
+    /// More of them.
+    Large(Box<Pages>),
+}
+
+impl<P: Payload> Elements<P> {
+    /// No elements.
+    pub(crate) fn new() -> Self {
+        Elements {
+            count: 0,
+            body: Body::Small(Vec::new()),
+            payload: PhantomData,
+        }
+    }
+
+    /// How many elements.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Bytes allocated.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match &self.body {
+            Body::Small(bytes) => bytes.capacity(),
+            Body::Large(pages) => size_of::<Pages>() + pages.heap_bytes(),
+        }
+    }
+
+    /// Looks an element up.
+    pub(crate) fn find(&self, digest: u64) -> Option<At> {
+        match &self.body {
+            Body::Small(bytes) => {
+                let (start, end) = scan::<P>(bytes, Wanted::small(digest))?;
+                Some(At {
+                    page: 0,
+                    start,
+                    end,
+                })
+            }
+            Body::Large(pages) => pages.find::<P>(digest),
+        }
+    }
+
+    /// The payload of a record.
+    pub(crate) fn payload(&self, at: At) -> &[u8] {
+        let bytes = match &self.body {
+            Body::Small(bytes) => bytes,
+            Body::Large(pages) => pages.page(at.page),
+        };
+        bytes.get(at.start..at.end).unwrap_or(&[])
+    }
+
+    /// Adds an element that is not there yet.
+    pub(crate) fn add(&mut self, digest: u64, payload: &[u8]) {
+        self.count += 1;
+        if self.count > SMALL_MAX
+            && let Body::Small(bytes) = &mut self.body
+        {
+            let mut pages = Box::new(Pages::new());
+            each_record::<P>(bytes, SMALL_WIDTH, |stored, payload| {
+                pages.add::<P>(stored, payload);
+            });
+            self.body = Body::Large(pages);
+        }
+        match &mut self.body {
+            Body::Small(bytes) => {
+                // A run about to be copied into its key's record may as well double.
+                if bytes.capacity() < INLINE_MAX {
+                    bytes.reserve(SMALL_WIDTH + payload.len());
+                }
+                push_record(bytes, digest, SMALL_WIDTH, payload);
+            }
+            Body::Large(pages) => pages.add::<P>(digest, payload),
+        }
+    }
+
+    /// Replaces the payload of a record.
+    pub(crate) fn replace(&mut self, at: At, payload: &[u8]) {
+        match &mut self.body {
+            Body::Small(bytes) => replace_payload(bytes, at, payload),
+            Body::Large(pages) => pages.replace(at, payload),
+        }
+    }
+
+    /// Removes a record.
+    pub(crate) fn remove(&mut self, at: At) {
+        self.count -= 1;
+        match &mut self.body {
+            Body::Small(bytes) => {
+                bytes.drain(at.start - SMALL_WIDTH..at.end);
+            }
+            Body::Large(pages) => {
+                pages.remove::<P>(at);
+                if self.count <= SMALL_AGAIN {
+                    let mut bytes = Vec::with_capacity(pages.record_bytes());
+                    pages.each::<P>(|digest, payload| {
+                        push_record(&mut bytes, digest, SMALL_WIDTH, payload);
+                    });
+                    self.body = Body::Small(bytes);
+                }
+            }
+        }
+    }
+
+    /// Calls `visit` with the known digest bits and the payload of every element. The bits above
+    /// the 48th are 0 where they are not known.
+    pub(crate) fn each(&self, mut visit: impl FnMut(u64, &[u8])) {
+        match &self.body {
+            Body::Small(bytes) => each_record::<P>(bytes, SMALL_WIDTH, &mut visit),
+            Body::Large(pages) => pages.each::<P>(&mut visit),
+        }
+    }
+
+    /// Appends the in-record form: `head`, the count and the records. False and nothing appended if
+    /// they are not a packed run or more than [`INLINE_MAX`] bytes.
+    pub(crate) fn pack(&self, head: &[u8], out: &mut Vec<u8>) -> bool {
+        let Body::Small(bytes) = &self.body else {
+            return false;
+        };
+        let Ok(count) = u8::try_from(self.count) else {
+            return false;
+        };
+        if head.len() + 1 + bytes.len() > INLINE_MAX {
+            return false;
+        }
+        out.extend_from_slice(head);
+        out.push(count);
+        out.extend_from_slice(bytes);
+        true
+    }
+
+    /// The inverse of `pack`, past the head.
+    pub(crate) fn unpack(bytes: &[u8]) -> Option<Self> {
+        let (&count, records) = bytes.split_first()?;
+        Some(Elements {
+            count: usize::from(count),
+            body: Body::Small(records.to_vec()),
+            payload: PhantomData,
+        })
+    }
+}
+
+/// Appends `n`, seven bits a byte, the lowest first.
+pub(crate) fn put_varint(mut n: u64, out: &mut Vec<u8>) {
+    while n > 0x7f {
+        // Masked to seven bits.
+        out.push((n & 0x7f) as u8 | 0x80);
+        n >>= 7;
+    }
+    out.push(n as u8);
+}
+
+/// Takes a number from the front of `bytes`.
+pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut n = 0;
+    let mut shift = 0;
+    loop {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        n |= u64::from(byte & 0x7f).checked_shl(shift)?;
+        if byte & 0x80 == 0 {
+            return Some(n);
+        }
+        shift += 7;
+    }
+}
+
+/// A fingerprint to look for among records of one width.
+#[derive(Clone, Copy)]
+struct Wanted {
+    stored: u64,
+    /// Fingerprint bytes per record.
+    width: usize,
+    /// Bits that must be equal.
+    core: u64,
+    /// Where the 16 bits begin that are 0 when they are not known.
+    soft: u32,
+}
+
+impl Wanted {
+    fn small(digest: u64) -> Wanted {
+        Wanted {
+            stored: digest & SMALL_MASK,
+            width: SMALL_WIDTH,
+            core: SMALL_MASK,
+            soft: 48,
+        }
+    }
+
+    /// In a page whose number implies the low bits that `width` leaves out.
+    fn paged(digest: u64, width: usize) -> Wanted {
+        let dropped = dropped_bits(width);
+        Wanted {
+            stored: digest >> dropped,
+            width,
+            core: SMALL_MASK >> dropped,
+            soft: 48 - dropped,
+        }
+    }
+}
+
+/// Low digest bits that a record of `width` fingerprint bytes does not store.
+fn dropped_bits(width: usize) -> u32 {
+    64 - 8 * u32::try_from(width).unwrap_or(8)
+}
+
+/// Eight bytes at `pos`, zeros past the end: the fingerprint and what follows it.
+#[inline]
+fn word(bytes: &[u8], pos: usize) -> u64 {
+    match bytes.get(pos..pos + 8) {
+        Some(eight) => u64::from_le_bytes(eight.try_into().unwrap_or_default()),
+        None => {
+            let mut padded = [0; 8];
+            let tail = bytes.get(pos..).unwrap_or(&[]);
+            padded[..tail.len()].copy_from_slice(tail);
+            u64::from_le_bytes(padded)
+        }
+    }
+}
+
+/// The payload range of the first record with this fingerprint.
+#[inline]
+fn scan<P: Payload>(bytes: &[u8], wanted: Wanted) -> Option<(usize, usize)> {
+    let mut pos = 0;
+    while pos < bytes.len() {
+        let found = word(bytes, pos);
+        let start = pos + wanted.width;
+        let end = start + P::width(bytes.get(start..).unwrap_or(&[]));
+        if (found ^ wanted.stored) & wanted.core == 0 && soft_match(found, wanted) {
+            return Some((start, end));
+        }
+        pos = end;
+    }
+    None
+}
+
+/// The upper bits agree, or one side does not know them.
+fn soft_match(found: u64, wanted: Wanted) -> bool {
+    let width_mask = u64::MAX >> dropped_bits(wanted.width);
+    let upper = (found & width_mask) >> wanted.soft;
+    let asked = wanted.stored >> wanted.soft;
+    upper == asked || upper == 0 || asked == 0
+}
+
+fn push_record(out: &mut Vec<u8>, stored: u64, width: usize, payload: &[u8]) {
+    reserve(out, width + payload.len());
+    out.extend_from_slice(&stored.to_le_bytes()[..width]);
+    out.extend_from_slice(payload);
+}
+
+/// Makes room for `more` bytes, in steps of the allocator's size classes: a run grows by an eighth
+/// or so rather than doubling.
+fn reserve(out: &mut Vec<u8>, more: usize) {
+    let need = out.len() + more;
+    if need > out.capacity() {
+        let spacing = (need.max(32) - 1).ilog2().saturating_sub(2);
+        let class = need.next_multiple_of((1 << spacing).max(16));
+        out.reserve_exact(class - out.len());
+    }
+}
+
+fn replace_payload(bytes: &mut Vec<u8>, at: At, payload: &[u8]) {
+    if payload.len() == at.end - at.start {
+        bytes[at.start..at.end].copy_from_slice(payload);
+    } else {
+        reserve(bytes, payload.len());
+        bytes.splice(at.start..at.end, payload.iter().copied());
+    }
+}
+
+fn each_record<P: Payload>(bytes: &[u8], width: usize, mut visit: impl FnMut(u64, &[u8])) {
+    let mask = u64::MAX >> dropped_bits(width);
+    let mut pos = 0;
+    while pos < bytes.len() {
+        let start = pos + width;
+        let rest = bytes.get(start..).unwrap_or(&[]);
+        let len = P::width(rest);
+        visit(word(bytes, pos) & mask, rest.get(..len).unwrap_or(rest));
+        pos = start + len;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,292 @@
+//! What follows the fingerprint in a record.
+//!
+//! ```text
+//! set member    Info
+//! hash field    [0xF0 expiry, 6 bytes le: unix ms] Info of the field, Info of the value
+//! scored        Info of the member, score
+//! score         0xE0..=0xE8 integer as in Info | 0xF4 f32 | 0xF8 f64, little-endian
+//! ```
+//!
+//! A later issue may add marks like 0xF0 in front of a field (a block larger than its content).
+
+use crate::text::Text;
+use crate::value::info::Info;
+
+/// The payload of one type of collection: enough to step over it.
+pub(crate) trait Payload {
+    /// Bytes that the payload at the front of `bytes` takes.
+    fn width(bytes: &[u8]) -> usize;
+}
+
+const TEXT_FORMS: u8 = 0xDE;
+const EXPIRY: u8 = 0xF0;
+const EXPIRY_WIDTH: usize = 7;
+const SCORE32: u8 = 0xF4;
+const SCORE64: u8 = 0xF8;
+
+/// Width of the info that begins with `first`; most are one byte, and the branch predicts that.
+#[inline]
+fn info_width(first: u8) -> usize {
+    if first < TEXT_FORMS {
+        1
+    } else {
+        Info::width(first)
+    }
+}
+
+/// Marks set elements.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemberRecord;
+
+impl Payload for MemberRecord {
+    #[inline]
+    fn width(bytes: &[u8]) -> usize {
+        bytes.first().map_or(1, |&first| info_width(first))
+    }
+}
+
+/// Marks hash elements.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FieldRecord;
+
+impl Payload for FieldRecord {
+    #[inline]
+    fn width(bytes: &[u8]) -> usize {
+        let at = |i: usize| bytes.get(i).copied().unwrap_or(0);
+        let mut width = 0;
+        if at(0) == EXPIRY {
+            width = EXPIRY_WIDTH;
+        }
+        width += info_width(at(width));
+        width + info_width(at(width))
+    }
+}
+
+/// Marks sorted-set elements.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScoredRecord;
+
+impl Payload for ScoredRecord {
+    #[inline]
+    fn width(bytes: &[u8]) -> usize {
+        let at = |i: usize| bytes.get(i).copied().unwrap_or(0);
+        let width = info_width(at(0));
+        width + score_width(at(width))
+    }
+}
+
+fn score_width(tag: u8) -> usize {
+    match tag {
+        SCORE32 => 5,
+        SCORE64 => 9,
+        _ => Info::width(tag),
+    }
+}
+
+/// Room for the largest payload: expiry and two infos of nine bytes.
+const PAYLOAD_MAX: usize = 32;
+
+/// A packed payload on the stack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packed {
+    bytes: [u8; PAYLOAD_MAX],
+    len: usize,
+}
+
+impl Packed {
+    fn new() -> Packed {
+        Packed {
+            bytes: [0; PAYLOAD_MAX],
+            len: 0,
+        }
+    }
+
+    fn push(&mut self, more: &[u8]) {
+        self.bytes[self.len..self.len + more.len()].copy_from_slice(more);
+        self.len += more.len();
+    }
+
+    fn put_info(&mut self, info: &Info) {
+        info.put(self);
+    }
+
+    /// The bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl Extend<u8> for Packed {
+    #[inline]
+    fn extend<I: IntoIterator<Item = u8>>(&mut self, bytes: I) {
+        for byte in bytes {
+            self.bytes[self.len] = byte;
+            self.len += 1;
+        }
+    }
+}
+
+/// A set member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) text: Info,
+}
+
+impl Member {
+    /// What is kept of a member.
+    pub(crate) fn of(text: &Text<'_>) -> Member {
+        Member {
+            text: Info::of(text),
+        }
+    }
+
+    pub(crate) fn pack(&self) -> Packed {
+        let mut out = Packed::new();
+        out.put_info(&self.text);
+        out
+    }
+
+    pub(crate) fn unpack(bytes: &[u8]) -> Member {
+        Member {
+            text: info_at(bytes).0,
+        }
+    }
+}
+
+/// A hash field and its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Field {
+    pub(crate) name: Info,
+    /// Kept as a number if it is one, for HINCRBY.
+    pub(crate) value: Info,
+    /// Unix milliseconds.
+    pub(crate) expire_ms: Option<i64>,
+}
+
+impl Field {
+    /// What is kept of a field that does not expire.
+    pub(crate) fn of(name: &Text<'_>, value: &Text<'_>) -> Field {
+        Field {
+            name: Info::of(name),
+            value: value_info(value),
+            expire_ms: None,
+        }
+    }
+
+    pub(crate) fn pack(&self) -> Packed {
+        let mut out = Packed::new();
+        if let Some(ms) = self.expire_ms {
+            // 48 bits of milliseconds last until the year 10889; servers stop at 46.
+            out.push(&[EXPIRY]);
+            out.push(&ms.to_le_bytes()[..EXPIRY_WIDTH - 1]);
+        }
+        out.put_info(&self.name);
+        out.put_info(&self.value);
+        out
+    }
+
+    pub(crate) fn unpack(bytes: &[u8]) -> Field {
+        let mut rest = bytes;
+        let mut expire_ms = None;
+        if let Some((&EXPIRY, tail)) = bytes.split_first() {
+            let (ms, tail) = tail.split_at(tail.len().min(EXPIRY_WIDTH - 1));
+            let mut wide = [0; 8];
+            wide[..ms.len()].copy_from_slice(ms);
+            expire_ms = Some(i64::from_le_bytes(wide));
+            rest = tail;
+        }
+        let (name, width) = info_at(rest);
+        let (value, _) = info_at(rest.get(width..).unwrap_or(&[]));
+        Field {
+            name,
+            value,
+            expire_ms,
+        }
+    }
+}
+
+/// The info of a hash value: by number if it is one.
+pub(crate) fn value_info(value: &Text<'_>) -> Info {
+    match value.int() {
+        Some(n) => Info::number(n),
+        None => Info::text(value.len()),
+    }
+}
+
+/// A score; never NaN.
+pub(crate) type Score = f64;
+
+/// A member of a sorted set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Scored {
+    pub(crate) text: Info,
+    pub(crate) score: Score,
+}
+
+impl Scored {
+    pub(crate) fn pack(&self) -> Packed {
+        let mut out = Packed::new();
+        out.put_info(&self.text);
+        if let Some(n) = exact_int(self.score) {
+            out.put_info(&Info::number(n));
+            return out;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "used only if it comes back the same"
+        )]
+        let short = self.score as f32;
+        if f64::from(short).to_bits() == self.score.to_bits() {
+            out.push(&[SCORE32]);
+            out.push(&short.to_le_bytes());
+        } else {
+            out.push(&[SCORE64]);
+            out.push(&self.score.to_le_bytes());
+        }
+        out
+    }
+
+    pub(crate) fn unpack(bytes: &[u8]) -> Scored {
+        let (text, width) = info_at(bytes);
+        let rest = bytes.get(width..).unwrap_or(&[]);
+        Scored {
+            text,
+            score: score_at(rest),
+        }
+    }
+}
+
+fn score_at(bytes: &[u8]) -> Score {
+    let Some((&tag, rest)) = bytes.split_first() else {
+        return 0.0;
+    };
+    match tag {
+        SCORE32 => f64::from(f32::from_le_bytes(
+            rest.first_chunk().copied().unwrap_or_default(),
+        )),
+        SCORE64 => f64::from_le_bytes(rest.first_chunk().copied().unwrap_or_default()),
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "only integers that a double holds exactly are packed"
+        )]
+        _ => Info::get(bytes)
+            .and_then(|(info, _)| info.number)
+            .unwrap_or(0) as f64,
+    }
+}
+
+/// The integer that a score is, if packing it as one is exact and shorter.
+fn exact_int(score: Score) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if score.abs() > EXACT || score.fract() != 0.0 || (score == 0.0 && score.is_sign_negative()) {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "integral and within 2^53")]
+    let n = score as i64;
+    Some(n)
+}
+
+/// The info at the front of `bytes` and its width; records are only ever written by `pack`.
+fn info_at(bytes: &[u8]) -> (Info, usize) {
+    Info::get(bytes).unwrap_or((Info::text(0), 1))
+}

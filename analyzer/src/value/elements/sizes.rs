@@ -1,0 +1,355 @@
+//! What one element and one collection weigh on the server: `reference/memory-model.md` sections 1,
+//! 4, 5 and 7. Everything here is a pure function of lengths and of the server's version.
+
+use super::table::{Kind, Table};
+use super::{Field, Scored};
+use crate::profile::{Family, Profile, Version};
+use crate::size::{self, Allocator, IntClass, LISTPACK_FRAME};
+use crate::value::info::Info;
+
+/// Bytes of the object header in front of every value; Valkey 9 has it in the key's block.
+const OBJECT: u64 = 16;
+/// A dict entry, as MEMORY USAGE counts it.
+const DICT_ENTRY: u64 = 24;
+/// Header and end byte of a ziplist.
+const ZIPLIST_FRAME: u64 = 11;
+/// `zset`, `zskiplist` and its header node of 32 levels.
+const SKIPLIST: u64 = 16 + 32 + 640;
+/// The same where the header node is inside the structure (Valkey 9).
+const SKIPLIST_V9: u64 = 16 + 528;
+/// Thousandths of a byte: expectations are summed as integers, so that they can be taken out again.
+const MILLI: u64 = 1000;
+
+/// The generation of structures that a server has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Layout {
+    /// Redis 6: ziplists, exact sizes.
+    Ziplist,
+    /// Redis 7.0 and 7.2, Valkey 7.2.
+    Dict,
+    /// Redis 7.4 and later: hash fields are mstr.
+    Mstr,
+    /// Valkey 8.0: entries without values.
+    NoValue,
+    /// Valkey 8.1: hashtable.
+    Buckets,
+    /// Valkey 9.
+    Valkey9,
+}
+
+/// How a server sizes collections; cheap to make from its profile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    allocator: Allocator,
+    layout: Layout,
+    /// The hash table implementation.
+    pub(crate) kind: Kind,
+}
+
+impl Sizes {
+    /// Those of a server.
+    pub(crate) fn of(profile: &Profile) -> Sizes {
+        let before = |major, minor| profile.version < Version::new(major, minor);
+        let layout = match profile.family {
+            Family::Redis if before(7, 0) => Layout::Ziplist,
+            Family::Redis if before(7, 4) => Layout::Dict,
+            Family::Redis => Layout::Mstr,
+            Family::Valkey if before(8, 0) => Layout::Dict,
+            Family::Valkey if before(8, 1) => Layout::NoValue,
+            Family::Valkey if before(9, 0) => Layout::Buckets,
+            Family::Valkey => Layout::Valkey9,
+        };
+        Sizes {
+            allocator: profile.allocator,
+            layout,
+            kind: Kind::of(profile),
+        }
+    }
+
+    fn object(self) -> u64 {
+        if self.layout == Layout::Valkey9 {
+            0
+        } else {
+            OBJECT
+        }
+    }
+
+    /// Bytes of one entry in a packed blob.
+    pub(crate) fn entry(self, text: &Info) -> u64 {
+        match self.layout {
+            Layout::Ziplist => ziplist_entry(text),
+            Layout::Dict | Layout::Mstr | Layout::NoValue | Layout::Buckets | Layout::Valkey9 => {
+                text.listpack_entry()
+            }
+        }
+    }
+
+    /// Bytes of a value that is one packed blob with entries of `bytes` in all.
+    pub(crate) fn blob(self, bytes: u64) -> u64 {
+        if self.layout == Layout::Ziplist {
+            self.object() + ZIPLIST_FRAME + bytes
+        } else {
+            self.object() + self.allocator.class(LISTPACK_FRAME + bytes)
+        }
+    }
+
+    /// Bytes of a hash in a listpack with expiries.
+    pub(crate) fn blob_ex(self, bytes: u64) -> u64 {
+        self.object() + 32 + self.allocator.class(LISTPACK_FRAME + bytes)
+    }
+
+    /// Bytes of an intset of `n` integers.
+    pub(crate) fn intset(self, n: u64, width: u8) -> u64 {
+        let bytes = 8 + n * u64::from(width);
+        if self.layout == Layout::Ziplist {
+            self.object() + bytes
+        } else {
+            self.object() + self.allocator.class(bytes)
+        }
+    }
+
+    /// The table's own structure, empty.
+    fn table_struct(self) -> u64 {
+        match self.layout {
+            Layout::Ziplist => 96,
+            Layout::Dict | Layout::Mstr | Layout::NoValue => 56,
+            Layout::Buckets => 72,
+            Layout::Valkey9 => 80,
+        }
+    }
+
+    fn table(self, table: Table, n: u64) -> u64 {
+        self.object() + self.table_struct() + table.bytes(self.kind, n)
+    }
+
+    /// Block of a set member in a table.
+    pub(crate) fn member_block(self, text: &Info) -> u64 {
+        self.allocator.sds(text.len)
+    }
+
+    /// Bytes of a set in a table whose member blocks are `blocks` in all.
+    pub(crate) fn set_table(self, table: Table, n: u64, blocks: u64) -> u64 {
+        let entries = match self.layout {
+            Layout::Ziplist | Layout::Dict | Layout::Mstr => DICT_ENTRY * n,
+            Layout::NoValue => chained_entries(table.buckets(), n),
+            Layout::Buckets | Layout::Valkey9 => 0,
+        };
+        self.table(table, n) + blocks + entries
+    }
+
+    /// Blocks of a hash field and its value in a table.
+    pub(crate) fn field_block(self, field: &Field) -> u64 {
+        let (name, value) = (field.name.len, field.value.len);
+        match self.layout {
+            Layout::Ziplist | Layout::Dict | Layout::NoValue => {
+                self.allocator.sds(name) + self.allocator.sds(value)
+            }
+            Layout::Mstr => {
+                let header = match name {
+                    0..32 => 1,
+                    32..65_536 => 3,
+                    _ => 9,
+                };
+                let expiry = if field.expire_ms.is_some() { 18 } else { 0 };
+                self.allocator.class(expiry + header + name + 1) + self.allocator.sds(value)
+            }
+            Layout::Buckets | Layout::Valkey9 => {
+                let expiry = if field.expire_ms.is_some() { 8 } else { 0 };
+                let header = match name {
+                    0..32 if field.expire_ms.is_none() => 1,
+                    0..253 => 3,
+                    253..65_531 => 5,
+                    _ => 9,
+                };
+                let whole = header + name + 1 + expiry + 3 + value + 1;
+                if whole <= 128 {
+                    self.allocator.class(whole)
+                } else {
+                    let apart = header.max(3) + name + 1 + expiry + 8;
+                    self.allocator.class(apart) + self.allocator.sds(value)
+                }
+            }
+        }
+    }
+
+    /// Bytes of a hash in a table whose blocks are `blocks` in all; `expiring` fields have one.
+    pub(crate) fn hash_table(self, table: Table, n: u64, blocks: u64, expiring: u64) -> u64 {
+        let entries = match self.layout {
+            Layout::Ziplist | Layout::Dict | Layout::Mstr | Layout::NoValue => DICT_ENTRY * n,
+            Layout::Buckets => 0,
+            Layout::Valkey9 => match expiring {
+                0 | 1 => 0,
+                2 => 24,
+                _ => self.allocator.class(8 + 8 * expiring),
+            },
+        };
+        self.table(table, n) + blocks + entries
+    }
+
+    /// Bytes of a score's entry in a packed blob.
+    pub(crate) fn score_entry(self, score: f64) -> u64 {
+        /// Doubles up to here are written as integers.
+        const INTEGERS: f64 = 4_611_686_018_427_387_904.0;
+        if score.fract() == 0.0 && score.abs() <= INTEGERS {
+            #[expect(clippy::cast_possible_truncation, reason = "integral and within 2^62")]
+            return self.entry(&Info::number(score as i64));
+        }
+        let digits = match self.layout {
+            Layout::Ziplist => seventeen_digits(score),
+            Layout::Dict | Layout::Mstr | Layout::NoValue | Layout::Buckets | Layout::Valkey9 => {
+                shortest_digits(score)
+            }
+        };
+        self.entry(&Info::text(digits))
+    }
+
+    /// Blocks of a sorted-set member beside a skiplist, in thousandths of a byte: the level of its
+    /// node is random, so the expectation is counted.
+    pub(crate) fn node_block(self, scored: &Scored) -> u64 {
+        let len = scored.text.len;
+        let (base, rest) = match self.layout {
+            Layout::Ziplist | Layout::Dict | Layout::Mstr | Layout::NoValue => {
+                (24, self.allocator.sds(len) + DICT_ENTRY)
+            }
+            Layout::Buckets => (24, self.allocator.sds(len)),
+            Layout::Valkey9 => {
+                let header = match len {
+                    0..32 => 1,
+                    32..253 => 3,
+                    253..65_531 => 5,
+                    _ => 9,
+                };
+                (16 + 1 + header + len + 1, 0)
+            }
+        };
+        rest * MILLI + self.expected_node(base)
+    }
+
+    /// Expected block of a node of `base` bytes and 16 more per level: a level more with
+    /// probability one quarter.
+    fn expected_node(self, base: u64) -> u64 {
+        let mut sum = 0;
+        // 2^20 parts: 3/4 of what is left at each level.
+        let mut left = 1u64 << 20;
+        for level in 1..=10 {
+            let here = if level == 10 { left } else { left - left / 4 };
+            sum += here * self.allocator.class(base + 16 * level);
+            left -= here;
+        }
+        (sum * MILLI) >> 20
+    }
+
+    /// Bytes of a sorted set beside a skiplist.
+    pub(crate) fn skiplist(self, table: Table, n: u64, blocks_milli: u64) -> u64 {
+        let list = if self.layout == Layout::Valkey9 {
+            SKIPLIST_V9
+        } else {
+            SKIPLIST
+        };
+        self.table(table, n) + list + blocks_milli / MILLI
+    }
+}
+
+/// Bytes of Valkey 8.0 set entries: the first key of a bucket has none, each further one 16.
+fn chained_entries(buckets: u64, n: u64) -> u64 {
+    let (buckets, keys) = (buckets.max(1) as f64, n as f64);
+    let taken = buckets * (1.0 - (1.0 - 1.0 / buckets).powf(keys));
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an expectation between 0 and 16 n"
+    )]
+    let bytes = (16.0 * (keys - taken)).max(0.0) as u64;
+    bytes
+}
+
+/// Bytes of a ziplist entry (ziplist.c): the length of the one before, the encoding, the payload.
+/// Which small integers take no payload cannot be told from the class; the usual ones are assumed.
+fn ziplist_entry(text: &Info) -> u64 {
+    let body = match (text.class, text.number) {
+        (IntClass::Text, _) => match text.len {
+            0..=63 => 1 + text.len,
+            64..=16_383 => 2 + text.len,
+            _ => 5 + text.len,
+        },
+        (_, Some(n)) => match n {
+            0..=12 => 1,
+            -128..=127 => 2,
+            -32_768..=32_767 => 3,
+            -8_388_608..=8_388_607 => 4,
+            -2_147_483_648..=2_147_483_647 => 5,
+            _ => 9,
+        },
+        (IntClass::Uint7, None) if text.len == 1 => 1,
+        (IntClass::Uint7, None) => 2,
+        (IntClass::Int13 | IntClass::Int16, None) => 3,
+        (IntClass::Int24, None) => 4,
+        (IntClass::Int32, None) => 5,
+        (IntClass::Int64, None) => 9,
+    };
+    1 + body
+}
+
+/// Characters of the shortest decimal form that reads back the same, in the server's notation
+/// (fpconv: an exponent where the plain form would be long).
+fn shortest_digits(score: f64) -> u64 {
+    if score.is_infinite() {
+        return if score > 0.0 { 3 } else { 4 };
+    }
+    // Rust's exponent form has the same shortest digits: d.ddde<x>.
+    let text = format!("{score:e}");
+    let sign = u64::from(score.is_sign_negative());
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let digits = mantissa.bytes().filter(u8::is_ascii_digit).count() as u64;
+    let exponent: i64 = exponent.parse().unwrap_or(0);
+    let magnitude = exponent.unsigned_abs();
+    let plain_integer = exponent >= 0 && exponent < 21 && magnitude + 1 >= digits;
+    let body = if plain_integer {
+        magnitude + 1
+    } else if exponent >= 0 && magnitude + 1 < digits {
+        digits + 1
+    } else if exponent < 0 && magnitude < 7 {
+        // 0.00ddd
+        1 + magnitude + digits
+    } else {
+        let point = u64::from(digits > 1);
+        digits + point + 2 + crate::text::decimal_len(i64::try_from(magnitude).unwrap_or(0))
+    };
+    sign + body
+}
+
+/// Characters of `%.17g`.
+fn seventeen_digits(score: f64) -> u64 {
+    if score.is_infinite() {
+        return if score > 0.0 { 3 } else { 4 };
+    }
+    let text = format!("{score:.16e}");
+    let sign = u64::from(score.is_sign_negative());
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let digits = mantissa
+        .trim_start_matches('-')
+        .replace('.', "")
+        .trim_end_matches('0')
+        .len()
+        .max(1) as u64;
+    let exponent: i64 = exponent.parse().unwrap_or(0);
+    let magnitude = exponent.unsigned_abs();
+    let body = if (-4..17).contains(&exponent) {
+        if exponent < 0 {
+            1 + magnitude + digits
+        } else if magnitude + 1 >= digits {
+            magnitude + 1
+        } else {
+            digits + 1
+        }
+    } else {
+        let point = u64::from(digits > 1);
+        digits + point + 2 + if magnitude < 100 { 2 } else { 3 }
+    };
+    sign + body
+}
+
+/// Entry of a field's expiry in a listpack with expiries: 2 bytes without one.
+pub(crate) fn expiry_entry(expire_ms: Option<i64>) -> u64 {
+    size::listpack_int_entry(expire_ms.unwrap_or(0))
+}
