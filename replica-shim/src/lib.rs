@@ -15,10 +15,32 @@
 
 #![cfg_attr(
     not(test),
-    deny(clippy::indexing_slicing, clippy::string_slice, clippy::arithmetic_side_effects)
+    deny(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects
+    )
 )]
 
+mod commands;
+pub mod error;
+pub mod event;
+mod handshake;
 pub mod limits;
+mod link;
+mod options;
+pub mod outbound;
 pub mod position;
 pub mod rdb;
+pub mod resp;
 pub mod text;
+mod transfer;
+
+pub use error::{Attempts, Error, Refusal, Verdict};
+pub use event::{Command, Event, Phase, Step};
+pub use handshake::Ask;
+pub use link::Link;
+pub use options::{Announce, Auth, Options, Role};
+pub use outbound::Outbound;
+pub use position::{Backlog, Coverage, Offset, Position, ReplId};
+pub use text::Text;

@@ -71,6 +71,9 @@ pub const REPLY_VALUES_MAX: usize = 1 << 20;
 /// that any request of ours can draw.
 pub const REPLY_BYTES_MAX: usize = 576 << 20;
 
+/// One line of a reply: errors of scripts can be long.
+pub const REPLY_LINE_BYTES_MAX: usize = 64 << 10;
+
 /// Longest wait for one reply of the handshake before PSYNC.
 pub const HANDSHAKE_SILENCE_MS: u64 = 15_000;
 

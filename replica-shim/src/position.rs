@@ -126,7 +126,9 @@ impl Position {
     pub fn coverage(&self, backlog: &Backlog) -> Coverage {
         let next = self.offset.advanced(1);
         let known = self.replid == backlog.replid
-            || backlog.second.is_some_and(|(id, end)| id == self.replid && next <= end);
+            || backlog
+                .second
+                .is_some_and(|(id, end)| id == self.replid && next <= end);
         if !known {
             return Coverage::Foreign;
         }

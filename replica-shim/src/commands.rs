@@ -1,0 +1,653 @@
+//! The command stream: commands with their database and the offset behind them.
+//!
+//! ```text
+//!            MULTI              EXEC / too large
+//!   Outside ------> Held (copied) ------> Replaying ----> Outside, or Through if it was too large
+//!                                                          Through: released as it arrives, to EXEC
+//! ```
+//!
+//! A command is read in place where it lies whole in the caller's buffer. Otherwise, once it is
+//! long, its parts move to `kept` and leave the buffer; values above `limits::LONG_BYTES` are not
+//! kept at all. A transaction is copied and released at its EXEC in one run, so that nothing of it
+//! was applied if the link is cut inside it.
+//!
+//! Offsets count every byte of a command and no keepalive newline. What is committed is the place
+//! to resume from: behind the last command outside a transaction, or behind the last EXEC.
+
+mod kept;
+
+use kept::{Kept, Large};
+
+use crate::event::Command;
+use crate::limits;
+use crate::position::Offset;
+use crate::resp::request::{Limits, Scanned, Scanner};
+use crate::resp::{self, Args, Fault};
+
+/// Limits of the stream: nothing inline, and a pause before anything that is not read in place.
+const STREAM: Limits = Limits {
+    arguments: limits::ARGUMENTS_MAX,
+    argument_bytes: limits::ARGUMENT_BYTES_MAX,
+    request_bytes: u32::MAX as u64,
+    inline_bytes: 0,
+    large_bytes: limits::LONG_BYTES as u64,
+};
+
+/// What a call of [`Commands::advance`] came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Advance {
+    pub(crate) consumed: usize,
+    pub(crate) ready: Ready,
+}
+
+/// What there is to tell.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ready {
+    /// Nothing; more bytes are needed.
+    Nothing,
+    /// A command at this place of the input.
+    InPlace {
+        start: usize,
+    },
+    /// A command in `kept`, from this span on to the end.
+    Kept {
+        span: usize,
+    },
+    /// This one of the held commands.
+    Held {
+        index: usize,
+    },
+    Multi,
+    Exec,
+    Ping,
+    GetAck,
+}
+
+/// A stream that cannot be followed any further.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Broken {
+    Resp(Fault),
+    Order {
+        expected: &'static str,
+        got: &'static str,
+    },
+}
+
+impl From<Fault> for Broken {
+    fn from(fault: Fault) -> Broken {
+        Broken::Resp(fault)
+    }
+}
+
+/// Where the stream stands with respect to MULTI and EXEC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transaction {
+    Outside,
+    /// Commands are copied until EXEC.
+    Held {
+        began: u64,
+    },
+    /// Copies are released; `next` counts them, 0 being MULTI. `whole` if EXEC follows.
+    Replaying {
+        next: usize,
+        whole: bool,
+    },
+    /// Larger than is held: commands are released as they arrive.
+    Through,
+}
+
+/// A command held back: its spans end here.
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    spans_end: usize,
+    end_offset: u64,
+    db: u32,
+}
+
+/// The stream's reader.
+#[derive(Debug)]
+pub(crate) struct Commands {
+    scanner: Scanner,
+    seed: u64,
+    /// Behind the last whole command.
+    offset: u64,
+    /// Bytes consumed of the command that is not whole.
+    partial: u64,
+    db: u32,
+    committed: (u64, u32),
+    /// Commands up to here have been applied from another link.
+    skip_until: u64,
+    /// Newlines seen at this offset.
+    newlines: u64,
+    newlines_at: u64,
+    transaction: Transaction,
+    records: Vec<Record>,
+    large: Option<Large>,
+    kept: Kept,
+    /// `kept` and `records` are of no more use once the next call comes.
+    is_spent: bool,
+}
+
+impl Commands {
+    /// A stream whose next byte is the one behind `offset`.
+    pub(crate) fn new(offset: Offset, db: u32, seed: u64) -> Commands {
+        Commands {
+            scanner: Scanner::new(STREAM),
+            seed,
+            offset: offset.0,
+            partial: 0,
+            db,
+            committed: (offset.0, db),
+            skip_until: 0,
+            newlines: 0,
+            newlines_at: 0,
+            transaction: Transaction::Outside,
+            records: Vec::new(),
+            large: None,
+            kept: Kept::default(),
+            is_spent: false,
+        }
+    }
+
+    /// Commands up to `offset` are known already; they are read over. The committed position is
+    /// `offset` at once.
+    pub(crate) fn skip_to(&mut self, offset: Offset, db: u32) {
+        self.skip_until = offset.0;
+        self.committed = (offset.0, db);
+        if offset.0 == self.offset {
+            self.db = db;
+        }
+    }
+
+    /// Where to resume.
+    pub(crate) fn committed(&self) -> (Offset, u32) {
+        (Offset(self.committed.0), self.committed.1)
+    }
+
+    /// Behind the last whole command, committed or not.
+    pub(crate) fn offset(&self) -> Offset {
+        Offset(self.offset)
+    }
+
+    /// The byte that is read next, for errors.
+    pub(crate) fn next_byte(&self) -> u64 {
+        self.offset.saturating_add(self.partial)
+    }
+
+    /// The command that `ready` announced.
+    #[inline]
+    pub(crate) fn command<'a>(&'a self, ready: Ready, input: &'a [u8]) -> Option<Command<'a>> {
+        let in_transaction = self.transaction != Transaction::Outside;
+        let end_offset = Offset(self.offset);
+        match ready {
+            Ready::InPlace { start } => {
+                let args = self.scanner.args(input.get(start..).unwrap_or_default());
+                Some(Command {
+                    db: self.db,
+                    args,
+                    end_offset,
+                    in_transaction,
+                })
+            }
+            Ready::Kept { span } => {
+                let args = self.kept.args(span, self.kept.len());
+                Some(Command {
+                    db: self.db,
+                    args,
+                    end_offset,
+                    in_transaction,
+                })
+            }
+            Ready::Held { index } => self.held(index),
+            Ready::Nothing | Ready::Multi | Ready::Exec | Ready::Ping | Ready::GetAck => None,
+        }
+    }
+
+    fn held(&self, index: usize) -> Option<Command<'_>> {
+        let record = self.records.get(index)?;
+        let before = index
+            .checked_sub(1)
+            .and_then(|index| self.records.get(index));
+        let from = before.map_or(0, |record| record.spans_end);
+        Some(Command {
+            db: record.db,
+            args: self.kept.args(from, record.spans_end),
+            end_offset: Offset(record.end_offset),
+            in_transaction: true,
+        })
+    }
+
+    /// Reads on, to the next thing to tell.
+    #[inline]
+    pub(crate) fn advance(&mut self, input: &[u8]) -> Result<Advance, Broken> {
+        let mut at: usize = 0;
+        loop {
+            if self.transaction != Transaction::Outside
+                && let Some(ready) = self.replay()
+            {
+                return Ok(Advance {
+                    consumed: at,
+                    ready,
+                });
+            }
+            if self.is_spent {
+                self.forget();
+            }
+            let rest = input.get(at..).unwrap_or_default();
+            if rest.first() == Some(&b'\n') && self.is_between() {
+                at = at.saturating_add(self.newlines(rest)?);
+                continue;
+            }
+            let ready = match self.read(rest)? {
+                Read::Part { consumed } => {
+                    let consumed = at.saturating_add(consumed);
+                    return Ok(Advance {
+                        consumed,
+                        ready: Ready::Nothing,
+                    });
+                }
+                Read::InPlace { len } => {
+                    let start = at;
+                    at = at.saturating_add(len);
+                    self.in_place(rest, len, start)?
+                }
+                Read::Kept { consumed, span } => {
+                    at = at.saturating_add(consumed);
+                    self.spilled(span)?
+                }
+            };
+            if let Some(ready) = ready {
+                return Ok(Advance {
+                    consumed: at,
+                    ready,
+                });
+            }
+        }
+    }
+
+    /// Whether the next byte begins a command.
+    #[inline]
+    fn is_between(&self) -> bool {
+        self.scanner.is_idle() && self.large.is_none()
+    }
+
+    /// Counts the keepalives at the front, which no offset counts.
+    #[cold]
+    fn newlines(&mut self, rest: &[u8]) -> Result<usize, Broken> {
+        let run = rest.iter().take_while(|byte| **byte == b'\n').count();
+        if self.newlines_at != self.offset {
+            self.newlines_at = self.offset;
+            self.newlines = 0;
+        }
+        self.newlines = self.newlines.saturating_add(run as u64);
+        if self.newlines > limits::NEWLINES_MAX {
+            let (max, got) = (limits::NEWLINES_MAX, self.newlines);
+            return Err(Fault::TooBig {
+                what: "run of newlines",
+                max,
+                got,
+            }
+            .into());
+        }
+        Ok(run)
+    }
+
+    /// Reads one command, or as much of it as there is.
+    #[inline]
+    fn read(&mut self, rest: &[u8]) -> Result<Read, Broken> {
+        if self.partial == 0 && self.large.is_none() {
+            match self.scanner.scan(rest)? {
+                Scanned::Done { len } => return Ok(Read::InPlace { len }),
+                Scanned::More if self.scanner.pending() <= limits::SPILL_BYTES => {
+                    return Ok(Read::Part { consumed: 0 });
+                }
+                Scanned::More => {
+                    let consumed = self.spill(rest)?;
+                    return Ok(Read::Part { consumed });
+                }
+                Scanned::Large { index, len } => {
+                    let consumed = self.spill(rest)?;
+                    self.begin_large(index, len)?;
+                    return self.read_spilled(rest, consumed);
+                }
+            }
+        }
+        self.read_spilled(rest, 0)
+    }
+
+    /// Goes on with a command of which parts have left the buffer.
+    #[cold]
+    fn read_spilled(&mut self, rest: &[u8], mut used: usize) -> Result<Read, Broken> {
+        loop {
+            let view = rest.get(used..).unwrap_or_default();
+            if let Some(large) = &mut self.large {
+                let (taken, is_whole) = self.kept.take(large, view)?;
+                used = used.saturating_add(taken);
+                self.partial = self.partial.saturating_add(taken as u64);
+                if !is_whole {
+                    return Ok(Read::Part { consumed: used });
+                }
+                self.large = None;
+                self.scanner.skip_large();
+                continue;
+            }
+            match self.scanner.scan(view)? {
+                Scanned::Done { len } => {
+                    self.keep(view)?;
+                    self.partial = self.partial.saturating_add(len as u64);
+                    used = used.saturating_add(len);
+                    let span = self.records.last().map_or(0, |record| record.spans_end);
+                    return Ok(Read::Kept {
+                        consumed: used,
+                        span,
+                    });
+                }
+                Scanned::More => {
+                    if self.scanner.pending() > limits::SPILL_BYTES {
+                        used = used.saturating_add(self.spill(view)?);
+                    }
+                    return Ok(Read::Part { consumed: used });
+                }
+                Scanned::Large { index, len } => {
+                    used = used.saturating_add(self.spill(view)?);
+                    self.begin_large(index, len)?;
+                }
+            }
+        }
+    }
+
+    /// Moves what was scanned of the command out of the buffer; says how many bytes that were.
+    fn spill(&mut self, view: &[u8]) -> Result<usize, Broken> {
+        self.keep(view)?;
+        let released = self.scanner.release();
+        self.partial = self.partial.saturating_add(released as u64);
+        Ok(released)
+    }
+
+    /// Copies the scanner's arguments behind those kept.
+    fn keep(&mut self, view: &[u8]) -> Result<(), Fault> {
+        self.kept.absorb(&self.scanner.args(view))?;
+        self.kept.check(0)
+    }
+
+    fn begin_large(&mut self, index: usize, len: u64) -> Result<(), Fault> {
+        let args = self.kept.args(self.first_span(), self.kept.len());
+        let whole = whole_up_to(&args, index);
+        self.large = Some(match whole {
+            Some((what, max)) if len > max => {
+                return Err(Fault::TooBig {
+                    what,
+                    max,
+                    got: len,
+                });
+            }
+            Some(_) => {
+                self.kept.check(len)?;
+                self.kept.begin(len)?
+            }
+            None => Large::digest(len, self.seed),
+        });
+        Ok(())
+    }
+
+    /// The first span of the command being read.
+    fn first_span(&self) -> usize {
+        self.records.last().map_or(0, |record| record.spans_end)
+    }
+
+    /// A whole command of `len` bytes lies at the front of `rest`, `start` bytes into the input.
+    #[inline]
+    fn in_place(&mut self, rest: &[u8], len: usize, start: usize) -> Result<Option<Ready>, Broken> {
+        let kind = Kind::of(&self.scanner.args(rest))?;
+        let before = self.offset;
+        self.offset = before.saturating_add(len as u64);
+        if before < self.skip_until {
+            return self.skipped(kind);
+        }
+        if kind == Kind::Ordinary {
+            if self.transaction == Transaction::Outside {
+                self.committed = (self.offset, self.db);
+                return Ok(Some(Ready::InPlace { start }));
+            }
+            if matches!(self.transaction, Transaction::Held { .. }) {
+                self.kept.absorb(&self.scanner.args(rest))?;
+            }
+        }
+        self.sort(kind, Ready::InPlace { start })
+    }
+
+    /// A whole command lies in `kept`, from `span` on.
+    #[cold]
+    fn spilled(&mut self, span: usize) -> Result<Option<Ready>, Broken> {
+        let kind = Kind::of(&self.kept.args(span, self.kept.len()))?;
+        let before = self.offset;
+        self.offset = before.saturating_add(std::mem::take(&mut self.partial));
+        let is_held = matches!(self.transaction, Transaction::Held { .. });
+        if !is_held {
+            self.is_spent = true;
+        } else if kind != Kind::Ordinary {
+            self.kept.truncate(span);
+        }
+        if before < self.skip_until {
+            return self.skipped(kind);
+        }
+        self.sort(kind, Ready::Kept { span })
+    }
+
+    /// A command that was applied from another link.
+    #[cold]
+    fn skipped(&mut self, kind: Kind) -> Result<Option<Ready>, Broken> {
+        if self.offset > self.skip_until {
+            let expected = "the end of a command at the hand-over offset";
+            return Err(Broken::Order {
+                expected,
+                got: "a command across it",
+            });
+        }
+        match kind {
+            Kind::Select(db) => self.db = db,
+            Kind::Multi => self.transaction = Transaction::Through,
+            Kind::Exec => self.transaction = Transaction::Outside,
+            Kind::Ordinary | Kind::Ping | Kind::GetAck => {}
+        }
+        Ok(None)
+    }
+
+    /// What a command means where the stream stands.
+    fn sort(&mut self, kind: Kind, ready: Ready) -> Result<Option<Ready>, Broken> {
+        match self.transaction {
+            Transaction::Outside if kind == Kind::Multi => {
+                self.transaction = Transaction::Held { began: self.offset };
+                Ok(None)
+            }
+            Transaction::Held { began } => self.hold(kind, began),
+            Transaction::Outside | Transaction::Through | Transaction::Replaying { .. } => {
+                self.release(kind, ready)
+            }
+        }
+    }
+
+    /// A command that is not held back: outside, or in a transaction too large for it.
+    fn release(&mut self, kind: Kind, ready: Ready) -> Result<Option<Ready>, Broken> {
+        let ready = match kind {
+            Kind::Multi => return Err(nested()),
+            Kind::Ordinary => Some(ready),
+            Kind::Ping => Some(Ready::Ping),
+            Kind::GetAck => Some(Ready::GetAck),
+            Kind::Select(db) => {
+                self.db = db;
+                None
+            }
+            Kind::Exec => {
+                self.transaction = Transaction::Outside;
+                Some(Ready::Exec)
+            }
+        };
+        self.committed = (self.offset, self.db);
+        Ok(ready)
+    }
+
+    /// A command inside a transaction that is held back. Its arguments are in `kept` already.
+    fn hold(&mut self, kind: Kind, began: u64) -> Result<Option<Ready>, Broken> {
+        match kind {
+            Kind::Multi => return Err(nested()),
+            Kind::Ping => return Ok(Some(Ready::Ping)),
+            Kind::GetAck => return Ok(Some(Ready::GetAck)),
+            Kind::Select(db) => self.db = db,
+            Kind::Exec => {
+                self.transaction = Transaction::Replaying {
+                    next: 0,
+                    whole: true,
+                }
+            }
+            Kind::Ordinary => {
+                self.records.push(Record {
+                    spans_end: self.kept.len(),
+                    end_offset: self.offset,
+                    db: self.db,
+                });
+                if self.offset.saturating_sub(began) > limits::TRANSACTION_BYTES {
+                    self.transaction = Transaction::Replaying {
+                        next: 0,
+                        whole: false,
+                    };
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next thing to tell of a transaction that was held back, if one is being released.
+    fn replay(&mut self) -> Option<Ready> {
+        let Transaction::Replaying { next, whole } = self.transaction else {
+            return None;
+        };
+        self.transaction = Transaction::Replaying {
+            next: next.saturating_add(1),
+            whole,
+        };
+        let Some(index) = next.checked_sub(1) else {
+            return Some(Ready::Multi);
+        };
+        if let Some(record) = self.records.get(index) {
+            if !whole {
+                self.committed = (record.end_offset, record.db);
+            }
+            return Some(Ready::Held { index });
+        }
+        self.is_spent = true;
+        self.committed = (self.offset, self.db);
+        if whole {
+            self.transaction = Transaction::Outside;
+            return Some(Ready::Exec);
+        }
+        self.transaction = Transaction::Through;
+        None
+    }
+
+    /// Drops what was kept, and gives back what was much.
+    #[cold]
+    fn forget(&mut self) {
+        self.is_spent = false;
+        self.records.clear();
+        self.records.shrink_to(limits::IDLE_CAPACITY >> 5);
+        self.kept.clear();
+    }
+}
+
+fn nested() -> Broken {
+    Broken::Order {
+        expected: "commands or EXEC",
+        got: "MULTI inside MULTI",
+    }
+}
+
+/// How [`Commands::read`] found a command.
+enum Read {
+    /// It is not whole; this much of it was consumed.
+    Part { consumed: usize },
+    /// Whole in the caller's buffer.
+    InPlace { len: usize },
+    /// Whole in `kept`, from this span on.
+    Kept { consumed: usize, span: usize },
+}
+
+/// The commands that mean something to the link itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Ordinary,
+    Ping,
+    GetAck,
+    Select(u32),
+    Multi,
+    Exec,
+}
+
+impl Kind {
+    /// Names come in any case: scripts pass theirs through, and 7.0 pings in lower case.
+    #[inline]
+    fn of(args: &Args<'_>) -> Result<Kind, Broken> {
+        let name = args.name();
+        match name {
+            [b'p' | b'P', _, _, _]
+            | [b'e' | b'E', _, _, _]
+            | [b'm' | b'M', _, _, _, _]
+            | [b's' | b'S', _, _, _, _, _]
+            | [b'r' | b'R', _, _, _, _, _, _, _] => Kind::control(args, name),
+            [] => Err(empty()),
+            _ => Ok(Kind::Ordinary),
+        }
+    }
+
+    fn control(args: &Args<'_>, name: &[u8]) -> Result<Kind, Broken> {
+        if name.eq_ignore_ascii_case(b"PING") {
+            return Ok(Kind::Ping);
+        }
+        if name.eq_ignore_ascii_case(b"EXEC") {
+            return Ok(Kind::Exec);
+        }
+        if name.eq_ignore_ascii_case(b"MULTI") {
+            return Ok(Kind::Multi);
+        }
+        if name.eq_ignore_ascii_case(b"SELECT") {
+            let db = args
+                .bytes(1)
+                .and_then(resp::unsigned)
+                .and_then(|db| u32::try_from(db).ok());
+            let expected = "SELECT with the number of a database";
+            return db.map(Kind::Select).ok_or(Broken::Order {
+                expected,
+                got: "another argument",
+            });
+        }
+        let is_getack = name.eq_ignore_ascii_case(b"REPLCONF")
+            && args
+                .bytes(1)
+                .is_some_and(|option| option.eq_ignore_ascii_case(b"GETACK"));
+        Ok(if is_getack {
+            Kind::GetAck
+        } else {
+            Kind::Ordinary
+        })
+    }
+}
+
+#[cold]
+fn empty() -> Broken {
+    Broken::Order {
+        expected: "a command",
+        got: "a request without a name",
+    }
+}
+
+/// Whether argument `index`, being large, is needed whole, as what, and up to which size. The
+/// command's name and the arguments before are known.
+fn whole_up_to(args: &Args<'_>, index: usize) -> Option<(&'static str, u64)> {
+    const KEY: (&str, u64) = ("key", limits::KEY_BYTES_MAX as u64);
+    match (args.upper_name().as_bytes(), index) {
+        (_, 0) => Some(("command name", limits::LONG_BYTES as u64)),
+        (b"RESTORE" | b"RESTORE-ASKING", 3) => Some(("payload", limits::PAYLOAD_BYTES_MAX as u64)),
+        (_, 1) | (b"DEL" | b"UNLINK" | b"RENAME" | b"RENAMENX" | b"COPY", _) => Some(KEY),
+        _ => None,
+    }
+}

@@ -1,0 +1,604 @@
+//! One connection to a server, from the first PING to its end.
+//!
+//! ```text
+//!                 Follow                                StandBy (hand-over, replication.md 2.4)
+//!   Handshake --+CONTINUE------------------> Stream     Handshake
+//!       |                                      ^            | SYNC: "$"
+//!       | +FULLRESYNC, or "$" (renamed PSYNC)  |            v
+//!       v                                      |         Waiting -> Transfer (swallowed) -> Held
+//!    Waiting --"$len" | "$EOF:"--> Transfer ---+                                             |
+//!                                                               take_over(position) -> Stream
+//!   any of them --error, silence, end of input--> Ended
+//! ```
+//!
+//! How to run one: [`Link::arrived`] when bytes came in, then [`Link::next`] until it is stuck,
+//! dealing with each event and sending all that [`Link::poll_transmit`] has after each call; sleep
+//! until [`Link::poll_timeout`] or more bytes; [`Link::handle_timeout`] when the time has come. At
+//! the end of input, once `next` is stuck, [`Link::closed`] says what that means. A connection gets
+//! a new link, which takes the [`Position`] of the last one.
+//!
+//! What is said, and when (replication.md 0, 1.5 and 8):
+//! - Nothing between PSYNC and the end of the snapshot: each byte would postpone a diskless fork.
+//! - Behind a snapshot, an ACK each second until the stream starts; single ones get lost.
+//! - To a master `ACK 0`, as rarely as its timeout allows, so that WAIT never counts us and
+//!   min-replicas seldom does. To a replica the true offset each second, so that it shuts down fast.
+//! - On a link that took over: nothing ever again.
+
+use crate::commands::{self, Commands, Ready};
+use crate::error::{At, Error};
+use crate::event::{Event, Phase, Step};
+use crate::handshake::{Answer, Ask, Purpose};
+use crate::limits;
+use crate::options::{Announce, Options, Role};
+use crate::outbound::Outbound;
+use crate::position::{Offset, Position, ReplId};
+use crate::rdb::{Item, Sink};
+use crate::resp::{self, Fault, Line};
+use crate::transfer::{self, Form, Progress, Transfer};
+
+/// Where the link stands.
+#[derive(Debug)]
+enum State {
+    /// A question is to be asked, or its answer awaited.
+    Handshake { ask: Ask, is_sent: bool },
+    /// The envelope of the snapshot is awaited.
+    Waiting,
+    /// The snapshot is being read.
+    Transfer,
+    /// A stand-by link whose stream is not wanted yet.
+    Held,
+    /// Commands are read.
+    Stream,
+    /// Over.
+    Ended,
+}
+
+/// What is to be sent besides questions, and when.
+#[derive(Debug)]
+struct Acks {
+    is_due: bool,
+    lower_is_due: bool,
+    /// When the next one is due.
+    at_ms: Option<u64>,
+    /// Whether the stream has yet to start, and needs ACKs for it.
+    is_starting: bool,
+}
+
+/// The machine for one connection.
+#[derive(Debug)]
+pub struct Link {
+    options: Options,
+    purpose: Purpose,
+    state: State,
+    /// The history; known from the answer to PSYNC or from the snapshot.
+    replid: Option<ReplId>,
+    /// Where the snapshot lies, if the answer to PSYNC said so.
+    start: Option<(ReplId, Offset)>,
+    transfer: Option<Box<Transfer>>,
+    commands: Commands,
+    acks: Acks,
+    /// Bytes consumed before the stream.
+    received: u64,
+    newlines: u64,
+    now_ms: u64,
+    heard_ms: u64,
+}
+
+/// Takes a snapshot nobody needs.
+struct Swallow;
+
+impl Sink for Swallow {
+    fn item(&mut self, _: Item<'_>) {}
+}
+
+impl Link {
+    /// A link that follows a server. `now_ms` is monotonic, from any origin.
+    #[must_use]
+    pub fn new(options: Options, now_ms: u64) -> Link {
+        Link::with_purpose(options, Purpose::Follow, now_ms)
+    }
+
+    /// A link for the hand-over to `SYNC`, which stands by until [`Link::take_over`]. `filter` asks
+    /// for an empty snapshot, which servers before 7.0 do not know.
+    #[must_use]
+    pub fn sync_only(options: Options, filter: bool, now_ms: u64) -> Link {
+        Link::with_purpose(options, Purpose::StandBy { filter }, now_ms)
+    }
+
+    fn with_purpose(options: Options, purpose: Purpose, now_ms: u64) -> Link {
+        let commands = Commands::new(Offset(0), 0, options.seed);
+        Link {
+            options,
+            purpose,
+            state: State::Handshake {
+                ask: Ask::Ping,
+                is_sent: false,
+            },
+            replid: None,
+            start: None,
+            transfer: None,
+            commands,
+            acks: Acks {
+                is_due: false,
+                lower_is_due: false,
+                at_ms: None,
+                is_starting: false,
+            },
+            received: 0,
+            newlines: 0,
+            now_ms,
+            heard_ms: now_ms,
+        }
+    }
+
+    /// The phase, for logs and metrics.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match self.state {
+            State::Handshake { .. } => Phase::Handshake,
+            State::Waiting => Phase::Waiting,
+            State::Transfer => Phase::Transfer,
+            State::Held => Phase::Held,
+            State::Stream => Phase::Stream,
+            State::Ended => Phase::Ended,
+        }
+    }
+
+    /// Where to resume. `None` while there is nothing to resume: before the answer to PSYNC, and
+    /// from `FullResync` to `SnapshotEnded`. It stays when the link has ended.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        let replid = self.replid?;
+        let (offset, db) = self.commands.committed();
+        Some(Position { replid, offset, db })
+    }
+
+    /// The end of the last whole command that was read, even inside a transaction.
+    #[must_use]
+    pub fn offset(&self) -> Option<Offset> {
+        self.replid.map(|_| self.commands.offset())
+    }
+
+    /// Bytes have come in at `now_ms`; they are about to be fed.
+    pub fn arrived(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        self.heard_ms = now_ms;
+    }
+
+    /// Reads on in `input`, which begins where the last call stopped, to the next event. Items of
+    /// the snapshot go to `sink`.
+    ///
+    /// # Errors
+    /// Why the link has ended. [`Error::Ended`] if it had before.
+    #[inline]
+    pub fn next<'a, S: Sink>(
+        &'a mut self,
+        input: &'a [u8],
+        sink: &mut S,
+    ) -> Result<Step<'a>, Error> {
+        match self.state {
+            State::Stream => self.stream(input),
+            State::Handshake { ask, is_sent } => self.answer(ask, is_sent, input),
+            State::Waiting => self.envelope(input),
+            State::Transfer => self.snapshot(input, sink),
+            State::Held => {
+                self.note_start(input);
+                Ok(Step {
+                    consumed: 0,
+                    event: None,
+                })
+            }
+            State::Ended => Err(Error::Ended),
+        }
+    }
+
+    /// What to send next. Ask again until there is nothing.
+    pub fn poll_transmit(&mut self) -> Option<Outbound<'_>> {
+        match self.state {
+            State::Handshake {
+                ask,
+                is_sent: false,
+            } => {
+                self.state = State::Handshake { ask, is_sent: true };
+                Some(ask.outbound(&self.options))
+            }
+            State::Held | State::Stream => self.poll_ack(),
+            State::Handshake { .. } | State::Waiting | State::Transfer | State::Ended => None,
+        }
+    }
+
+    fn poll_ack(&mut self) -> Option<Outbound<'static>> {
+        if std::mem::take(&mut self.acks.lower_is_due) {
+            return Some(Outbound::LowerVersion);
+        }
+        if !std::mem::take(&mut self.acks.is_due) {
+            return None;
+        }
+        Some(Outbound::Ack(match self.options.role {
+            Role::Master { .. } => Offset(0),
+            Role::Replica => self.commands.offset(),
+        }))
+    }
+
+    /// When [`Link::handle_timeout`] wants to be called, if no bytes arrive before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<u64> {
+        let silence = self
+            .silence_ms()
+            .map(|limit| self.heard_ms.saturating_add(limit));
+        [self.acks.at_ms, silence].into_iter().flatten().min()
+    }
+
+    /// Time has passed.
+    ///
+    /// # Errors
+    /// [`Error::Silent`] if nothing was heard for too long; the link has ended.
+    pub fn handle_timeout(&mut self, now_ms: u64) -> Result<(), Error> {
+        self.now_ms = now_ms;
+        let waited_ms = now_ms.saturating_sub(self.heard_ms);
+        if self.silence_ms().is_some_and(|limit| waited_ms >= limit) {
+            let phase = self.phase();
+            self.state = State::Ended;
+            self.acks.at_ms = None;
+            return Err(Error::Silent { phase, waited_ms });
+        }
+        if self.acks.at_ms.is_some_and(|at| at <= now_ms) {
+            self.acks.is_due = true;
+            self.acks.at_ms = Some(now_ms.saturating_add(self.ack_period_ms()));
+        }
+        Ok(())
+    }
+
+    /// The peer has closed, and [`Link::next`] was stuck on what was left.
+    pub fn closed(&mut self) -> Error {
+        if matches!(self.state, State::Ended) {
+            return Error::Ended;
+        }
+        let error = Error::Closed { at: self.at() };
+        self.end(error)
+    }
+
+    /// Makes this stand-by link the one that is followed, from `at` on, where the other link was
+    /// left. What lies before is read over.
+    ///
+    /// # Errors
+    /// If this link does not stand by, belongs to another history, or begins behind `at`; it has
+    /// ended then, and the other one should be kept.
+    pub fn take_over(&mut self, at: &Position) -> Result<(), Error> {
+        let fault = match (&self.state, self.start) {
+            (State::Held, Some((replid, _))) if replid != at.replid => "another history",
+            (State::Held, Some((_, offset))) if offset > at.offset => "a gap between the links",
+            (State::Held, Some(_)) => {
+                self.replid = Some(at.replid);
+                self.commands.skip_to(at.offset, at.db);
+                self.state = State::Stream;
+                self.heard_ms = self.now_ms;
+                return Ok(());
+            }
+            _ => "the link does not stand by",
+        };
+        Err(self.end(Error::HandOver(fault)))
+    }
+
+    #[inline]
+    fn stream<'a>(&'a mut self, input: &'a [u8]) -> Result<Step<'a>, Error> {
+        if self.acks.is_starting {
+            self.note_start(input);
+        }
+        let advance = match self.commands.advance(input) {
+            Ok(advance) => advance,
+            Err(broken) => return Err(self.stream_error(broken)),
+        };
+        let end_offset = self.commands.offset();
+        let event = match advance.ready {
+            ready @ (Ready::InPlace { .. } | Ready::Kept { .. } | Ready::Held { .. }) => {
+                self.commands.command(ready, input).map(Event::Command)
+            }
+            Ready::Nothing => None,
+            Ready::Multi => Some(Event::Multi),
+            Ready::Exec => Some(Event::Exec { end_offset }),
+            Ready::Ping => Some(Event::Ping { end_offset }),
+            Ready::GetAck => Some(Event::GetAck { end_offset }),
+        };
+        Ok(Step {
+            consumed: advance.consumed,
+            event,
+        })
+    }
+
+    /// A reply of the handshake, or what comes in its place.
+    fn answer(&mut self, ask: Ask, is_sent: bool, input: &[u8]) -> Result<Step<'static>, Error> {
+        match input.first() {
+            None => Ok(Step {
+                consumed: 0,
+                event: None,
+            }),
+            Some(b'\n') if ask.is_last() && is_sent => self.keepalives(input),
+            Some(b'$') if ask.is_last() && is_sent => {
+                self.state = State::Waiting;
+                match self.purpose {
+                    Purpose::Follow => {
+                        let event = Some(Event::FullResync { start: None });
+                        Ok(Step { consumed: 0, event })
+                    }
+                    Purpose::StandBy { .. } => self.envelope(input),
+                }
+            }
+            Some(b'+' | b'-') => self.answer_line(ask, is_sent, input),
+            Some(other) => Err(self.fault(Fault::Reply(*other))),
+        }
+    }
+
+    fn answer_line(
+        &mut self,
+        ask: Ask,
+        is_sent: bool,
+        input: &[u8],
+    ) -> Result<Step<'static>, Error> {
+        let (text, consumed) = match resp::line(input, limits::LINE_BYTES_MAX) {
+            Ok(Line::Whole(text, consumed)) => (text, consumed),
+            Ok(Line::Part) => {
+                return Ok(Step {
+                    consumed: 0,
+                    event: None,
+                });
+            }
+            Err(fault) => return Err(self.fault(fault)),
+        };
+        let answer = match text.split_first() {
+            Some((b'-', text)) => match ask.refused(text, &self.options) {
+                Ok(answer) => Some(answer),
+                Err(error) => return Err(self.end(error)),
+            },
+            Some((_, text)) => ask.accepted(text, &self.options),
+            None => None,
+        };
+        if !is_sent {
+            return Err(self.unexpected("silence, as nothing was asked", "a reply"));
+        }
+        let Some(answer) = answer else {
+            return Err(self.unexpected("an answer to PSYNC", "another reply"));
+        };
+        self.received = self.received.saturating_add(consumed as u64);
+        let event = self.proceed(ask, answer);
+        Ok(Step { consumed, event })
+    }
+
+    /// Acts on an answer.
+    fn proceed(&mut self, ask: Ask, answer: Answer) -> Option<Event<'static>> {
+        match answer {
+            Answer::Next | Answer::Declined => {
+                let next = ask.next(&self.options, self.purpose);
+                self.state = State::Handshake {
+                    ask: next,
+                    is_sent: false,
+                };
+                (answer == Answer::Declined).then_some(Event::Declined { ask })
+            }
+            Answer::FullResync(replid, offset) => {
+                self.start = Some((replid, offset));
+                self.state = State::Waiting;
+                Some(Event::FullResync { start: self.start })
+            }
+            Answer::Continue(renamed) => {
+                // `accepted` lets this pass only if we asked to continue.
+                let asked = self.options.resume?;
+                let replid = renamed.unwrap_or(asked.replid);
+                let position = Position { replid, ..asked };
+                self.begin_stream(position, false);
+                Some(Event::Continued {
+                    position,
+                    renamed: replid != asked.replid,
+                })
+            }
+        }
+    }
+
+    /// Newlines that say the server is busy saving.
+    fn keepalives(&mut self, input: &[u8]) -> Result<Step<'static>, Error> {
+        let consumed = input.iter().take_while(|byte| **byte == b'\n').count();
+        self.newlines = self.newlines.saturating_add(consumed as u64);
+        if self.newlines > limits::NEWLINES_MAX {
+            let (max, got) = (limits::NEWLINES_MAX, self.newlines);
+            return Err(self.fault(Fault::TooBig {
+                what: "run of newlines",
+                max,
+                got,
+            }));
+        }
+        self.received = self.received.saturating_add(consumed as u64);
+        Ok(Step {
+            consumed,
+            event: None,
+        })
+    }
+
+    fn envelope(&mut self, input: &[u8]) -> Result<Step<'static>, Error> {
+        match input.first() {
+            Some(b'\n') => return self.keepalives(input),
+            // A save that fails is told to those who wait for it.
+            Some(b'-') => return self.answer_line(Ask::Psync, true, input),
+            Some(_) | None => {}
+        }
+        let parsed = match resp::line(input, limits::LINE_BYTES_MAX) {
+            Ok(Line::Part) => {
+                return Ok(Step {
+                    consumed: 0,
+                    event: None,
+                });
+            }
+            Ok(Line::Whole(text, consumed)) => Form::parse(text).map(|form| (form, consumed)),
+            Err(fault) => Err(fault),
+        };
+        let (form, consumed) = match parsed {
+            Ok(parsed) => parsed,
+            Err(fault) => return Err(self.fault(fault)),
+        };
+        self.received = self.received.saturating_add(consumed as u64);
+        self.transfer = Some(Box::new(Transfer::new(form, self.options.seed)));
+        self.state = State::Transfer;
+        let bytes = match form {
+            Form::Sized(bytes) => Some(bytes),
+            Form::Marked(_) => None,
+        };
+        let event = match self.purpose {
+            Purpose::Follow => Some(Event::SnapshotBegan { bytes }),
+            Purpose::StandBy { .. } => None,
+        };
+        Ok(Step { consumed, event })
+    }
+
+    fn snapshot<S: Sink>(&mut self, input: &[u8], sink: &mut S) -> Result<Step<'static>, Error> {
+        let Some(transfer) = &mut self.transfer else {
+            return Err(self.end(Error::Ended));
+        };
+        let progress = match self.purpose {
+            Purpose::Follow => transfer.feed(input, sink),
+            Purpose::StandBy { .. } => transfer.feed(input, &mut Swallow),
+        };
+        let (consumed, is_whole) = match progress {
+            Ok(Progress::Took(consumed)) => (consumed, false),
+            Ok(Progress::Ended(consumed)) => (consumed, true),
+            Err(transfer::Broken::Decoder(source)) => {
+                let error = Error::Snapshot {
+                    at: self.at(),
+                    source,
+                };
+                return Err(self.end(error));
+            }
+            Err(transfer::Broken::Order { expected, got }) => {
+                return Err(self.unexpected(expected, got));
+            }
+        };
+        self.received = self.received.saturating_add(consumed as u64);
+        let event = if is_whole {
+            Some(self.end_snapshot()?)
+        } else {
+            None
+        };
+        Ok(Step { consumed, event })
+    }
+
+    /// The snapshot is whole: the stream begins where it lies.
+    fn end_snapshot(&mut self) -> Result<Event<'static>, Error> {
+        let origin = self
+            .transfer
+            .take()
+            .map(|transfer| transfer.origin)
+            .unwrap_or_default();
+        let Some((replid, offset)) = self.start.or_else(|| origin.replid.zip(origin.offset)) else {
+            let expected = "the position of the snapshot, in an answer or inside it";
+            return Err(self.unexpected(expected, "neither"));
+        };
+        let position = Position {
+            replid,
+            offset,
+            db: origin.db.unwrap_or(0),
+        };
+        self.begin_stream(position, true);
+        if self.purpose == Purpose::Follow {
+            return Ok(Event::SnapshotEnded { position });
+        }
+        self.start = Some((replid, offset));
+        self.replid = None;
+        self.state = State::Held;
+        Ok(Event::StandsBy { replid, offset })
+    }
+
+    /// `from_snapshot`: the stream starts only when it is acknowledged.
+    fn begin_stream(&mut self, position: Position, from_snapshot: bool) {
+        self.replid = Some(position.replid);
+        self.commands = Commands::new(position.offset, position.db, self.options.seed);
+        self.state = State::Stream;
+        let lowers = self.options.announce == Announce::VersionThenLower;
+        self.acks.lower_is_due = lowers;
+        self.acks.is_starting = from_snapshot;
+        // Lowering is an ACK too.
+        self.acks.is_due = !lowers && (from_snapshot || matches!(self.options.role, Role::Replica));
+        self.acks.at_ms = Some(self.now_ms.saturating_add(self.ack_period_ms()));
+    }
+
+    fn ack_period_ms(&self) -> u64 {
+        if self.acks.is_starting {
+            return limits::START_ACK_MS;
+        }
+        self.options.role.ack_period_ms()
+    }
+
+    /// The first byte of the stream ends the ACKs that it needed to start.
+    fn note_start(&mut self, input: &[u8]) {
+        if input.is_empty() || !self.acks.is_starting {
+            return;
+        }
+        self.acks.is_starting = false;
+        self.acks.is_due = false;
+        self.acks.at_ms = match self.purpose {
+            Purpose::Follow => Some(self.now_ms.saturating_add(self.ack_period_ms())),
+            Purpose::StandBy { .. } => None,
+        };
+    }
+
+    /// How long silence is borne.
+    fn silence_ms(&self) -> Option<u64> {
+        match self.state {
+            State::Handshake { ask, .. } if !ask.is_last() => Some(limits::HANDSHAKE_SILENCE_MS),
+            State::Handshake { .. } | State::Waiting | State::Transfer => {
+                Some(limits::TRANSFER_SILENCE_MS)
+            }
+            State::Stream => self.options.role.silence_ms(),
+            State::Held | State::Ended => None,
+        }
+    }
+
+    fn at(&self) -> At {
+        let phase = self.phase();
+        let byte = if phase.is_stream() {
+            self.commands.next_byte()
+        } else {
+            self.received
+        };
+        At { phase, byte }
+    }
+
+    /// The link is over; the position stays.
+    fn end(&mut self, error: Error) -> Error {
+        self.state = State::Ended;
+        self.transfer = None;
+        self.acks = Acks {
+            is_due: false,
+            lower_is_due: false,
+            at_ms: None,
+            is_starting: false,
+        };
+        error
+    }
+
+    fn fault(&mut self, fault: Fault) -> Error {
+        let at = self.at();
+        self.end(match fault {
+            Fault::TooBig { what, max, got } => Error::Limit { at, what, max, got },
+            fault @ (Fault::Count
+            | Fault::Length
+            | Fault::Dollar(_)
+            | Fault::Terminator
+            | Fault::Quotes
+            | Fault::Star(_)
+            | Fault::Reply(_)
+            | Fault::LineEnd
+            | Fault::Number) => Error::Peer { at, fault },
+        })
+    }
+
+    fn unexpected(&mut self, expected: &'static str, got: &'static str) -> Error {
+        let at = self.at();
+        self.end(Error::Unexpected { at, expected, got })
+    }
+
+    #[cold]
+    fn stream_error(&mut self, broken: commands::Broken) -> Error {
+        match broken {
+            commands::Broken::Resp(fault) => self.fault(fault),
+            commands::Broken::Order { expected, got } => self.unexpected(expected, got),
+        }
+    }
+}
