@@ -1,0 +1,214 @@
+//! A list: lengths and integer classes of its elements in order, in the nodes that the server's
+//! quicklist has, so that its encoding and its bytes follow every push, pop, trim, set and insert.
+//!
+//! ```text
+//! listpack    one node, bare (7.2 and later, every Valkey)          the usual small list
+//! quicklist   nodes of up to 8 KiB (list-max-listpack-size), and    everything else; the only
+//!             one plain node for each element larger than that      encoding before 7.2
+//! ```
+//!
+//! Which element equals a given text is known only by fingerprint, and those are not kept unless a
+//! list is seen to need them: an LREM or LINSERT that cannot be proved by lengths alone makes the
+//! list ask for them ([`List::wants_fingerprints`]), and the re-read that follows brings them in
+//! ([`Builder::with_fingerprints`]). From then on such commands are exact without a re-read.
+//!
+//! A single node between half the limit and the limit may be either encoding in a loaded image
+//! ([`List::encoding_open`]); any later push beyond the limit or pop below the half settles it.
+
+mod edit;
+mod item;
+mod load;
+mod node;
+mod nodes;
+mod rules;
+mod search;
+
+use crate::profile::{Family, Profile, Version};
+use crate::value::{Encoding, INLINE_MAX};
+use node::Node;
+use nodes::Nodes;
+use rules::Rules;
+
+pub use load::Builder;
+
+pub(crate) use edit::Side;
+pub(crate) use item::Item;
+pub(crate) use node::End;
+pub(crate) use search::Followed;
+
+/// Structs of a quicklist and of an object.
+const QUICKLIST: u64 = 40;
+const OBJECT: u64 = 16;
+
+/// A list.
+#[derive(Clone, Debug)]
+pub struct List {
+    nodes: Nodes,
+    count: u64,
+    /// One node that stands alone, without a quicklist around it.
+    bare: bool,
+    flags: Flags,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Flags {
+    /// Elements carry fingerprints.
+    prints: bool,
+    /// They should: see [`List::wants_fingerprints`].
+    wants: bool,
+    /// See [`List::encoding_open`].
+    open: bool,
+}
+
+impl List {
+    /// An empty list, about to be filled.
+    pub fn new(profile: &Profile) -> List {
+        let rules = Rules::of(profile);
+        let mut nodes = Nodes::new();
+        if rules.small_lists {
+            nodes.insert(0, Node::new(false, &rules), &rules);
+        }
+        List {
+            nodes,
+            count: 0,
+            bare: rules.small_lists,
+            flags: Flags::default(),
+        }
+    }
+
+    /// Elements.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Encoding.
+    pub fn encoding(&self) -> Encoding {
+        if self.bare {
+            Encoding::Listpack
+        } else {
+            Encoding::Quicklist
+        }
+    }
+
+    /// Bytes of the value part of MEMORY USAGE, the 16 of the object included.
+    pub fn memory(&self, profile: &Profile) -> u64 {
+        let rules = Rules::of(profile);
+        match self.nodes.get(0) {
+            Some(node) if self.bare => OBJECT + rules.block(node),
+            Some(_) | None => {
+                let by_elements =
+                    profile.family == Family::Redis && profile.version >= Version::new(8, 0);
+                let parts = if by_elements {
+                    self.count
+                } else {
+                    self.nodes.len() as u64
+                };
+                averaged(OBJECT + QUICKLIST, self.nodes.memory(&rules), parts)
+            }
+        }
+    }
+
+    /// Bytes the model allocates.
+    pub fn heap_bytes(&self) -> usize {
+        self.nodes.heap_bytes()
+    }
+
+    /// True if elements must be told apart to follow this list's commands: a re-read should bring
+    /// fingerprints.
+    pub fn wants_fingerprints(&self) -> bool {
+        self.flags.wants
+    }
+
+    /// True if the image this list was loaded from could have had either encoding.
+    pub fn encoding_open(&self) -> bool {
+        self.flags.open
+    }
+
+    /// Takes the encoding that the server named.
+    pub fn settle_encoding(&mut self, encoding: Encoding) {
+        self.flags.open = false;
+        if self.nodes.get(0).is_some_and(|node| !node.is_plain()) && self.nodes.len() == 1 {
+            self.bare = encoding == Encoding::Listpack;
+        }
+    }
+
+    /// Appends the in-record form; false if the list is too large for one.
+    ///
+    /// ```text
+    /// flags u8 | count u16le | blob bytes u32le | packed infos
+    /// ```
+    pub fn pack(&self, out: &mut Vec<u8>) -> bool {
+        let Nodes::One(node) = &self.nodes else {
+            return false;
+        };
+        let sizes = u16::try_from(node.count())
+            .ok()
+            .zip(u32::try_from(node.bytes()).ok());
+        match sizes {
+            Some((count, bytes))
+                if node.compressed().is_none() && PACK_HEAD + node.packed().len() <= INLINE_MAX =>
+            {
+                out.push(self.flags.to_byte(node.is_plain()));
+                out.extend_from_slice(&count.to_le_bytes());
+                out.extend_from_slice(&bytes.to_le_bytes());
+                out.extend_from_slice(node.packed());
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// The inverse of [`List::pack`].
+    pub fn unpack(encoding: Encoding, bytes: &[u8]) -> Option<List> {
+        let (&[flags, c0, c1, b0, b1, b2, b3], packed) = bytes.split_first_chunk::<PACK_HEAD>()?;
+        let count = u16::from_le_bytes([c0, c1]);
+        let blob = u32::from_le_bytes([b0, b1, b2, b3]);
+        let (flags, plain) = Flags::from_byte(flags);
+        let mut node = Node::unpack(flags.prints, u32::from(count), u64::from(blob), packed);
+        if plain {
+            node.set_plain();
+        }
+        Some(List {
+            nodes: Nodes::One(node),
+            count: u64::from(count),
+            bare: encoding == Encoding::Listpack,
+            flags,
+        })
+    }
+}
+
+const PACK_HEAD: usize = 7;
+
+impl Flags {
+    fn to_byte(self, plain: bool) -> u8 {
+        u8::from(self.prints)
+            | u8::from(self.wants) << 1
+            | u8::from(self.open) << 2
+            | u8::from(plain) << 3
+    }
+
+    fn from_byte(byte: u8) -> (Flags, bool) {
+        let bit = |i: u8| byte >> i & 1 == 1;
+        let flags = Flags {
+            prints: bit(0),
+            wants: bit(1),
+            open: bit(2),
+        };
+        (flags, bit(3))
+    }
+}
+
+/// `base` and the sum of `parts` parts as the server adds them: in doubles, then cut. The result can
+/// be a byte short of the plain sum.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the server's own arithmetic; sizes are far below 2^53 and not negative"
+)]
+fn averaged(base: u64, sum: u64, parts: u64) -> u64 {
+    if parts == 0 {
+        return base;
+    }
+    (base as f64 + sum as f64 / parts as f64 * parts as f64) as u64
+}
