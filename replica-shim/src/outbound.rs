@@ -98,6 +98,8 @@ pub enum Outbound<'a> {
         /// Elements to sample; 0 means all.
         samples: u32,
     },
+    /// `MEMORY MALLOC-STATS`: how the allocator rounds.
+    MallocStats,
     /// `DUMP key`: the one read that carries a value; it is fingerprinted and dropped.
     Dump(&'a [u8]),
 
@@ -229,6 +231,7 @@ impl Outbound<'_> {
             Outbound::Length(of, key) => list(out, &[of.command()], &[key]),
             Outbound::HstrLen(key, field) => list(out, &["HSTRLEN"], &[key, field]),
             Outbound::MemoryUsage { key, samples } => memory_usage(out, key, samples),
+            Outbound::MallocStats => words(out, &["MEMORY", "MALLOC-STATS"]),
             Outbound::Dump(key) => list(out, &["DUMP"], &[key]),
             Outbound::ClusterNodes => words(out, &["CLUSTER", "NODES"]),
             Outbound::ClusterSlots => words(out, &["CLUSTER", "SLOTS"]),
