@@ -49,6 +49,8 @@ pub struct Options {
     pub replica: bool,
     /// Change encoding thresholds on the way.
     pub thresholds: bool,
+    /// Commands to leave out.
+    pub without: Vec<String>,
     /// Say which commands were refused, and why.
     pub refusals: bool,
 }
@@ -109,6 +111,8 @@ impl Campaign<'_> {
         let own = driver::Options {
             seed: options.seed,
             thresholds: options.thresholds,
+            without: options.without.clone(),
+            agreed: options.replica,
         };
         let mut driver = Driver::attach(&self.master, &own)?;
         fill::fill(&mut self.master.client()?, Shape::Mixed, options.preload)?;

@@ -203,6 +203,10 @@ fn defaults(install: &Install) -> Vec<(&'static str, &'static str)> {
         ("repl-diskless-sync-delay", "0"),
         ("databases", "16"),
     ];
+    if install.numbers() >= (6, 2, 0) {
+        // A crashed server shall be gone, not hang while it writes about itself.
+        options.push(("crash-log-enabled", "no"));
+    }
     if install.numbers() >= (7, 0, 0) {
         options.push(("enable-debug-command", "yes"));
     }

@@ -35,6 +35,9 @@ struct Arguments {
     /// Change encoding thresholds with CONFIG SET on the way.
     #[arg(long)]
     thresholds: bool,
+    /// Commands to leave out, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    without: Vec<String>,
     /// Say which commands the server refused, and why.
     #[arg(long)]
     refusals: bool,
@@ -62,6 +65,7 @@ fn main() -> Result<ExitCode> {
         preload: arguments.preload,
         replica: arguments.replica,
         thresholds: arguments.thresholds,
+        without: arguments.without.clone(),
         refusals: arguments.refusals,
     };
     let (mut keys, mut facts, mut mismatches, mut failed) = (0, 0, 0, Vec::new());

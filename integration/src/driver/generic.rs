@@ -109,8 +109,8 @@ fn restore(g: &mut Gen) -> Command {
     if g.payloads.is_empty() {
         return c("PING").done();
     }
-    let payload = g.rng.pick(&g.payloads).clone();
-    let key = any(g);
+    let (kind, payload) = g.rng.pick(&g.payloads).clone();
+    let key = g.key(kind);
     let base = c("RESTORE").a(key);
     let base = match g.rng.below(4) {
         0 => base.a(g.when_ms()).a(payload).a("ABSTTL"),

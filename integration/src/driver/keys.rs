@@ -23,6 +23,8 @@ pub enum Kind {
     Set,
     /// Sorted sets.
     Zset,
+    /// Sorted sets whose scores are all equal, for ranges by name.
+    Lex,
     /// Sorted sets of positions.
     Geo,
     /// Hashes.
@@ -34,7 +36,7 @@ pub enum Kind {
 }
 
 /// Every kind.
-pub(super) const KINDS: [Kind; 11] = [
+pub(super) const KINDS: [Kind; 12] = [
     Kind::Str,
     Kind::Int,
     Kind::Bits,
@@ -42,6 +44,7 @@ pub(super) const KINDS: [Kind; 11] = [
     Kind::List,
     Kind::Set,
     Kind::Zset,
+    Kind::Lex,
     Kind::Geo,
     Kind::Hash,
     Kind::Fields,
@@ -95,17 +98,18 @@ impl Gen {
             kind
         };
         let (letter, count) = match kind {
-            Kind::Str => ("s", 400),
+            Kind::Str => ("s", 300),
             Kind::Int => ("n", 60),
             Kind::Bits => ("b", 60),
             Kind::Hll => ("p", 24),
-            Kind::List => ("l", 120),
-            Kind::Set => ("e", 120),
-            Kind::Zset => ("z", 120),
+            Kind::List => ("l", 64),
+            Kind::Set => ("e", 64),
+            Kind::Zset => ("z", 64),
+            Kind::Lex => ("y", 24),
             Kind::Geo => ("g", 30),
-            Kind::Hash => ("h", 120),
+            Kind::Hash => ("h", 64),
             Kind::Fields => ("f", 40),
-            Kind::Stream => ("x", 60),
+            Kind::Stream => ("x", 16),
         };
         let index = self.rng.below(count);
         let plain = format!("{letter}:{index}");
@@ -232,7 +236,8 @@ impl Gen {
             0 => 0,
             1 => -1,
             2 => self.rng.range(-40, 40),
-            _ => self.rng.range(-600, 600),
+            3 => self.rng.range(-600, 600),
+            _ => self.rng.range(-9, 9),
         }
     }
 

@@ -7,7 +7,7 @@ use super::{Entry, Gen, Kind, entry};
 
 pub(super) const TABLE: &[Entry] = &[
     entry("xadd", 26, xadd),
-    entry("xtrim", 2, |g| {
+    entry("xtrim", 1, |g| {
         let base = c("XTRIM").a(g.key(Kind::Stream));
         trim(g, base).done()
     }),
@@ -59,7 +59,7 @@ fn xadd(g: &mut Gen) -> Command {
     if g.since((6, 2)) && g.rng.one_in(20) {
         base = base.a("NOMKSTREAM");
     }
-    if g.rng.one_in(5) {
+    if g.rng.one_in(12) {
         base = trim(g, base);
     }
     g.ticks += 1;
@@ -87,7 +87,7 @@ fn trim(g: &mut Gen, base: Building) -> Building {
             .a(how)
             .a(g.ticks.saturating_sub(g.rng.below(3000)).to_string())
     } else {
-        let most = if g.rng.one_in(10) { 5 } else { 800 };
+        let most = if g.rng.one_in(20) { 5 } else { 1200 };
         base.a("MAXLEN").a(how).a(g.rng.range(0, most))
     };
     if how == "~" && g.since((6, 2)) && g.rng.one_in(4) {
@@ -99,7 +99,7 @@ fn trim(g: &mut Gen, base: Building) -> Building {
 fn xgroup(g: &mut Gen) -> Command {
     let key = g.key(Kind::Stream);
     match g.rng.below(12) {
-        0..=4 => {
+        0..=6 => {
             let from = *g.rng.pick(&["0", "$", "0"]);
             let base = c("XGROUP").a("CREATE").a(key).a(group(g)).a(from);
             let base = if g.rng.one_in(2) {
@@ -114,9 +114,9 @@ fn xgroup(g: &mut Gen) -> Command {
                 base.done()
             }
         }
-        5 | 6 => c("XGROUP").a("SETID").a(key).a(group(g)).a(id(g)).done(),
-        7 => c("XGROUP").a("DESTROY").a(key).a(group(g)).done(),
-        8 => c("XGROUP")
+        7 => c("XGROUP").a("SETID").a(key).a(group(g)).a(id(g)).done(),
+        8 if g.rng.one_in(3) => c("XGROUP").a("DESTROY").a(key).a(group(g)).done(),
+        9 => c("XGROUP")
             .a("DELCONSUMER")
             .a(key)
             .a(group(g))

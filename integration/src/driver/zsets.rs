@@ -7,6 +7,14 @@ use super::{Entry, Gen, Kind, entry};
 
 pub(super) const TABLE: &[Entry] = &[
     entry("zadd", 24, zadd),
+    entry("zadd", 4, |g| {
+        let key = g.key(Kind::Lex);
+        let members = g
+            .members(&key)
+            .into_iter()
+            .flat_map(|member| [b"0".to_vec(), member]);
+        c("ZADD").a(key).all(members).done()
+    }),
     entry("zincrby", 5, |g| {
         let key = g.key(Kind::Zset);
         let member = g.member(&key);
@@ -54,7 +62,7 @@ pub(super) const TABLE: &[Entry] = &[
             .done()
     }),
     entry("zremrangebylex", 1, |g| {
-        let key = g.key(Kind::Zset);
+        let key = by_name(g);
         let (from, to) = lex(g, &key);
         c("ZREMRANGEBYLEX").a(key).a(from).a(to).done()
     }),
@@ -161,18 +169,23 @@ fn algebra(g: &mut Gen, name: &str) -> Command {
 
 fn zrangestore(g: &mut Gen) -> Command {
     let dest = g.key(Kind::Zset);
-    let source = g.key(Kind::Zset);
+    let by_lex = g.rng.one_in(5);
+    let source = if by_lex {
+        by_name(g)
+    } else {
+        g.key(Kind::Zset)
+    };
     let limit = g
         .rng
         .one_in(3)
         .then(|| [g.rng.range(0, 5), g.rng.range(-1, 50)]);
     let base = c("ZRANGESTORE").a(dest).a(&source);
     let (from, to, by) = match g.rng.below(5) {
-        0 => {
+        _ if by_lex => {
             let (from, to) = lex(g, &source);
             (from, to, Some("BYLEX"))
         }
-        1 | 2 => {
+        0..=2 => {
             let (from, to) = scores(g);
             (from.into_bytes(), to.into_bytes(), Some("BYSCORE"))
         }
@@ -217,6 +230,17 @@ fn lex(g: &mut Gen, key: &super::Key) -> (Vec<u8>, Vec<u8>) {
         1 => (from, b"+".to_vec()),
         _ => (from, to),
     }
+}
+
+/// A key for ranges by name. Where scores differ such a range follows the random levels of a
+/// skiplist, and no two servers agree on it.
+fn by_name(g: &mut Gen) -> super::Key {
+    let kind = if g.agreed || !g.rng.one_in(4) {
+        Kind::Lex
+    } else {
+        Kind::Zset
+    };
+    g.key(kind)
 }
 
 fn geoadd(g: &mut Gen) -> Command {
