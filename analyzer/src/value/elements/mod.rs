@@ -18,7 +18,7 @@ mod table;
 use std::marker::PhantomData;
 
 pub(crate) use payload::{Field, FieldRecord, Member, MemberRecord, Payload, ScoredRecord};
-pub(crate) use payload::{Score, Scored, value_info};
+pub(crate) use payload::{Scored, value_info};
 pub(crate) use sizes::{Sizes, expiry_entry};
 pub(crate) use table::Table;
 

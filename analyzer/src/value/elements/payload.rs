@@ -214,7 +214,7 @@ pub(crate) fn value_info(value: &Text<'_>) -> Info {
 }
 
 /// A score; never NaN.
-pub(crate) type Score = f64;
+type Score = f64;
 
 /// A member of a sorted set.
 #[derive(Clone, Copy, Debug, PartialEq)]

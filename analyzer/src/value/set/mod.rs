@@ -249,6 +249,19 @@ impl Set {
         true
     }
 
+    /// Removes all members but those that `wanted` accepts, without a change of encoding.
+    pub(crate) fn keep(&mut self, wanted: impl Fn(u64) -> bool, profile: &Profile) {
+        let mut gone = Vec::new();
+        self.each(|digest, _| {
+            if !wanted(digest) {
+                gone.push(digest);
+            }
+        });
+        for digest in gone {
+            self.remove(digest, profile);
+        }
+    }
+
     fn longest(&self) -> u64 {
         let mut longest = 0;
         self.each(|_, member| longest = longest.max(member.text.len));

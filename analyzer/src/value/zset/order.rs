@@ -196,7 +196,7 @@ impl Zset {
         }
         let mut found = Vec::new();
         self.each(|digest, scored| {
-            if inside(scored.score) {
+            if (low..=high).contains(&scored.score) && inside(scored.score) {
                 found.push(digest);
             }
         });
