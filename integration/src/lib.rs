@@ -2,7 +2,8 @@
 //!
 //! - [`servers`] gets the servers of the matrix without root; [`server`] runs one;
 //! - [`driver`] writes to it whatever its command table allows, from a seed;
-//! - [`app`] runs Keyscape beside it, [`fault`] puts a bad network between the two;
+//! - [`app`] runs Keyscape beside it, [`fault`] puts a bad network between the two,
+//!   [`fake_master`] says what no server would;
 //! - [`truth`] compares every key of both, [`campaign`] is the whole of it, start to end;
 //! - [`fill`] makes keyspaces of any size;
 //! - [`resp`], [`seed`] and [`wait`] are the tools of these.
@@ -13,6 +14,7 @@
 pub mod app;
 pub mod campaign;
 pub mod driver;
+pub mod fake_master;
 pub mod fault;
 pub mod fill;
 pub mod resp;
