@@ -11,17 +11,27 @@ fn synced(options: Options, diskless: bool) -> Drive {
     drive.feed(b"+PONG\r\n").feed(b"+OK\r\n").feed(b"+OK\r\n");
     drive.said();
     drive.feed(format!("+FULLRESYNC {ID} 100\r\n").as_bytes());
-    drive.wait_until(90_000).feed(b"\n").wait_until(100_000).feed(b"\n");
+    drive
+        .wait_until(90_000)
+        .feed(b"\n")
+        .wait_until(100_000)
+        .feed(b"\n");
     let rdb = link_kit::snapshot(ID, 100, 0);
     if diskless {
-        drive.feed(format!("$EOF:{}\r\n", "e".repeat(40)).as_bytes()).feed(&rdb);
+        drive
+            .feed(format!("$EOF:{}\r\n", "e".repeat(40)).as_bytes())
+            .feed(&rdb);
         drive.wait_until(130_000).feed(&[b'e'; 39]);
         assert_eq!(drive.said(), "", "nothing is said before the mark is whole");
         drive.feed(b"e");
     } else {
         drive.feed(format!("${}\r\n", rdb.len()).as_bytes());
         drive.wait_until(130_000);
-        assert_eq!(drive.said(), "", "nothing is said before the snapshot is whole");
+        assert_eq!(
+            drive.said(),
+            "",
+            "nothing is said before the snapshot is whole"
+        );
         drive.feed(&rdb);
     }
     assert_eq!(drive.error, None);
@@ -34,10 +44,17 @@ fn quiet_until_the_snapshot_is_whole_then_an_ack_each_second_until_the_stream() 
         let mut drive = synced(options(), diskless);
         assert_eq!(drive.said(), "REPLCONF ACK 0");
         drive.wait_until(133_500);
-        assert_eq!(drive.said(), "REPLCONF ACK 0; REPLCONF ACK 0; REPLCONF ACK 0");
+        assert_eq!(
+            drive.said(),
+            "REPLCONF ACK 0; REPLCONF ACK 0; REPLCONF ACK 0"
+        );
         drive.feed(&words("PING"));
         drive.wait_until(134_000 + 40_000);
-        assert_eq!(drive.said(), "", "from the first byte on the slow period holds");
+        assert_eq!(
+            drive.said(),
+            "",
+            "from the first byte on the slow period holds"
+        );
         drive.feed(&words("PING"));
         drive.wait_until(133_500 + 48_000);
         assert_eq!(drive.said(), "REPLCONF ACK 0");
@@ -46,10 +63,21 @@ fn quiet_until_the_snapshot_is_whole_then_an_ack_each_second_until_the_stream() 
 
 #[test]
 fn a_master_hears_ack_0_at_four_fifths_of_its_timeout() {
-    for (repl_timeout_ms, period) in [(60_000, 48_000), (3_600_000, 50_000), (6_000, 4_800), (1, 1_000)]
-    {
-        let role = Role::Master { repl_timeout_ms, ping_period_ms: 10_000_000 };
-        let mut drive = Drive::streaming_with(Options { role, resume: Some(at(5, 0)), ..options() });
+    for (repl_timeout_ms, period) in [
+        (60_000, 48_000),
+        (3_600_000, 50_000),
+        (6_000, 4_800),
+        (1, 1_000),
+    ] {
+        let role = Role::Master {
+            repl_timeout_ms,
+            ping_period_ms: 10_000_000,
+        };
+        let mut drive = Drive::streaming_with(Options {
+            role,
+            resume: Some(at(5, 0)),
+            ..options()
+        });
         drive.feed(&words("SET a b"));
         drive.wait_until(period - 1);
         assert_eq!(drive.said(), "");
@@ -62,8 +90,11 @@ fn a_master_hears_ack_0_at_four_fifths_of_its_timeout() {
 
 #[test]
 fn a_replica_hears_the_true_offset_each_second_and_may_be_silent() {
-    let mut drive =
-        Drive::streaming_with(Options { role: Role::Replica, resume: Some(at(5, 0)), ..options() });
+    let mut drive = Drive::streaming_with(Options {
+        role: Role::Replica,
+        resume: Some(at(5, 0)),
+        ..options()
+    });
     drive.feed(&words("SET a b"));
     drive.wait_until(2_000);
     assert_eq!(drive.said(), "REPLCONF ACK 32; REPLCONF ACK 32");
@@ -74,13 +105,22 @@ fn a_replica_hears_the_true_offset_each_second_and_may_be_silent() {
 #[test]
 fn a_cluster_master_of_valkey_hears_a_lower_version_behind_the_snapshot() {
     let mut drive = Drive::new(Link::new(
-        Options { announce: Announce::VersionThenLower, ..options() },
+        Options {
+            announce: Announce::VersionThenLower,
+            ..options()
+        },
         0,
     ));
-    drive.feed(b"+PONG\r\n").feed(b"+OK\r\n").feed(b"+OK\r\n").feed(b"+OK\r\n");
+    drive
+        .feed(b"+PONG\r\n")
+        .feed(b"+OK\r\n")
+        .feed(b"+OK\r\n")
+        .feed(b"+OK\r\n");
     drive.said();
     let rdb = link_kit::snapshot(ID, 100, 0);
-    drive.feed(format!("+FULLRESYNC {ID} 100\r\n${}\r\n", rdb.len()).as_bytes()).feed(&rdb);
+    drive
+        .feed(format!("+FULLRESYNC {ID} 100\r\n${}\r\n", rdb.len()).as_bytes())
+        .feed(&rdb);
     assert_eq!(drive.said(), "REPLCONF version 7.2.0 ACK 0");
     drive.wait_until(1_000);
     assert_eq!(drive.said(), "REPLCONF ACK 0");
@@ -90,7 +130,13 @@ fn a_cluster_master_of_valkey_hears_a_lower_version_behind_the_snapshot() {
 fn silence_has_a_limit_in_every_phase() {
     let mut drive = Drive::new(Link::new(options(), 0));
     drive.wait_until(15_000);
-    assert_eq!(drive.error, Some(Error::Silent { phase: Phase::Handshake, waited_ms: 15_000 }));
+    assert_eq!(
+        drive.error,
+        Some(Error::Silent {
+            phase: Phase::Handshake,
+            waited_ms: 15_000
+        })
+    );
 
     let mut drive = Drive::new(Link::new(options(), 0));
     drive.feed(b"+PONG\r\n").feed(b"+OK\r\n").feed(b"+OK\r\n");
@@ -99,7 +145,13 @@ fn silence_has_a_limit_in_every_phase() {
     drive.feed(b"\n").wait_until(239_998);
     assert_eq!(drive.error, None, "a newline is a sign of life");
     drive.wait_until(300_000);
-    assert!(matches!(drive.error, Some(Error::Silent { phase: Phase::Handshake, .. })));
+    assert!(matches!(
+        drive.error,
+        Some(Error::Silent {
+            phase: Phase::Handshake,
+            ..
+        })
+    ));
 
     let mut drive = Drive::streaming(0, 0);
     drive.wait_until(59_999);
@@ -107,10 +159,23 @@ fn silence_has_a_limit_in_every_phase() {
     drive.wait_until(60_000);
     let error = drive.error.expect("silent");
     assert_eq!(error.verdict(), Verdict::Retry);
-    assert_eq!(error, Error::Silent { phase: Phase::Stream, waited_ms: 60_000 });
+    assert_eq!(
+        error,
+        Error::Silent {
+            phase: Phase::Stream,
+            waited_ms: 60_000
+        }
+    );
 
-    let role = Role::Master { repl_timeout_ms: 60_000, ping_period_ms: 60_000 };
-    let mut drive = Drive::streaming_with(Options { role, resume: Some(at(0, 0)), ..options() });
+    let role = Role::Master {
+        repl_timeout_ms: 60_000,
+        ping_period_ms: 60_000,
+    };
+    let mut drive = Drive::streaming_with(Options {
+        role,
+        resume: Some(at(0, 0)),
+        ..options()
+    });
     drive.wait_until(179_999);
     assert_eq!(drive.error, None);
     drive.wait_until(180_000);
@@ -123,7 +188,11 @@ fn the_end_of_input_means_what_its_phase_says() {
     assert_eq!(drive.link.closed().verdict(), Verdict::RetryLater);
     drive = Drive::new(Link::new(options(), 0));
     drive.feed(b"+PONG\r\n").feed(b"+OK\r\n").feed(b"+OK\r\n");
-    assert_eq!(drive.link.closed().verdict(), Verdict::RetryLater, "a child that failed");
+    assert_eq!(
+        drive.link.closed().verdict(),
+        Verdict::RetryLater,
+        "a child that failed"
+    );
     drive = Drive::streaming(0, 0);
     let error = drive.link.closed();
     assert_eq!(error.verdict(), Verdict::Retry);

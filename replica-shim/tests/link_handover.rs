@@ -46,7 +46,13 @@ fn it_asks_for_an_empty_snapshot() {
     drive.feed(b"+PONG\r\n").feed(b"+OK\r\n").feed(b"+OK\r\n");
     drive.feed(b"-ERR Unrecognized REPLCONF option: rdb-filter-only\r\n");
     let error = drive.error.expect("6.x does not know it");
-    assert!(matches!(error, Error::Refused { refusal: Refusal::OptionUnknown, .. }));
+    assert!(matches!(
+        error,
+        Error::Refused {
+            refusal: Refusal::OptionUnknown,
+            ..
+        }
+    ));
     assert_eq!(error.verdict(), Verdict::GiveUp);
 }
 
@@ -54,7 +60,10 @@ fn it_asks_for_an_empty_snapshot() {
 fn acks_start_the_stream_and_then_nothing_is_said() {
     let mut drive = standing_by(100);
     drive.wait_until(2_000);
-    assert_eq!(drive.said(), "REPLCONF ACK 0; REPLCONF ACK 0; REPLCONF ACK 0");
+    assert_eq!(
+        drive.said(),
+        "REPLCONF ACK 0; REPLCONF ACK 0; REPLCONF ACK 0"
+    );
     drive.feed(&words("SELECT 4"));
     assert!(drive.events.is_empty(), "held");
     drive.link.take_over(&at(100, 4)).expect("same history");
@@ -67,10 +76,12 @@ fn acks_start_the_stream_and_then_nothing_is_said() {
 
 #[test]
 fn what_was_applied_is_read_over_to_the_byte() {
-    let stream: Vec<Vec<u8>> = ["SELECT 9", "SET a 1", "MULTI", "INCR a", "SELECT 2", "EXEC", "SET b 2"]
-        .iter()
-        .map(|text| words(text))
-        .collect();
+    let stream: Vec<Vec<u8>> = [
+        "SELECT 9", "SET a 1", "MULTI", "INCR a", "SELECT 2", "EXEC", "SET b 2",
+    ]
+    .iter()
+    .map(|text| words(text))
+    .collect();
     let all: Vec<u8> = stream.concat();
     let ends: Vec<u64> = stream
         .iter()
@@ -81,7 +92,11 @@ fn what_was_applied_is_read_over_to_the_byte() {
         .collect();
     // The other link was left behind SET a 1, EXEC, or everything.
     for (left_at, db, expected) in [
-        (ends[1], 9, vec!["multi", "9@186 tx: INCR a", "exec @223", "2@250: SET b 2"]),
+        (
+            ends[1],
+            9,
+            vec!["multi", "9@186 tx: INCR a", "exec @223", "2@250: SET b 2"],
+        ),
         (ends[5], 2, vec!["2@250: SET b 2"]),
         (ends[6], 2, vec![]),
     ] {
@@ -90,7 +105,11 @@ fn what_was_applied_is_read_over_to_the_byte() {
             let take_over = at(left_at, db);
             drive.feed(&all[..3]);
             drive.link.take_over(&take_over).expect("same history");
-            assert_eq!(drive.link.position(), Some(take_over), "as applied, not as read");
+            assert_eq!(
+                drive.link.position(),
+                Some(take_over),
+                "as applied, not as read"
+            );
             drive.feed_by(&all[3..], size);
             assert_eq!(drive.events, expected, "left at {left_at}, by {size}");
             assert_eq!(drive.link.position(), Some(at(250, 2)));
@@ -100,7 +119,11 @@ fn what_was_applied_is_read_over_to_the_byte() {
 
 #[test]
 fn links_that_do_not_belong_together_are_refused() {
-    let other = Position { replid: id(ID2), offset: Offset(100), db: 0 };
+    let other = Position {
+        replid: id(ID2),
+        offset: Offset(100),
+        db: 0,
+    };
     for (position, what) in [(other, "another history"), (at(99, 0), "a gap")] {
         let mut drive = standing_by(100);
         let error = drive.link.take_over(&position).expect_err(what);
@@ -110,7 +133,11 @@ fn links_that_do_not_belong_together_are_refused() {
     let mut drive = standing_by(100);
     drive.link.take_over(&at(110, 0)).expect("same history");
     drive.feed(&words("SET a b"));
-    assert!(matches!(drive.error, Some(Error::Unexpected { .. })), "{:?}", drive.error);
+    assert!(
+        matches!(drive.error, Some(Error::Unexpected { .. })),
+        "{:?}",
+        drive.error
+    );
     let mut link = Link::new(options(), 0);
     assert!(link.take_over(&at(1, 0)).is_err(), "it never stood by");
 }

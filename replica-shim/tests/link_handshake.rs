@@ -1,4 +1,9 @@
 //! Handshakes, one table row per server flavour: what is asked, what it answers, what that means.
+#![allow(
+    clippy::too_many_lines,
+    clippy::wildcard_enum_match_arm,
+    reason = "a table is as long as what it lists"
+)]
 
 mod link_kit;
 
@@ -36,11 +41,19 @@ fn redis_without_password() {
 
 #[test]
 fn redis_with_a_password_and_a_name() {
-    let auth = Some(Auth { user: None, password: b"pw d".to_vec() });
+    let auth = Some(Auth {
+        user: None,
+        password: b"pw d".to_vec(),
+    });
     let name = Some("keyscape".to_string());
     let ip = Some("10.0.0.9".to_string());
-    let options =
-        Options { auth, client_name: name, announce_ip: ip, announce_port: 7, ..options() };
+    let options = Options {
+        auth,
+        client_name: name,
+        announce_ip: ip,
+        announce_port: 7,
+        ..options()
+    };
     let drive = play(
         options,
         &[
@@ -58,20 +71,36 @@ fn redis_with_a_password_and_a_name() {
 
 #[test]
 fn an_acl_user_without_ping_and_setname() {
-    let auth = Some(Auth { user: Some("repl".into()), password: b"pw".to_vec() });
-    let options = Options { auth, client_name: Some("k".into()), ..options() };
+    let auth = Some(Auth {
+        user: Some("repl".into()),
+        password: b"pw".to_vec(),
+    });
+    let options = Options {
+        auth,
+        client_name: Some("k".into()),
+        ..options()
+    };
     let drive = play(
         options,
         &[
             ("PING", "-NOAUTH Authentication required.\r\n"),
             ("AUTH repl pw", "+OK\r\n"),
-            ("CLIENT SETNAME k", "-NOPERM this user has no permissions to run this\r\n"),
+            (
+                "CLIENT SETNAME k",
+                "-NOPERM this user has no permissions to run this\r\n",
+            ),
             ("REPLCONF listening-port 65536", "+OK\r\n"),
             ("REPLCONF capa eof capa psync2", "+OK\r\n"),
             ("PSYNC ? -1", &full()),
         ],
     );
-    assert_eq!(drive.events, ["declined CLIENT SETNAME".to_string(), format!("full {ID}:100")]);
+    assert_eq!(
+        drive.events,
+        [
+            "declined CLIENT SETNAME".to_string(),
+            format!("full {ID}:100")
+        ]
+    );
 }
 
 #[test]
@@ -81,7 +110,10 @@ fn a_server_that_wants_no_password() {
         "-ERR AUTH <password> called without any password configured for the default user. Are \
          you sure your configuration is correct?\r\n",
     ] {
-        let auth = Some(Auth { user: None, password: b"pw".to_vec() });
+        let auth = Some(Auth {
+            user: None,
+            password: b"pw".to_vec(),
+        });
         let options = Options { auth, ..options() };
         let drive = play(
             options,
@@ -112,20 +144,32 @@ fn valkey_hears_a_version_and_a_cluster_master_a_lower_one_later() {
             (&format!("PSYNC {ID} 42"), &format!("+CONTINUE {ID2}\r\n")),
         ],
     );
-    assert_eq!(drive.events, [format!("continued {ID2}:41 db=3 renamed=true")]);
+    assert_eq!(
+        drive.events,
+        [format!("continued {ID2}:41 db=3 renamed=true")]
+    );
     assert_eq!(drive.said(), "REPLCONF version 7.2.0 ACK 0");
 }
 
 #[test]
 fn redis_does_not_know_versions_and_is_forgiven() {
-    let options = Options { announce: Announce::Version, ..options() };
+    let options = Options {
+        announce: Announce::Version,
+        ..options()
+    };
     let drive = play(
         options,
         &[
             ("PING", "+PONG\r\n"),
-            ("REPLCONF listening-port 65536", "-ERR Unrecognized REPLCONF option: x\r\n"),
+            (
+                "REPLCONF listening-port 65536",
+                "-ERR Unrecognized REPLCONF option: x\r\n",
+            ),
             ("REPLCONF capa eof capa psync2", "+OK\r\n"),
-            ("REPLCONF version 9.0.0", "-ERR Unrecognized REPLCONF option: version\r\n"),
+            (
+                "REPLCONF version 9.0.0",
+                "-ERR Unrecognized REPLCONF option: version\r\n",
+            ),
             ("PSYNC ? -1", &full()),
         ],
     );
@@ -139,7 +183,11 @@ fn redis_does_not_know_versions_and_is_forgiven() {
 
 #[test]
 fn continue_without_a_new_name_keeps_the_old_one() {
-    let options = Options { resume: Some(at(9, 0)), role: Role::Replica, ..options() };
+    let options = Options {
+        resume: Some(at(9, 0)),
+        role: Role::Replica,
+        ..options()
+    };
     let mut drive = play(
         options,
         &[
@@ -149,9 +197,16 @@ fn continue_without_a_new_name_keeps_the_old_one() {
             (&format!("PSYNC {ID} 10"), "\n\n+CONTINUE\r\n"),
         ],
     );
-    assert_eq!(drive.events, [format!("continued {ID}:9 db=0 renamed=false")]);
+    assert_eq!(
+        drive.events,
+        [format!("continued {ID}:9 db=0 renamed=false")]
+    );
     assert_eq!(drive.link.position(), Some(at(9, 0)));
-    assert_eq!(drive.said(), "REPLCONF ACK 9", "a replica hears the true offset at once");
+    assert_eq!(
+        drive.said(),
+        "REPLCONF ACK 9",
+        "a replica hears the true offset at once"
+    );
 }
 
 #[test]
@@ -166,37 +221,74 @@ fn a_renamed_psync_acts_as_sync() {
         ],
     );
     let rdb = link_kit::snapshot(ID, 500, 2);
-    drive.feed(format!("${}\r\n", rdb.len()).as_bytes()).feed(&rdb);
+    drive
+        .feed(format!("${}\r\n", rdb.len()).as_bytes())
+        .feed(&rdb);
     let began = format!("began Some({})", rdb.len());
-    assert_eq!(drive.events, ["full ?".to_string(), began, format!("ended {ID}:500 db=2")]);
+    assert_eq!(
+        drive.events,
+        ["full ?".to_string(), began, format!("ended {ID}:500 db=2")]
+    );
 }
 
 #[test]
 fn every_refusal_of_psync_has_its_verdict() {
     let table = [
-        ("LOADING Redis is loading the dataset in memory", Refusal::Loading, Verdict::RetryLater),
-        ("BUSY Redis is busy running a script.", Refusal::Busy, Verdict::RetryLater),
-        ("MASTERDOWN Link with MASTER is down", Refusal::MasterDown, Verdict::RetryLater),
+        (
+            "LOADING Redis is loading the dataset in memory",
+            Refusal::Loading,
+            Verdict::RetryLater,
+        ),
+        (
+            "BUSY Redis is busy running a script.",
+            Refusal::Busy,
+            Verdict::RetryLater,
+        ),
+        (
+            "MASTERDOWN Link with MASTER is down",
+            Refusal::MasterDown,
+            Verdict::RetryLater,
+        ),
         (
             "NOMASTERLINK Can't SYNC while not connected with my master",
             Refusal::NoMasterLink,
             Verdict::RetryLater,
         ),
-        ("NOAUTH Authentication required.", Refusal::NoAuth, Verdict::Credentials),
-        ("NOPERM this user has no permissions", Refusal::NoPermission, Verdict::Credentials),
-        ("DENIED Redis is running in protected mode", Refusal::Denied, Verdict::Credentials),
+        (
+            "NOAUTH Authentication required.",
+            Refusal::NoAuth,
+            Verdict::Credentials,
+        ),
+        (
+            "NOPERM this user has no permissions",
+            Refusal::NoPermission,
+            Verdict::Credentials,
+        ),
+        (
+            "DENIED Redis is running in protected mode",
+            Refusal::Denied,
+            Verdict::Credentials,
+        ),
         (
             "ERR max number of clients reached",
             Refusal::TooManyClients,
             Verdict::RetryLater,
         ),
-        ("ERR unknown command 'PSYNC', with args", Refusal::UnknownCommand, Verdict::GiveUp),
+        (
+            "ERR unknown command 'PSYNC', with args",
+            Refusal::UnknownCommand,
+            Verdict::GiveUp,
+        ),
         (
             "ERR BGSAVE failed, replication can't continue",
             Refusal::SaveFailed,
             Verdict::RetryLater,
         ),
-        ("ERR value is not an integer or out of range", Refusal::Unlisted, Verdict::RetryLater),
+        (
+            "ERR value is not an integer or out of range",
+            Refusal::Unlisted,
+            Verdict::RetryLater,
+        ),
         (
             "ERR SYNC and PSYNC are invalid with pending output",
             Refusal::Unlisted,
@@ -212,20 +304,32 @@ fn every_refusal_of_psync_has_its_verdict() {
         let error = drive.error.take().expect("refused");
         assert_eq!(error.verdict(), verdict, "{text}");
         match error {
-            Error::Refused { refusal: got, text: words, .. } => {
+            Error::Refused {
+                refusal: got,
+                text: words,
+                ..
+            } => {
                 assert_eq!(got, refusal, "{text}");
                 assert_eq!(words, text.as_bytes().escape_ascii().to_string());
             }
             other => panic!("{text}: {other}"),
         }
         drive.feed(b"+OK\r\n");
-        assert_eq!(drive.link.next(b"", &mut drive.items).expect_err("dead"), Error::Ended);
+        assert_eq!(
+            drive.link.next(b"", &mut drive.items).expect_err("dead"),
+            Error::Ended
+        );
     }
 }
 
 #[test]
 fn refusals_before_psync() {
-    let auth = || Some(Auth { user: None, password: b"pw".to_vec() });
+    let auth = || {
+        Some(Auth {
+            user: None,
+            password: b"pw".to_vec(),
+        })
+    };
     let table: &[(&[&str], Verdict)] = &[
         (&["-NOAUTH Authentication required."], Verdict::Credentials),
         (&["-LOADING"], Verdict::RetryLater),
@@ -239,12 +343,32 @@ fn refusals_before_psync() {
         for answer in *answers {
             drive.feed(format!("{answer}\r\n").as_bytes());
         }
-        assert_eq!(drive.error.expect("refused").verdict(), *verdict, "{answers:?}");
+        assert_eq!(
+            drive.error.expect("refused").verdict(),
+            *verdict,
+            "{answers:?}"
+        );
     }
-    for answer in ["-WRONGPASS invalid", "-ERR invalid password", "-ERR wrong number of arguments"] {
-        let mut drive = Drive::new(Link::new(Options { auth: auth(), ..options() }, 0));
-        drive.feed(b"-NOAUTH x\r\n").feed(format!("{answer}\r\n").as_bytes());
-        assert_eq!(drive.error.expect("refused").verdict(), Verdict::Credentials, "{answer}");
+    for answer in [
+        "-WRONGPASS invalid",
+        "-ERR invalid password",
+        "-ERR wrong number of arguments",
+    ] {
+        let mut drive = Drive::new(Link::new(
+            Options {
+                auth: auth(),
+                ..options()
+            },
+            0,
+        ));
+        drive
+            .feed(b"-NOAUTH x\r\n")
+            .feed(format!("{answer}\r\n").as_bytes());
+        assert_eq!(
+            drive.error.expect("refused").verdict(),
+            Verdict::Credentials,
+            "{answer}"
+        );
     }
 }
 
@@ -254,7 +378,11 @@ fn a_server_that_says_ok_and_nothing_else() {
     for _ in 0..4 {
         drive.feed(b"+OK\r\n");
     }
-    assert!(matches!(drive.error, Some(Error::Unexpected { .. })), "{:?}", drive.error);
+    assert!(
+        matches!(drive.error, Some(Error::Unexpected { .. })),
+        "{:?}",
+        drive.error
+    );
 }
 
 #[test]
@@ -280,7 +408,11 @@ fn answers_that_cannot_be() {
         "$\r\n",
     ] {
         let mut drive = Drive::new(Link::new(options(), 0));
-        drive.feed(b"+PONG\r\n").feed(b"+OK\r\n").feed(b"+OK\r\n").feed(answer.as_bytes());
+        drive
+            .feed(b"+PONG\r\n")
+            .feed(b"+OK\r\n")
+            .feed(b"+OK\r\n")
+            .feed(answer.as_bytes());
         let error = drive.error.expect(answer);
         assert_eq!(error.verdict(), Verdict::RetryLater, "{answer} {error}");
     }
@@ -288,7 +420,10 @@ fn answers_that_cannot_be() {
 
 #[test]
 fn no_secret_is_shown() {
-    let auth = Some(Auth { user: Some("u".into()), password: b"hunter2".to_vec() });
+    let auth = Some(Auth {
+        user: Some("u".into()),
+        password: b"hunter2".to_vec(),
+    });
     let mut link = Link::new(Options { auth, ..options() }, 0);
     assert!(!format!("{link:?}").contains("hunter2"));
     assert!(!format!("{:?}", b"hunter2").is_empty());

@@ -1,4 +1,5 @@
 //! The command stream: offsets to the byte, databases, transactions, long arguments.
+#![allow(clippy::cast_possible_truncation, reason = "a remainder fits")]
 
 mod link_kit;
 
@@ -29,8 +30,14 @@ fn names_come_in_any_case() {
     for name in ["ping", "Ping", "pInG"] {
         drive.feed(&words(name));
     }
-    drive.feed(&words("select 4")).feed(&words("set k v")).feed(&words("multi"));
-    drive.feed(&words("incr a")).feed(&words("exec")).feed(&words("replconf getack *"));
+    drive
+        .feed(&words("select 4"))
+        .feed(&words("set k v"))
+        .feed(&words("multi"));
+    drive
+        .feed(&words("incr a"))
+        .feed(&words("exec"))
+        .feed(&words("replconf getack *"));
     assert_eq!(
         drive.events,
         [
@@ -49,8 +56,16 @@ fn names_come_in_any_case() {
 #[test]
 fn names_that_look_like_control_are_commands() {
     let mut drive = Drive::streaming(0, 0);
-    for text in ["PFADD x", "POPS x", "EVAL x", "EXEK", "MSET2", "SUBSTR", "RPUSHXXX", "REPLCONF x"]
-    {
+    for text in [
+        "PFADD x",
+        "POPS x",
+        "EVAL x",
+        "EXEK",
+        "MSET2",
+        "SUBSTR",
+        "RPUSHXXX",
+        "REPLCONF x",
+    ] {
         drive.feed(&words(text));
     }
     assert_eq!(drive.events.len(), 8, "{:?}", drive.events);
@@ -68,13 +83,23 @@ fn the_database_is_part_of_the_position() {
 
 #[test]
 fn a_select_without_a_number_is_an_error() {
-    for text in ["SELECT", "SELECT x", "SELECT -1", "SELECT 4294967296", "SELECT 01"] {
+    for text in [
+        "SELECT",
+        "SELECT x",
+        "SELECT -1",
+        "SELECT 4294967296",
+        "SELECT 01",
+    ] {
         let mut drive = Drive::streaming(10, 5);
         drive.feed(&words(text));
         let error = drive.error.expect(text);
         assert!(matches!(error, Error::Unexpected { .. }), "{error}");
         assert_eq!(error.verdict(), Verdict::Retry);
-        assert_eq!(drive.link.position().map(|p| p.offset), Some(Offset(10)), "not beyond it");
+        assert_eq!(
+            drive.link.position().map(|p| p.offset),
+            Some(Offset(10)),
+            "not beyond it"
+        );
     }
 }
 
@@ -84,10 +109,17 @@ fn a_transaction_is_told_at_its_exec_and_committed_with_it() {
     drive.feed(&words("SET k v"));
     let before = drive.link.position();
     drive.events.clear();
-    drive.feed(&words("MULTI")).feed(&words("SELECT 2")).feed(&words("SET a 1"));
+    drive
+        .feed(&words("MULTI"))
+        .feed(&words("SELECT 2"))
+        .feed(&words("SET a 1"));
     drive.feed(&words("SELECT 3")).feed(&words("INCR a"));
     assert!(drive.events.is_empty());
-    assert_eq!(drive.link.position(), before, "a cut here is resumed before MULTI");
+    assert_eq!(
+        drive.link.position(),
+        before,
+        "a cut here is resumed before MULTI"
+    );
     assert!(drive.link.offset() > before.map(|position| position.offset));
     drive.feed(&words("EXEC"));
     let tail = ["multi", "2@92 tx: SET a 1", "3@136 tx: INCR a", "exec @150"];
@@ -99,8 +131,15 @@ fn a_transaction_is_told_at_its_exec_and_committed_with_it() {
 #[test]
 fn an_empty_transaction_and_one_we_resumed_inside() {
     let mut drive = Drive::streaming(0, 0);
-    drive.feed(&words("MULTI")).feed(&words("EXEC")).feed(&words("SET a 1")).feed(&words("EXEC"));
-    assert_eq!(drive.events, ["multi", "exec @29", "0@56: SET a 1", "exec @70"]);
+    drive
+        .feed(&words("MULTI"))
+        .feed(&words("EXEC"))
+        .feed(&words("SET a 1"))
+        .feed(&words("EXEC"));
+    assert_eq!(
+        drive.events,
+        ["multi", "exec @29", "0@56: SET a 1", "exec @70"]
+    );
     assert_eq!(offset(&drive), 70);
 }
 
@@ -128,23 +167,37 @@ fn a_huge_transaction_is_released_and_committed_as_it_arrives() {
     drive.feed(&set);
     sent += set.len() as u64;
     assert_eq!(drive.events.first().map(String::as_str), Some("multi"));
-    assert!(drive.events.iter().skip(1).all(|event| event.starts_with("9@")));
+    assert!(
+        drive
+            .events
+            .iter()
+            .skip(1)
+            .all(|event| event.starts_with("9@"))
+    );
     assert_eq!(offset(&drive), sent);
     drive.events.clear();
     drive.feed(&words("SET k v"));
     assert_eq!(drive.events, [format!("9@{} tx: SET k v", sent + 27)]);
     assert_eq!(drive.link.position().map(|position| position.db), Some(9));
     drive.feed(&words("EXEC")).feed(&words("SET k v"));
-    assert_eq!(drive.events.last(), Some(&format!("9@{}: SET k v", sent + 27 + 14 + 27)));
+    assert_eq!(
+        drive.events.last(),
+        Some(&format!("9@{}: SET k v", sent + 27 + 14 + 27))
+    );
 }
 
 #[test]
 fn long_values_become_length_and_digest_at_any_cut() {
-    let value: Vec<u8> = (0..limits::LONG_BYTES + 1).map(|i| (i % 251) as u8).collect();
+    let value: Vec<u8> = (0..limits::LONG_BYTES + 1)
+        .map(|i| (i % 251) as u8)
+        .collect();
     let digest = xxh3_64_with_seed(&value, 7);
     let set = cmd(&[b"SET", b"k", &value, b"PXAT", b"5"]);
-    let expected =
-        format!("0@{}: SET k <{}:{digest:016x}> PXAT 5", set.len(), limits::LONG_BYTES + 1);
+    let expected = format!(
+        "0@{}: SET k <{}:{digest:016x}> PXAT 5",
+        set.len(),
+        limits::LONG_BYTES + 1
+    );
     for size in [set.len(), 1 << 20, 65_537, 4_099] {
         let mut drive = Drive::streaming(0, 0);
         drive.feed_by(&set, size).feed(&words("GET x"));
@@ -179,7 +232,10 @@ fn keys_and_payloads_are_kept_whole() {
     let shown = String::from_utf8_lossy(&long).into_owned();
     let table: [(&[&[u8]], &str); 5] = [
         (&[b"SET", &long, b"v"], "SET {} v"),
-        (&[b"RESTORE", b"k", b"0", &long, b"ABSTTL"], "RESTORE k 0 {} ABSTTL"),
+        (
+            &[b"RESTORE", b"k", b"0", &long, b"ABSTTL"],
+            "RESTORE k 0 {} ABSTTL",
+        ),
         (&[b"del", b"a", &long, b"c"], "del a {} c"),
         (&[b"RENAME", b"a", &long], "RENAME a {}"),
         (&[b"COPY", &long, &long, b"REPLACE"], "COPY {} {} REPLACE"),
@@ -204,7 +260,11 @@ fn a_command_of_many_arguments_leaves_the_buffer() {
     assert!(bytes.len() > 2 * limits::SPILL_BYTES);
     let mut drive = Drive::streaming(0, 0);
     drive.feed_by(&bytes, 10_000);
-    assert!(drive.buffered_max <= limits::SPILL_BYTES + 10_000, "{}", drive.buffered_max);
+    assert!(
+        drive.buffered_max <= limits::SPILL_BYTES + 10_000,
+        "{}",
+        drive.buffered_max
+    );
     let expected = format!("0@{}: HSET key {}", bytes.len(), fields.join(" "));
     assert!(drive.events == [expected]);
     drive.events.clear();
@@ -215,8 +275,13 @@ fn a_command_of_many_arguments_leaves_the_buffer() {
 #[test]
 fn empty_arguments_and_binary_keys() {
     let mut drive = Drive::streaming(0, 0);
-    drive.feed(&cmd(&[b"SET", b"", b"\r\n$3\r\nfoo\r\n"])).feed(&cmd(&[b"SET", b"\n\0", b""]));
-    assert_eq!(drive.events, ["0@37: SET  \\r\\n$3\\r\\nfoo\\r\\n", "0@64: SET \\n\\x00 "]);
+    drive
+        .feed(&cmd(&[b"SET", b"", b"\r\n$3\r\nfoo\r\n"]))
+        .feed(&cmd(&[b"SET", b"\n\0", b""]));
+    assert_eq!(
+        drive.events,
+        ["0@37: SET  \\r\\n$3\\r\\nfoo\\r\\n", "0@64: SET \\n\\x00 "]
+    );
 }
 
 #[test]
@@ -234,8 +299,16 @@ fn the_stream_may_begin_in_the_segment_that_ends_the_snapshot() {
         }
         bytes.extend_from_slice(&words("SET a b"));
         let mut drive = Drive::new(replica_shim::Link::new(options(), 0));
-        drive.feed(b"+PONG\r\n").feed(b"+OK\r\n").feed(b"+OK\r\n").feed(&bytes);
-        let began = if diskless { "began None".into() } else { format!("began Some({})", rdb.len()) };
+        drive
+            .feed(b"+PONG\r\n")
+            .feed(b"+OK\r\n")
+            .feed(b"+OK\r\n")
+            .feed(&bytes);
+        let began = if diskless {
+            "began None".into()
+        } else {
+            format!("began Some({})", rdb.len())
+        };
         let expected = [
             format!("full {ID}:100"),
             began,
@@ -243,13 +316,20 @@ fn the_stream_may_begin_in_the_segment_that_ends_the_snapshot() {
             "6@127: SET a b".to_string(),
         ];
         assert_eq!(drive.events, expected);
-        assert!(drive.items.0.iter().any(|item| item.starts_with("Str ")), "{:?}", drive.items.0);
+        assert!(
+            drive.items.0.iter().any(|item| item.starts_with("Str ")),
+            "{:?}",
+            drive.items.0
+        );
     }
 }
 
 #[test]
 fn a_position_survives_the_end_of_its_link() {
-    let mut drive = Drive::streaming_with(Options { resume: Some(at(50, 1)), ..options() });
+    let mut drive = Drive::streaming_with(Options {
+        resume: Some(at(50, 1)),
+        ..options()
+    });
     drive.feed(&words("SET a b")).feed(b"+garbage");
     let error = drive.error.clone().expect("garbage");
     assert_eq!(error.verdict(), Verdict::Retry);

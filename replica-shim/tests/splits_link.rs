@@ -16,19 +16,38 @@ struct Session {
 }
 
 fn three_replies() -> Vec<Vec<u8>> {
-    vec![b"+PONG\r\n".to_vec(), b"+OK\r\n".to_vec(), b"-ERR nope\r\n".to_vec()]
+    vec![
+        b"+PONG\r\n".to_vec(),
+        b"+OK\r\n".to_vec(),
+        b"-ERR nope\r\n".to_vec(),
+    ]
 }
 
 fn stream() -> Vec<u8> {
     let mut bytes = Vec::new();
-    for text in ["SELECT 3", "SET a 1", "ping", "MULTI", "SELECT 11", "LPUSH l a b c", "EXEC"] {
+    for text in [
+        "SELECT 3",
+        "SET a 1",
+        "ping",
+        "MULTI",
+        "SELECT 11",
+        "LPUSH l a b c",
+        "EXEC",
+    ] {
         bytes.extend_from_slice(&words(text));
     }
     bytes.extend_from_slice(b"\n");
     bytes.extend_from_slice(&cmd(&[b"SET", b"\r\n", b"*3\r\n$3\r\n"]));
     bytes.extend_from_slice(&cmd(&[b"APPEND", b"", b""]));
     bytes.extend_from_slice(b"\n\n");
-    for text in ["REPLCONF GETACK *", "MULTI", "EXEC", "EXEC", "FLUSHALL", "SWAPDB 0 1"] {
+    for text in [
+        "REPLCONF GETACK *",
+        "MULTI",
+        "EXEC",
+        "EXEC",
+        "FLUSHALL",
+        "SWAPDB 0 1",
+    ] {
         bytes.extend_from_slice(&words(text));
     }
     bytes.extend_from_slice(&cmd(&[b"SET", b"k", &[b'v'; 120]]));
@@ -55,8 +74,16 @@ fn sessions() -> Vec<Session> {
     .concat();
     let sync = [format!("\n${}\r\n", rdb.len()).as_bytes(), &rdb, &stream()].concat();
     let partial = [format!("\n+CONTINUE {ID2}\r\n").as_bytes(), &stream()].concat();
-    let resume = Options { resume: Some(at(1000, 2)), ..options() };
-    let session = |name, options, rest| Session { name, options, replies: three_replies(), rest };
+    let resume = Options {
+        resume: Some(at(1000, 2)),
+        ..options()
+    };
+    let session = |name, options, rest| Session {
+        name,
+        options,
+        replies: three_replies(),
+        rest,
+    };
     vec![
         session("disk", options(), disk),
         session("diskless", options(), diskless),
@@ -87,7 +114,12 @@ fn every_cut_of_a_session_gives_the_same_events() {
     for session in sessions() {
         let mut whole = begin(&session);
         whole.feed(&session.rest);
-        assert!(whole.events.len() > 12, "{}: {:?}", session.name, whole.events);
+        assert!(
+            whole.events.len() > 12,
+            "{}: {:?}",
+            session.name,
+            whole.events
+        );
         for cut in 0..=session.rest.len() {
             let mut drive = begin(&session);
             drive.feed(&session.rest[..cut]).feed(&session.rest[cut..]);
@@ -139,7 +171,10 @@ fn every_loss_of_the_link_is_resumed_without_a_gap() {
         let position = first.link.position().expect("streaming");
         let from = usize::try_from(position.offset.get()).expect("small");
         assert!(from <= cut);
-        let mut second = Drive::streaming_with(Options { resume: Some(position), ..options() });
+        let mut second = Drive::streaming_with(Options {
+            resume: Some(position),
+            ..options()
+        });
         second.feed(&history[from..]);
         let events = [first.events, second.events].concat();
         assert_eq!(events, whole.events, "cut at {cut}, resumed at {from}");
@@ -169,6 +204,10 @@ fn large_commands_are_the_same_in_any_pieces() {
         drive.feed_by(&bytes, size);
         assert_eq!(drive.error, None);
         assert!(drive.events == whole.events, "by {size}");
-        assert!(drive.buffered_max <= limits::CONTIGUOUS_MAX, "{}", drive.buffered_max);
+        assert!(
+            drive.buffered_max <= limits::CONTIGUOUS_MAX,
+            "{}",
+            drive.buffered_max
+        );
     }
 }

@@ -264,18 +264,16 @@ impl Scanner {
 
     fn inline(&mut self, input: &[u8]) -> Result<Scanned, Fault> {
         let fresh = input.get(self.at..).unwrap_or_default();
+        let end = memchr::memchr(b'\n', fresh).map(|end| self.at.saturating_add(end));
         let max = self.limits.inline_bytes;
-        let Some(end) = memchr::memchr(b'\n', fresh) else {
+        if end.unwrap_or(input.len()) > max {
+            let max = max as u64;
+            return Err(too_big("inline request", max, max.saturating_add(1)));
+        }
+        let Some(end) = end else {
             self.at = input.len();
-            if self.at > max {
-                return Err(too_big("inline request", max as u64, self.at as u64));
-            }
             return Ok(Scanned::More);
         };
-        let end = self.at.saturating_add(end);
-        if end > max {
-            return Err(too_big("inline request", max as u64, end as u64));
-        }
         self.is_inline = true;
         self.inline.clear();
         let line = input.get(..end).unwrap_or_default();

@@ -2,7 +2,11 @@
 //!
 //! The driver does what a real one does and nothing else: it keeps a buffer, feeds it until the link
 //! is stuck, and sends what there is to send after every call.
-#![allow(dead_code, unreachable_pub, reason = "each test file is a crate and uses a part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file is a crate and uses a part of this"
+)]
 
 use replica_shim::rdb::{Item, Sink};
 use replica_shim::{Announce, Error, Event, Link, Options, Position, ReplId, Role, Text};
@@ -17,7 +21,11 @@ pub fn id(text: &str) -> ReplId {
 }
 
 pub fn at(offset: u64, db: u32) -> Position {
-    Position { replid: id(ID), offset: replica_shim::Offset(offset), db }
+    Position {
+        replid: id(ID),
+        offset: replica_shim::Offset(offset),
+        db,
+    }
 }
 
 pub fn options() -> Options {
@@ -76,6 +84,7 @@ pub fn snapshot(replid: &str, offset: u64, db: u32) -> Vec<u8> {
 pub struct Items(pub Vec<String>);
 
 impl Sink for Items {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "items are shown, not used")]
     fn item(&mut self, item: Item<'_>) {
         self.0.push(match item {
             Item::Aux { key, value } => format!("aux {} {}", key.escape_ascii(), show(&value)),
@@ -97,7 +106,9 @@ pub fn line(event: &Event<'_>) -> String {
     match event {
         Event::Declined { ask } => format!("declined {ask}"),
         Event::FullResync { start: None } => "full ?".into(),
-        Event::FullResync { start: Some((id, offset)) } => format!("full {id}:{offset}"),
+        Event::FullResync {
+            start: Some((id, offset)),
+        } => format!("full {id}:{offset}"),
         Event::Continued { position, renamed } => {
             format!("continued {position} db={} renamed={renamed}", position.db)
         }
@@ -107,7 +118,12 @@ pub fn line(event: &Event<'_>) -> String {
         Event::Command(command) => {
             let args: Vec<String> = command.args.iter().map(|text| show(&text)).collect();
             let mark = if command.in_transaction { " tx" } else { "" };
-            format!("{}@{}{mark}: {}", command.db, command.end_offset, args.join(" "))
+            format!(
+                "{}@{}{mark}: {}",
+                command.db,
+                command.end_offset,
+                args.join(" ")
+            )
         }
         Event::Multi => "multi".into(),
         Event::Exec { end_offset } => format!("exec @{end_offset}"),
@@ -148,13 +164,26 @@ impl Drive {
 
     /// A link that is in its stream already, continuing behind `offset`.
     pub fn streaming(offset: u64, db: u32) -> Drive {
-        Drive::streaming_with(Options { resume: Some(at(offset, db)), ..options() })
+        Drive::streaming_with(Options {
+            resume: Some(at(offset, db)),
+            ..options()
+        })
     }
 
     pub fn streaming_with(options: Options) -> Drive {
         let mut drive = Drive::new(Link::new(options, 0));
-        drive.feed(b"+PONG\r\n").feed(b"+OK\r\n").feed(b"+OK\r\n").feed(b"+CONTINUE\r\n");
-        assert_eq!(drive.events.len(), 1, "{:?} {:?}", drive.events, drive.error);
+        drive
+            .feed(b"+PONG\r\n")
+            .feed(b"+OK\r\n")
+            .feed(b"+OK\r\n")
+            .feed(b"+CONTINUE\r\n");
+        assert_eq!(
+            drive.events.len(),
+            1,
+            "{:?} {:?}",
+            drive.events,
+            drive.error
+        );
         drive.events.clear();
         drive.sent.clear();
         drive
