@@ -19,7 +19,7 @@ pub mod stream;
 pub mod string;
 pub mod zset;
 
-mod elements;
+pub(crate) mod elements;
 
 use crate::profile::Profile;
 
