@@ -85,7 +85,7 @@ mod tests {
 
     fn blob(width: u32, members: &[i64]) -> Vec<u8> {
         let mut blob = width.to_le_bytes().to_vec();
-        blob.extend_from_slice(&(members.len() as u32).to_le_bytes());
+        blob.extend_from_slice(&u32::try_from(members.len()).expect("small").to_le_bytes());
         for member in members {
             blob.extend_from_slice(&member.to_le_bytes()[..width as usize]);
         }

@@ -299,8 +299,8 @@ pub enum Item<'a> {
         name: &'a [u8],
         /// Last seen, Unix time.
         seen_ms: u64,
-        /// Last active, Unix time; from type 21 on.
-        active_ms: Option<u64>,
+        /// Last active, Unix time, -1 for never; from type 21 on.
+        active_ms: Option<i64>,
         /// Pending entries that follow.
         pending: u64,
     },

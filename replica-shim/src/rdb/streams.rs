@@ -284,7 +284,7 @@ impl Machine {
         let name = parts.string(Role::Name)?;
         let seen_ms = parts.u64_le()?;
         let active_ms = if self.object.kind == ValueType::Stream3 {
-            Some(parts.u64_le()?)
+            Some(parts.i64_le()?)
         } else {
             None
         };
