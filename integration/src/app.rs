@@ -50,8 +50,19 @@ impl App {
     /// # Errors
     /// If it cannot be built or does not answer on its admin port.
     pub fn start(sources: &[String], arguments: &[&str]) -> Result<Self> {
+        Self::start_at(sources, (free_addr()?, free_addr()?), arguments)
+    }
+
+    /// As [`Self::start`], with the addresses of the admin port and of HTTP.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_at(
+        sources: &[String],
+        (admin, http): (SocketAddr, SocketAddr),
+        arguments: &[&str],
+    ) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("keyscape-app-").tempdir()?;
-        let (admin, http) = (free_addr()?, free_addr()?);
         let log = fs::File::create(dir.path().join("log"))?;
         let mut command = Command::new(binary()?);
         command.arg("serve").args(sources);

@@ -275,6 +275,20 @@ impl Install {
         }
     }
 
+    /// A path that starts one of the programs from a shell.
+    ///
+    /// # Errors
+    /// If the program is not there.
+    pub fn client_launcher(&self, program: Program) -> Result<PathBuf> {
+        let path = self.path(program)?;
+        let script = cache_dir()?.join(&self.name).join("cli");
+        Ok(if script.exists() && program == Program::Cli {
+            script
+        } else {
+            path
+        })
+    }
+
     fn path(&self, program: Program) -> Result<PathBuf> {
         let family = match self.family {
             Family::Redis => "redis",
