@@ -166,3 +166,45 @@ pub struct Key<'a> {
     /// Announced number of elements: a hint, never trusted for an allocation.
     pub count_hint: u64,
 }
+
+/// A command of the stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Command<'a> {
+    /// The selected database.
+    pub db: u32,
+    /// The command's name and its arguments.
+    pub argv: &'a [Text<'a>],
+    /// Wall clock when it arrived, unix milliseconds.
+    pub now_ms: i64,
+    /// Offset behind its last byte.
+    pub end_offset: u64,
+}
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A key was written.
+    Applied,
+    /// It was understood and found nothing to change.
+    NoChange,
+    /// It concerns no key.
+    Ignored,
+    /// The model does not know it. Keys that a key spec names are in doubt now.
+    Unknown,
+    /// It does not parse as the command that it names: the model may be wrong from here on.
+    Malformed,
+    /// Its effects cannot be known (a script, not its effects): only a full sync helps.
+    Resync,
+}
+
+/// Where a command has its keys, as COMMAND INFO says: positions count from the command's name,
+/// which is 0; a negative last position counts from the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeySpec {
+    /// Position of the first key; 0 if there is none.
+    pub first: i32,
+    /// Position of the last key.
+    pub last: i32,
+    /// From one key to the next.
+    pub step: i32,
+}

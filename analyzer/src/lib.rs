@@ -8,6 +8,11 @@ pub mod profile;
 pub mod size;
 pub mod text;
 pub mod value;
+pub mod view;
+
+mod aggregate;
+mod audit;
+mod store;
 
 pub use keyspace::Keyspace;
 pub use profile::Profile;

@@ -2,6 +2,7 @@
 
 use crate::command::Entry;
 use crate::keyspace::Keyspace;
+use crate::keyspace::db::{NewStr, OldStr};
 use crate::profile::Profile;
 
 /// One command's view of the keyspace: the selected database, the time, and the keys.
@@ -31,6 +32,21 @@ impl Context<'_> {
         edit: impl FnOnce(&mut Option<Entry>, &Profile) -> R,
     ) -> R {
         self.keyspace.edit(self.db, key, edit)
+    }
+
+    /// Edits a key that holds, or is to hold, a string, without building a value; an edit that
+    /// returns `None` leaves it as it is.
+    pub(crate) fn edit_str(
+        &mut self,
+        key: &[u8],
+        edit: impl FnOnce(Option<OldStr>, &Profile) -> Option<NewStr>,
+    ) {
+        self.keyspace.edit_str(self.db, key, edit);
+    }
+
+    /// Removes `key`, if it is there.
+    pub(crate) fn remove(&mut self, key: &[u8]) {
+        self.keyspace.remove(self.db, key);
     }
 
     /// Looks at the entry of `key` without changing it.

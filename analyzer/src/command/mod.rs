@@ -10,12 +10,16 @@
 
 pub(crate) mod args;
 pub(crate) mod context;
+pub(crate) mod dispatch;
+pub(crate) mod server;
 
+mod generic;
 mod geo;
 mod hash;
 mod list;
 mod set;
 mod stream;
+mod string;
 mod zset;
 
 use crate::value::Value;
@@ -73,7 +77,10 @@ pub(crate) type Handler = fn(&mut Context<'_>, Args<'_>) -> Result<(), Malformed
 
 /// The handler of a command, by its upper-case name.
 pub(crate) fn handler(name: &[u8]) -> Option<Handler> {
-    set::handler(name)
+    string::handler(name)
+        .or_else(|| generic::handler(name))
+        .or_else(|| server::handler(name))
+        .or_else(|| set::handler(name))
         .or_else(|| hash::handler(name))
         .or_else(|| zset::handler(name))
         .or_else(|| geo::handler(name))

@@ -1,30 +1,131 @@
-//! One master's keys.
+//! One master's keys: loaded by a full sync, changed by the command stream, asked by anyone.
+//!
+//! A keyspace belongs to one task. It takes time and offsets as arguments, does no input or output
+//! and never works longer than one page, one command or one budget at once; the exceptions are
+//! named where they are (`set_profile` on another server, CLUSTER FLUSHSLOT).
+//!
+//! - `load_key`, `part`, `end_key`: a full sync, into a generation of its own (`load`)
+//! - `apply`: one command of the stream (`crate::command`)
+//! - `next_want`, `settle_*`: what must be read again, and how it is fitted in (`settle`)
+//! - `facts`, `scan`, `walk`, `top`, `totals`: questions (`crate::view`)
 
-use std::collections::HashMap;
+pub(crate) mod db;
+mod generation;
+mod image;
+mod load;
+mod settle;
+mod wants;
 
-use crate::command::Entry;
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::command::dispatch::{Call, Dispatch};
+use crate::command::{Args, Context, Entry};
+use crate::input::{Command, Key, KeySpec, Outcome, Part, Shape, Source};
+use crate::keyspace::db::{Db, NewStr, OldStr, Pulse, Scratch, Tools, Turn};
+use crate::keyspace::generation::Generation;
+use crate::keyspace::load::Loading;
+use crate::keyspace::wants::Wants;
 use crate::profile::Profile;
+use crate::store::weigh::Scale;
+use crate::value::Value;
+
+pub use image::Image;
+pub use settle::{Found, Probed, Restore};
+pub use wants::{Need, Settled, Want};
+
+/// The hash slot of a key name.
+pub type SlotOf = fn(&[u8]) -> u16;
+
+/// What happened to a keyspace since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Commands that changed a key.
+    pub applied: u64,
+    /// Commands that found nothing to change.
+    pub no_change: u64,
+    /// Commands that concern no key.
+    pub ignored: u64,
+    /// Commands that the model does not know.
+    pub unknown: u64,
+    /// Commands that do not parse as what they name.
+    pub malformed: u64,
+    /// Commands after which only a full sync helps.
+    pub resync: u64,
+    /// Keys that a full sync brought twice.
+    pub loaded_twice: u64,
+    /// Collections that a full sync brought without elements.
+    pub loaded_empty: u64,
+    /// Keys of a full sync with parts that did not fit their type.
+    pub loaded_malformed: u64,
+    /// Doubtful keys that found no room in a queue and wait for the walk.
+    pub wants_overflowed: u64,
+    /// Re-reads that were taken.
+    pub settled: u64,
+    /// Re-reads that were too old.
+    pub stale: u64,
+    /// Re-reads that contradicted what the model was sure of.
+    pub drifted: u64,
+}
 
 /// The model of one master.
+#[derive(Debug)]
 pub struct Keyspace {
-    profile: Profile,
+    scale: Scale,
     seed: u64,
-    keys: HashMap<(u32, Vec<u8>), Entry>,
+    now_ms: i64,
+    pulse: Pulse,
+    /// Everything before this offset is in the model.
+    applied: u64,
+    /// End of the command that is being applied.
+    offset: u64,
+    /// Keys written so far, to tell a command that changed nothing.
+    writes: u64,
+    live: Generation,
+    loading: Option<Box<Loading>>,
+    /// Databases that are no longer used and are freed bit by bit.
+    retired: VecDeque<Db>,
+    wants: Wants,
+    counters: Counters,
+    specs: BTreeMap<Vec<u8>, KeySpec>,
+    slot_of: Option<SlotOf>,
+    dispatch: Dispatch,
+    scratch: Scratch,
 }
 
 impl Keyspace {
-    /// An empty keyspace.
+    /// An empty keyspace. `seed` keys every digest and must be the one of the replication link.
     pub fn new(profile: Profile, seed: u64) -> Keyspace {
         Keyspace {
-            profile,
+            scale: Scale::new(profile),
             seed,
-            keys: HashMap::new(),
+            now_ms: 0,
+            pulse: Pulse::new(seed),
+            applied: 0,
+            offset: 0,
+            writes: 0,
+            live: Generation::new(seed),
+            loading: None,
+            retired: VecDeque::new(),
+            wants: Wants::default(),
+            counters: Counters::default(),
+            specs: BTreeMap::new(),
+            slot_of: None,
+            dispatch: Dispatch::new(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// With the slot function that CLUSTER FLUSHSLOT needs; without it the command is unknown.
+    pub fn with_slots(self, slot_of: SlotOf) -> Keyspace {
+        Keyspace {
+            slot_of: Some(slot_of),
+            ..self
         }
     }
 
     /// The server that is mirrored.
     pub fn profile(&self) -> &Profile {
-        &self.profile
+        self.scale.profile()
     }
 
     /// Seed of every digest.
@@ -32,22 +133,311 @@ impl Keyspace {
         self.seed
     }
 
+    /// Takes what is now known of the server. New thresholds act on later writes, as on the server.
+    /// Another family, version or allocator weighs every key anew, in one go: do it before a load.
+    pub fn set_profile(&mut self, profile: Profile) {
+        let same = self.scale.same_as(&profile);
+        self.scale = Scale::new(profile);
+        if !same {
+            for (_, db) in self.live.all_mut() {
+                db.reprice(&self.scale);
+            }
+        }
+    }
+
+    /// Where commands that the model does not know have their keys, as COMMAND INFO says.
+    pub fn set_key_specs(&mut self, specs: impl IntoIterator<Item = (Vec<u8>, KeySpec)>) {
+        self.specs = specs
+            .into_iter()
+            .map(|(name, spec)| (name.to_ascii_uppercase(), spec))
+            .collect();
+    }
+
+    /// Takes the wall clock, unix milliseconds.
+    pub fn clock(&mut self, now_ms: i64) {
+        self.now_ms = now_ms;
+        self.pulse.clock(now_ms);
+    }
+
+    /// Everything before this offset is in the model.
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Begins a full sync beside the live generation; one that is under way is dropped.
+    pub fn begin_load(&mut self, now_ms: i64) {
+        self.abort_load();
+        self.clock(now_ms);
+        self.loading = Some(Box::new(Loading::new(self.seed)));
+    }
+
+    /// The next key of the full sync; its parts follow.
+    #[inline]
+    pub fn load_key(&mut self, key: Key<'_>) {
+        if let Some(loading) = &mut self.loading {
+            loading.key(&key, &self.pulse, &self.scale, self.seed);
+        }
+    }
+
+    /// The next part of the key.
+    #[inline]
+    pub fn part(&mut self, part: Part<'_>) {
+        if let Some(loading) = &mut self.loading {
+            loading.part(&part);
+        }
+    }
+
+    /// The key is complete.
+    #[inline]
+    pub fn end_key(&mut self) {
+        if let Some(loading) = &mut self.loading {
+            loading.end_key(&self.scale);
+        }
+    }
+
+    /// The full sync is complete: its generation, which is the master's state at `offset`, takes
+    /// the place of the live one.
+    pub fn commit_load(&mut self, offset: u64) {
+        let Some(mut loading) = self.loading.take() else {
+            return;
+        };
+        loading.flush(&self.scale);
+        self.counters.loaded_twice += loading.twice;
+        self.counters.loaded_empty += loading.empty;
+        self.counters.loaded_malformed += loading.malformed;
+        let mut old = std::mem::replace(&mut self.live, loading.generation);
+        self.retired.extend(old.take_all());
+        self.wants = Wants::default();
+        self.applied = offset;
+        self.offset = offset;
+    }
+
+    /// The full sync failed: the live generation stays.
+    pub fn abort_load(&mut self) {
+        if let Some(mut loading) = self.loading.take() {
+            self.retired.extend(loading.generation.take_all());
+        }
+    }
+
+    /// Keys of the full sync that is under way.
+    pub fn loading_keys(&self) -> Option<u64> {
+        self.loading
+            .as_ref()
+            .map(|loading| loading.generation.keys())
+    }
+
+    /// Starts a value apart from the keyspace, for `settle_value` of that key.
+    pub fn image_for(&self, db: u32, name: &[u8], shape: Shape) -> Image {
+        let prints = self.read(db, name, |entry| match entry.map(|entry| &entry.value) {
+            Some(Value::List(list)) => list.wants_fingerprints(),
+            Some(_) | None => false,
+        });
+        Image::new(shape, Source::Image, self.profile(), self.seed).with_fingerprints(prints)
+    }
+
+    /// Starts a value apart from the keyspace, for `restore`.
+    pub fn image(&self, shape: Shape, source: Source) -> Image {
+        Image::new(shape, source, self.profile(), self.seed)
+    }
+
+    /// Applies one command of the stream.
+    pub fn apply(&mut self, command: &Command<'_>) -> Outcome {
+        if command.now_ms != self.now_ms {
+            self.clock(command.now_ms);
+        }
+        self.offset = command.end_offset;
+        let outcome = self.call(command);
+        self.applied = command.end_offset;
+        *match outcome {
+            Outcome::Applied => &mut self.counters.applied,
+            Outcome::NoChange => &mut self.counters.no_change,
+            Outcome::Ignored => &mut self.counters.ignored,
+            Outcome::Unknown => &mut self.counters.unknown,
+            Outcome::Malformed => &mut self.counters.malformed,
+            Outcome::Resync => &mut self.counters.resync,
+        } += 1;
+        outcome
+    }
+
+    fn call(&mut self, command: &Command<'_>) -> Outcome {
+        let Some(name) = command.argv.first() else {
+            return Outcome::Malformed;
+        };
+        let args = Args(command.argv);
+        let writes = self.writes;
+        let result = match self.dispatch.call(name) {
+            Call::Handler(handler) => handler(&mut self.context(command), args),
+            Call::Ignore => return Outcome::Ignored,
+            Call::Resync => return Outcome::Resync,
+            Call::Unknown => {
+                let mut context = self.context(command);
+                return crate::command::server::unknown(&mut context, args);
+            }
+        };
+        match result {
+            Err(_) => Outcome::Malformed,
+            Ok(()) if self.writes == writes => Outcome::NoChange,
+            Ok(()) => Outcome::Applied,
+        }
+    }
+
+    fn context(&mut self, command: &Command<'_>) -> Context<'_> {
+        Context {
+            keyspace: self,
+            db: command.db,
+            now_ms: command.now_ms,
+        }
+    }
+
+    /// The stream went on to `end_offset` with bytes that are no command to the model.
+    pub fn advance(&mut self, end_offset: u64) {
+        self.applied = end_offset;
+    }
+
+    /// Frees what is no longer used, a piece at a time; true if nothing is left.
+    pub fn tidy(&mut self, budget: usize) -> bool {
+        for _ in 0..budget.div_ceil(10_000).max(1) {
+            let Some(db) = self.retired.front_mut() else {
+                return true;
+            };
+            if db.table.shed() {
+                self.retired.pop_front();
+            }
+        }
+        self.retired.is_empty()
+    }
+
+    pub(crate) fn live(&self) -> &Generation {
+        &self.live
+    }
+
+    pub(crate) fn scale(&self) -> &Scale {
+        &self.scale
+    }
+
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    pub(crate) fn key_spec(&self, name: &[u8]) -> Option<KeySpec> {
+        self.specs.get(name).copied()
+    }
+
+    pub(crate) fn rebound(&mut self, db: u32, page: usize) {
+        self.live.db_mut(db).table.rebound(page, &self.scale);
+    }
+
+    /// Edits the entry of a key; what is left there is written back.
     pub(crate) fn edit<R>(
         &mut self,
         db: u32,
         key: &[u8],
         edit: impl FnOnce(&mut Option<Entry>, &Profile) -> R,
     ) -> R {
-        let name = (db, key.to_vec());
-        let mut entry = self.keys.remove(&name);
-        let out = edit(&mut entry, &self.profile);
-        if let Some(entry) = entry {
-            self.keys.insert(name, entry);
-        }
+        let target = self.live.db_mut(db);
+        let key = target.named(key);
+        let (held, mut entry) = target.checkout(key, &self.scale);
+        let out = edit(&mut entry, self.scale.profile());
+        let mut tools = Tools {
+            scale: &self.scale,
+            pulse: &mut self.pulse,
+            scratch: &mut self.scratch,
+        };
+        let turn = target.checkin(key, held, entry, &mut tools);
+        self.note(db, key.name, &turn);
         out
     }
 
+    /// Edits a key that holds, or is to hold, a string.
+    #[inline]
+    pub(crate) fn edit_str(
+        &mut self,
+        db: u32,
+        key: &[u8],
+        edit: impl FnOnce(Option<OldStr>, &Profile) -> Option<NewStr>,
+    ) {
+        let target = self.live.db_mut(db);
+        let key = target.named(key);
+        let mut tools = Tools {
+            scale: &self.scale,
+            pulse: &mut self.pulse,
+            scratch: &mut self.scratch,
+        };
+        let turn = target.edit_str(key, &mut tools, |old| edit(old, self.scale.profile()));
+        self.note(db, key.name, &turn);
+    }
+
+    /// Removes a key.
+    pub(crate) fn remove(&mut self, db: u32, key: &[u8]) {
+        let target = self.live.db_mut(db);
+        let key = target.named(key);
+        let before = target.remove(key, &self.scale);
+        let turn = Turn {
+            before,
+            after: None,
+        };
+        self.note(db, key.name, &turn);
+    }
+
+    /// Shows the entry of a key.
     pub(crate) fn read<R>(&self, db: u32, key: &[u8], look: impl FnOnce(Option<&Entry>) -> R) -> R {
-        look(self.keys.get(&(db, key.to_vec())))
+        match self.live.db(db) {
+            Some(db) => db.look(key, look),
+            None => look(None),
+        }
+    }
+
+    /// Empties a database.
+    pub(crate) fn flush(&mut self, db: u32) {
+        self.wants.touch_db(db, self.offset);
+        if let Some(db) = self.live.take(db) {
+            self.writes += 1;
+            self.retired.push_back(db);
+        }
+    }
+
+    /// Empties every database.
+    pub(crate) fn flush_all(&mut self) {
+        let numbers: Vec<u32> = self.live.all().map(|(number, _)| number).collect();
+        for number in numbers {
+            self.flush(number);
+        }
+    }
+
+    /// Exchanges two databases.
+    pub(crate) fn swap(&mut self, a: u32, b: u32) {
+        self.wants.touch_db(a, self.offset);
+        self.wants.touch_db(b, self.offset);
+        self.live.swap(a, b);
+        self.writes += 1;
+    }
+
+    /// Removes every key of a hash slot from every database, in one go. False without a slot
+    /// function.
+    pub(crate) fn flush_slot(&mut self, slot: u16) -> bool {
+        let Some(slot_of) = self.slot_of else {
+            return false;
+        };
+        let mut doomed = Vec::new();
+        for (number, db) in self.live.all() {
+            let pages = 0..db.table.pages();
+            let records = pages.flat_map(|page| db.table.records(page));
+            let names = records.map(|record| db.table.name(&record));
+            let here = names.filter(|name| slot_of(name) == slot);
+            doomed.extend(here.map(|name| (number, name.to_vec())));
+        }
+        for (number, name) in doomed {
+            self.remove(number, &name);
+        }
+        true
     }
 }

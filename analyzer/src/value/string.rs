@@ -1,23 +1,360 @@
-//! Placeholder of Str until its owner lands.
+//! A string: its length, how the server holds it, and its number where it is held as one.
+//!
+//! The encoding follows `tryObjectEncoding`; the block of a grown string follows
+//! `sdsMakeRoomFor` (`reference/memory-model.md` 3.3 and 3.4).
 
-use crate::profile::Profile;
+use crate::profile::{Family, Profile, Version};
+use crate::size::Allocator;
+use crate::text::{Text, decimal_len};
 use crate::value::Encoding;
 
+/// Longest string that may live in its object's block.
+pub const EMBSTR_MAX: u64 = 44;
+
+/// Length of a dense HyperLogLog: 16 header bytes and 16384 registers of 6 bits.
+pub const HLL_DENSE: u64 = 12_304;
+
+/// Below this a growing string doubles; from here on it grows by as much.
+const GROWTH_STEP_MAX: u64 = 1024 * 1024;
+
 /// A string.
-#[derive(Clone, Debug)]
-pub struct Str {}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Str {
+    len: u64,
+    form: Form,
+}
+
+/// How the server holds the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As a number.
+    Int(i64),
+    /// In the object's own block.
+    Embstr,
+    /// In a block cut to the length.
+    Raw,
+    /// In a block with room left by growth.
+    Grown(Room),
+}
+
+/// The block of a string that was grown in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Usable bytes of the block.
+    pub(crate) block: u64,
+    /// Bytes of the sds header.
+    pub(crate) header: u8,
+}
+
+/// The key that holds a string: newer Valkeys put both in one block, so that the encoding depends
+/// on both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Bytes of the key's name.
+    pub name: u64,
+    /// The key has, or had when the value was set, an expiry.
+    pub expires: bool,
+}
 
 impl Str {
+    /// A string as SET leaves it.
+    pub fn set(text: &Text<'_>, holder: Holder, profile: &Profile) -> Str {
+        Str::fresh(text.len(), text.int(), holder, profile)
+    }
+
+    /// A string of `len` bytes as SET leaves it; `int` is its value if it is a canonical integer.
+    pub fn fresh(len: u64, int: Option<i64>, holder: Holder, profile: &Profile) -> Str {
+        let form = match int {
+            Some(n) => Form::Int(n),
+            None if embeds(len, holder, profile) => Form::Embstr,
+            None => Form::Raw,
+        };
+        Str { len, form }
+    }
+
+    /// A number.
+    pub fn number(n: i64) -> Str {
+        Str {
+            len: decimal_len(n),
+            form: Form::Int(n),
+        }
+    }
+
+    /// A string in a block of its own, cut to its length.
+    pub fn raw(len: u64) -> Str {
+        Str {
+            len,
+            form: Form::Raw,
+        }
+    }
+
+    pub(crate) fn from_parts(len: u64, form: Form) -> Str {
+        Str { len, form }
+    }
+
+    pub(crate) fn form(&self) -> Form {
+        self.form
+    }
+
     /// Bytes.
     pub fn len(&self) -> u64 {
-        0
+        self.len
     }
+
+    /// True for the empty string.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Its value, if it is held as a number.
+    pub fn int(&self) -> Option<i64> {
+        match self.form {
+            Form::Int(n) => Some(n),
+            Form::Embstr | Form::Raw | Form::Grown(_) => None,
+        }
+    }
+
     /// Encoding.
     pub fn encoding(&self) -> Encoding {
-        Encoding::Raw
+        match self.form {
+            Form::Int(_) => Encoding::Int,
+            Form::Embstr => Encoding::Embstr,
+            Form::Raw | Form::Grown(_) => Encoding::Raw,
+        }
     }
-    /// Bytes of the value part of MEMORY USAGE.
-    pub fn memory(&self, _profile: &Profile) -> u64 {
-        0
+
+    /// Takes the encoding that the server told, keeping the length.
+    pub fn settle(&mut self, encoding: Encoding) {
+        match (encoding, self.form) {
+            (Encoding::Embstr, _) => self.form = Form::Embstr,
+            (Encoding::Raw, Form::Int(_) | Form::Embstr) => self.form = Form::Raw,
+            // A number cannot be made up; raw with room is raw.
+            _ => {}
+        }
+    }
+
+    /// Leaves the object's block if `holder` is too much for it (a longer name, a new expiry).
+    pub fn refit(&mut self, holder: Holder, profile: &Profile) {
+        if self.form == Form::Embstr && !embeds(self.len, holder, profile) {
+            self.form = Form::Raw;
+        }
+    }
+
+    /// The same bytes in blocks cut to their length (COPY).
+    pub fn cut(&mut self) {
+        if let Form::Grown(_) = self.form {
+            self.form = Form::Raw;
+        }
+    }
+
+    /// Makes it at least `total` bytes long, as APPEND, SETRANGE, SETBIT and BITFIELD do: the
+    /// string leaves its object's block even if nothing grows.
+    pub fn grow(&mut self, total: u64, profile: &Profile) {
+        let allocator = profile.allocator;
+        let (block, header, avail) = match self.form {
+            Form::Grown(room) => (room.block, room.header, room.capacity()),
+            Form::Raw => {
+                let room = Room::cut(self.len, allocator);
+                let spare = room.capacity().saturating_sub(self.len);
+                // Before 7.2 SET forgets slack above a tenth, though the block keeps it.
+                let avail = if trims(profile) && spare > self.len / 10 {
+                    self.len
+                } else {
+                    room.capacity()
+                };
+                (room.block, room.header, avail)
+            }
+            Form::Int(_) | Form::Embstr => {
+                let room = Room::cut(self.len, allocator);
+                (room.block, room.header, room.capacity())
+            }
+        };
+        if total <= self.len || avail >= total {
+            self.len = self.len.max(total);
+            self.hold(Room { block, header }, allocator);
+            return;
+        }
+        let asked = if total < GROWTH_STEP_MAX {
+            total * 2
+        } else {
+            total.saturating_add(GROWTH_STEP_MAX)
+        };
+        let header = header_of(asked).max(3);
+        let block = allocator.class(u64::from(header).saturating_add(asked).saturating_add(1));
+        self.len = total;
+        self.hold(Room { block, header }, allocator);
+    }
+
+    fn hold(&mut self, room: Room, allocator: Allocator) {
+        self.form = if room == Room::cut(self.len, allocator) {
+            Form::Raw
+        } else {
+            Form::Grown(room)
+        };
+    }
+
+    /// Bytes of the value part of MEMORY USAGE, where the object holds no key.
+    pub fn memory(&self, profile: &Profile) -> u64 {
+        match self.form {
+            Form::Int(_) => 16,
+            // Before 7.0 the object's block is not rounded.
+            Form::Embstr if profile.ziplists() => 16 + 2 + self.len,
+            Form::Embstr => profile.allocator.class(16 + 3 + self.len + 1),
+            Form::Raw | Form::Grown(_) => 16 + self.block(profile),
+        }
+    }
+
+    /// Bytes of the block that holds the bytes of a raw string.
+    pub(crate) fn block(&self, profile: &Profile) -> u64 {
+        match self.form {
+            Form::Grown(room) => room.block,
+            Form::Int(_) | Form::Embstr | Form::Raw => profile.allocator.sds(self.len),
+        }
+    }
+}
+
+impl Room {
+    /// The block of a string that was made in one piece.
+    fn cut(len: u64, allocator: Allocator) -> Room {
+        Room {
+            block: allocator.sds(len),
+            header: if len == 0 { 3 } else { header_of(len) },
+        }
+    }
+
+    /// Bytes of text that fit, as far as the header can say.
+    fn capacity(self) -> u64 {
+        let fits = self.block.saturating_sub(u64::from(self.header) + 1);
+        match self.header {
+            1 => fits.min(31),
+            3 => fits.min(255),
+            5 => fits.min(65_535),
+            9 => fits.min(0xffff_ffff),
+            _ => fits,
+        }
+    }
+}
+
+/// Bytes of the sds header for a string of `len` bytes.
+pub(crate) fn header_of(len: u64) -> u8 {
+    match len {
+        0..=31 => 1,
+        32..=255 => 3,
+        256..=65_535 => 5,
+        65_536..=0xffff_ffff => 9,
+        _ => 17,
+    }
+}
+
+fn trims(profile: &Profile) -> bool {
+    profile.family == Family::Redis && profile.version < Version::new(7, 2)
+}
+
+/// True if the server puts a string of `len` bytes into its object's block.
+pub(crate) fn embeds(len: u64, holder: Holder, profile: &Profile) -> bool {
+    let slot = if holder.expires { 8 } else { 0 };
+    match Blocks::of(profile) {
+        Blocks::Split | Blocks::KeyInEntry => len <= EMBSTR_MAX,
+        Blocks::KeyInObject64 => len <= EMBSTR_MAX && 16 + holder.name + 3 + 4 + len + slot <= 64,
+        Blocks::KeyInObject128 => {
+            let key = 1 + u64::from(header_of(holder.name)) + holder.name + 1;
+            8 + key + 3 + len + 1 + slot <= 128
+        }
+    }
+}
+
+/// Where a version keeps a key's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blocks {
+    /// In a block of its own: every Redis up to 8.0, Valkey 7.2.
+    Split,
+    /// In the dict entry: Valkey 8.0.
+    KeyInEntry,
+    /// In the value's object, embedded strings up to 64 bytes in all: Valkey 8.1.
+    KeyInObject64,
+    /// In the value's object, embedded strings up to 128 bytes in all: Valkey 9.
+    KeyInObject128,
+}
+
+impl Blocks {
+    pub(crate) fn of(profile: &Profile) -> Blocks {
+        match profile.family {
+            Family::Redis => Blocks::Split,
+            Family::Valkey if profile.version < Version::new(8, 0) => Blocks::Split,
+            Family::Valkey if profile.version < Version::new(8, 1) => Blocks::KeyInEntry,
+            Family::Valkey if profile.version < Version::new(9, 0) => Blocks::KeyInObject64,
+            Family::Valkey => Blocks::KeyInObject128,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn redis() -> Profile {
+        Profile::defaults(Family::Redis, Version::new(7, 0))
+    }
+
+    const PLAIN: Holder = Holder {
+        name: 3,
+        expires: false,
+    };
+
+    #[test]
+    fn set_encodes_by_content_and_length() {
+        let of = |text: &[u8]| Str::set(&Text::Bytes(text), PLAIN, &redis()).encoding();
+        assert_eq!(of(b"12"), Encoding::Int);
+        assert_eq!(of(b"-9223372036854775808"), Encoding::Int);
+        assert_eq!(of(b"007"), Encoding::Embstr);
+        assert_eq!(of(b""), Encoding::Embstr);
+        assert_eq!(of(&[b'x'; 44]), Encoding::Embstr);
+        assert_eq!(of(&[b'x'; 45]), Encoding::Raw);
+    }
+
+    #[test]
+    fn valkey_counts_the_name_too() {
+        let v81 = Profile::defaults(Family::Valkey, Version::new(8, 1));
+        let v9 = Profile::defaults(Family::Valkey, Version::new(9, 1));
+        let long = Holder {
+            name: 40,
+            expires: false,
+        };
+        assert!(embeds(38, PLAIN, &v81));
+        assert!(!embeds(39, PLAIN, &v81));
+        assert!(embeds(71, long, &v9));
+        assert!(!embeds(72, long, &v9));
+        assert!(!embeds(
+            71,
+            Holder {
+                expires: true,
+                ..long
+            },
+            &v9
+        ));
+    }
+
+    #[test]
+    fn growth_doubles_and_then_uses_its_room() {
+        let profile = redis();
+        let mut s = Str::set(&Text::Bytes(&[b'x'; 30]), PLAIN, &profile);
+        s.grow(40, &profile);
+        assert_eq!(s.encoding(), Encoding::Raw);
+        assert_eq!(s.len(), 40);
+        // 80 bytes asked for, header 3: class of 84.
+        assert_eq!(s.memory(&profile), 16 + 96);
+        s.grow(80, &profile);
+        assert_eq!((s.len(), s.memory(&profile)), (80, 16 + 96));
+        s.cut();
+        assert_eq!(s.memory(&profile), 16 + 96);
+        s.grow(93, &profile);
+        assert_eq!(s.memory(&profile), 16 + 192);
+    }
+
+    #[test]
+    fn growth_by_nothing_still_leaves_the_object() {
+        let mut s = Str::number(17);
+        s.grow(0, &redis());
+        assert_eq!((s.len(), s.encoding()), (2, Encoding::Raw));
     }
 }

@@ -1,0 +1,95 @@
+//! Totals of one database, kept by deltas: every change of a key says what it weighed before and
+//! what it weighs now.
+
+use crate::command::Doubt;
+use crate::store::record::Form;
+use crate::store::weigh::Weight;
+
+/// Sums over the keys of one form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sum {
+    pub(crate) keys: u64,
+    /// Bytes of strings, elements of collections.
+    pub(crate) elements: u64,
+    pub(crate) name_bytes: u64,
+    /// MEMORY USAGE.
+    pub(crate) bytes: u64,
+}
+
+/// Sums over the keys of one database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) keys: u64,
+    pub(crate) expires: u64,
+    /// Sum of the expiry times, unix milliseconds.
+    pub(crate) expiry_sum: i128,
+    /// Keys whose doubt a probe settles.
+    pub(crate) probes: u64,
+    /// Keys whose value must be read again.
+    pub(crate) values: u64,
+    forms: [Sum; Form::COUNT],
+}
+
+impl Totals {
+    /// The sums of one form.
+    pub(crate) fn form(&self, form: Form) -> Sum {
+        self.forms.get(form.index()).copied().unwrap_or_default()
+    }
+
+    /// Takes one key's change: `None` is "not there".
+    #[inline]
+    pub(crate) fn turn(&mut self, name: u64, before: Option<&Weight>, after: Option<&Weight>) {
+        if before == after {
+            return;
+        }
+        if let Some(weight) = before {
+            self.take(name, weight);
+        }
+        if let Some(weight) = after {
+            self.give(name, weight);
+        }
+    }
+
+    fn give(&mut self, name: u64, weight: &Weight) {
+        self.keys += 1;
+        if let Some(at) = weight.expire_ms {
+            self.expires += 1;
+            self.expiry_sum += i128::from(at);
+        }
+        match weight.doubt {
+            Doubt::None => {}
+            Doubt::Probe => self.probes += 1,
+            Doubt::Value => self.values += 1,
+        }
+        if let Some(sum) = self.forms.get_mut(weight.form.index()) {
+            sum.keys += 1;
+            sum.elements = sum.elements.wrapping_add(weight.count);
+            sum.name_bytes += name;
+            sum.bytes = sum.bytes.wrapping_add(weight.bytes);
+        }
+    }
+
+    fn take(&mut self, name: u64, weight: &Weight) {
+        self.keys -= 1;
+        if let Some(at) = weight.expire_ms {
+            self.expires -= 1;
+            self.expiry_sum -= i128::from(at);
+        }
+        match weight.doubt {
+            Doubt::None => {}
+            Doubt::Probe => self.probes -= 1,
+            Doubt::Value => self.values -= 1,
+        }
+        if let Some(sum) = self.forms.get_mut(weight.form.index()) {
+            sum.keys -= 1;
+            sum.elements = sum.elements.wrapping_sub(weight.count);
+            sum.name_bytes -= name;
+            sum.bytes = sum.bytes.wrapping_sub(weight.bytes);
+        }
+    }
+
+    /// Sum of MEMORY USAGE over all forms.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.forms.iter().map(|sum| sum.bytes).sum()
+    }
+}

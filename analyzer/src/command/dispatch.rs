@@ -1,0 +1,111 @@
+//! Which handler a command name means, found without comparing it to every name there is.
+
+use crate::command::{Handler, handler, server};
+use crate::text::Text;
+
+/// Longest command name that the model knows.
+const NAME_MAX: usize = 24;
+
+/// Slots of the cache, a power of two above the number of commands in use.
+const SLOTS: usize = 256;
+
+/// What to do with a command.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Call {
+    /// It edits keys.
+    Handler(Handler),
+    /// It concerns no key.
+    Ignore,
+    /// Its effects cannot be known.
+    Resync,
+    /// Nobody knows it.
+    Unknown,
+}
+
+/// A command name in upper case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Name {
+    len: u8,
+    bytes: [u8; NAME_MAX],
+}
+
+impl Name {
+    #[inline]
+    fn of(text: &[u8]) -> Option<Name> {
+        let mut bytes = [0; NAME_MAX];
+        let field = bytes.get_mut(..text.len())?;
+        field.copy_from_slice(text);
+        field.make_ascii_uppercase();
+        // At most NAME_MAX.
+        Some(Name {
+            len: text.len() as u8,
+            bytes,
+        })
+    }
+
+    fn slot(&self) -> usize {
+        let [a, b, c, d, e, f, g, h, ..] = self.bytes;
+        let word = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        let mixed = (word ^ u64::from(self.len) << 56).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 56) as usize % SLOTS
+    }
+}
+
+/// Remembers what names mean.
+#[derive(Debug)]
+pub(crate) struct Dispatch {
+    slots: Vec<Option<(Name, Call)>>,
+}
+
+impl Dispatch {
+    pub(crate) fn new() -> Dispatch {
+        Dispatch {
+            slots: vec![None; SLOTS],
+        }
+    }
+
+    /// What the command of that name does.
+    #[inline]
+    pub(crate) fn call(&mut self, name: &Text<'_>) -> Call {
+        let Text::Bytes(text) = name else {
+            return Call::Unknown;
+        };
+        let Some(name) = Name::of(text) else {
+            return Call::Unknown;
+        };
+        let slot = name.slot();
+        if let Some((known, call)) = &self.slots[slot]
+            && *known == name
+        {
+            return *call;
+        }
+        let text = name.bytes.get(..usize::from(name.len)).unwrap_or_default();
+        let call = match (handler(text), server::keyless(text)) {
+            (Some(handler), _) => Call::Handler(handler),
+            (None, Some(call)) => call,
+            (None, None) => Call::Unknown,
+        };
+        self.slots[slot] = Some((name, call));
+        call
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_any_case() {
+        let mut dispatch = Dispatch::new();
+        let mut call = |name: &[u8]| dispatch.call(&Text::Bytes(name));
+        for _ in 0..2 {
+            assert!(matches!(call(b"set"), Call::Handler(_)));
+            assert!(matches!(call(b"SeT"), Call::Handler(_)));
+            assert!(matches!(call(b"publish"), Call::Ignore));
+            assert!(matches!(call(b"EVALSHA"), Call::Resync));
+            assert!(matches!(call(b"nothing.like.it"), Call::Unknown));
+            assert!(matches!(call(&[b'x'; 25]), Call::Unknown));
+            assert!(matches!(call(b""), Call::Unknown));
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Commands on keys of any type: removal, expiry, renaming, copying, whole databases.
+
+use crate::command::server::unread;
+use crate::command::{Args, Context, Doubt, Handler, Malformed};
+use crate::profile::Version;
+use crate::text::Text;
+use crate::value::Value;
+
+pub(crate) fn handler(name: &[u8]) -> Option<Handler> {
+    Some(match name {
+        b"DEL" | b"UNLINK" => del,
+        b"GETDEL" | b"DELIFEQ" | b"DELEX" => del_first,
+        b"PEXPIREAT" => |context, args| expire(context, args, Unit::AtMs),
+        b"EXPIREAT" => |context, args| expire(context, args, Unit::AtS),
+        b"PEXPIRE" => |context, args| expire(context, args, Unit::InMs),
+        b"EXPIRE" => |context, args| expire(context, args, Unit::InS),
+        b"PERSIST" => persist,
+        b"RENAME" | b"RENAMENX" => rename,
+        b"COPY" => copy,
+        b"MOVE" => move_key,
+        b"FLUSHDB" => |context, _| {
+            context.keyspace.flush(context.db);
+            Ok(())
+        },
+        b"FLUSHALL" => |context, _| {
+            context.keyspace.flush_all();
+            Ok(())
+        },
+        b"SWAPDB" => swapdb,
+        b"SORT" => sort,
+        b"RESTORE" | b"RESTORE-ASKING" => restore,
+        _ => return None,
+    })
+}
+
+/// How a time is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Unix milliseconds.
+    AtMs,
+    /// Unix seconds.
+    AtS,
+    /// Milliseconds from now, where "now" is the master's.
+    InMs,
+    /// Seconds from now.
+    InS,
+}
+
+impl Unit {
+    /// The unix milliseconds of a time, and what of it is uncertain: a relative time counts from
+    /// the master's clock when it ran the command, which is not in the stream.
+    pub(crate) fn at(self, time: i64, now_ms: i64) -> (i64, Doubt) {
+        match self {
+            Unit::AtMs => (time, Doubt::None),
+            Unit::AtS => (time.saturating_mul(1000), Doubt::None),
+            Unit::InMs => (now_ms.saturating_add(time), Doubt::Probe),
+            Unit::InS => (
+                now_ms.saturating_add(time.saturating_mul(1000)),
+                Doubt::Probe,
+            ),
+        }
+    }
+}
+
+fn del(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
+    if args.len() < 2 {
+        return Err(Malformed);
+    }
+    for at in 1..args.len() {
+        context.remove(args.key(at)?);
+    }
+    Ok(())
+}
+
+fn del_first(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
+    context.remove(args.key(1)?);
+    Ok(())
+}
+
+/// Conditions (NX, XX, GT, LT) held on the master, or the command would not be here.
+fn expire(context: &mut Context<'_>, args: Args<'_>, unit: Unit) -> Result<(), Malformed> {
+    let key = args.key(1)?;
+    let (at, doubt) = unit.at(args.int(2)?, context.now_ms);
+    context.edit(key, |slot, _| {
+        if let Some(entry) = slot {
+            entry.expire_ms = Some(at);
+            entry.doubt(doubt);
+        }
+    });
+    Ok(())
+}
+
+fn persist(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
+    context.edit(args.key(1)?, |slot, _| {
+        if let Some(entry) = slot {
+            entry.expire_ms = None;
+        }
+    });
+    Ok(())
+}
+
+fn rename(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
+    let (from, to) = (args.key(1)?, args.key(2)?);
+    if from == to {
+        return Ok(());
+    }
+    if let Some(entry) = context.edit(from, |slot, _| slot.take()) {
+        context.edit(to, |slot, _| *slot = Some(entry));
+    }
+    Ok(())
+}
+
+fn copy(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
+    let (from, to) = (args.key(1)?, args.key(2)?);
+    let mut db = context.db;
+    for at in 3..args.len() {
+        if args.is(at, "DB") {
+            db = u32::try_from(args.count(at + 1)?).map_err(|_| Malformed)?;
+        }
+    }
+    let Some(mut entry) = context.read(from, |entry| entry.cloned()) else {
+        return Ok(());
+    };
+    recreate(&mut entry.value, context);
+    context.keyspace.edit(db, to, |slot, _| *slot = Some(entry));
+    Ok(())
+}
+
+/// A copy is built anew: its blocks have no room left from growth.
+fn recreate(value: &mut Value, _context: &Context<'_>) {
+    match value {
+        Value::String(value) => value.cut(),
+        Value::List(_)
+        | Value::Set(_)
+        | Value::Zset(_)
+        | Value::Hash(_)
+        | Value::Stream(_)
+        | Value::Module(_) => {}
+    }
+}
+
+fn move_key(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
+    let key = args.key(1)?;
+    let db = u32::try_from(args.count(2)?).map_err(|_| Malformed)?;
+    if let Some(entry) = context.edit(key, |slot, _| slot.take()) {
+        context
+            .keyspace
+            .edit(db, key, |slot, _| *slot = Some(entry));
+    }
+    Ok(())
+}
+
+fn swapdb(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
+    let number = |at| u32::try_from(args.count(at)?).map_err(|_| Malformed);
+    let (a, b) = (number(1)?, number(2)?);
+    context.keyspace.swap(a, b);
+    Ok(())
+}
+
+/// `SORT key ... STORE destination`: which elements and in which order only the values tell. An
+/// empty result removes the destination, and is certain if the source is not there.
+fn sort(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
+    let Some(at) = (2..args.len()).rfind(|&at| args.is(at, "STORE")) else {
+        return Ok(());
+    };
+    let destination = args.key(at + 1)?;
+    if context.read(args.key(1)?, |entry| entry.is_none()) {
+        context.remove(destination);
+        return Ok(());
+    }
+    context.edit(destination, |slot, _| *slot = Some(unread()));
+    Ok(())
+}
+
+/// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n]` whose payload the caller could
+/// not read: all but the value is known.
+fn restore(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
+    let key = args.key(1)?;
+    let time = args.int(2)?;
+    let absolute = args.from(4).iter().any(|word: &Text<'_>| word.is("ABSTTL"));
+    let unit = if absolute { Unit::AtMs } else { Unit::InMs };
+    let expire_ms = (time != 0).then(|| unit.at(time, context.now_ms).0);
+    context.edit(key, |slot, _| {
+        let mut entry = unread();
+        entry.expire_ms = expire_ms;
+        *slot = Some(entry);
+    });
+    Ok(())
+}
+
+/// What is left of a doubt when a write has made the encoding certain: before 7.0 a probe may
+/// also be due for the expiry.
+pub(crate) fn without_encoding(doubt: Doubt, expires: bool, version: Version) -> Doubt {
+    match doubt {
+        Doubt::Probe if !expires || version >= Version::new(7, 0) => Doubt::None,
+        Doubt::None | Doubt::Probe | Doubt::Value => doubt,
+    }
+}

@@ -1,0 +1,81 @@
+//! Commands that are not about keys, and commands that nobody knows.
+
+use crate::command::dispatch::Call;
+use crate::command::{Args, Context, Doubt, Entry, Handler, Malformed};
+use crate::input::Outcome;
+use crate::text::Text;
+use crate::value::{Module, Value};
+
+/// Slots of a cluster.
+const SLOTS: i64 = 16_384;
+
+pub(crate) fn handler(name: &[u8]) -> Option<Handler> {
+    Some(match name {
+        b"CLUSTER" => cluster,
+        _ => return None,
+    })
+}
+
+/// What to do with a command that no type knows, if it is one that edits no key.
+pub(crate) fn keyless(name: &[u8]) -> Option<Call> {
+    Some(match name {
+        b"PING" | b"PUBLISH" | b"SPUBLISH" | b"FUNCTION" | b"SCRIPT" | b"SELECT" | b"MULTI"
+        | b"EXEC" | b"DISCARD" | b"REPLCONF" | b"OPINFO" | b"TOUCH" | b"OBJECT" | b"WAIT"
+        | b"CONFIG" | b"DEBUG" | b"ACL" => Call::Ignore,
+        b"EVAL" | b"EVALSHA" | b"FCALL" => Call::Resync,
+        _ => return None,
+    })
+}
+
+/// `CLUSTER FLUSHSLOT slot [ASYNC|SYNC]` removes keys; the other forms move ownership only.
+fn cluster(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
+    if !args.is(1, "FLUSHSLOT") {
+        return Ok(());
+    }
+    let slot = args.int(2)?;
+    match u16::try_from(slot) {
+        Ok(number) if slot < SLOTS && context.keyspace.flush_slot(number) => Ok(()),
+        _ => Err(Malformed),
+    }
+}
+
+/// A command that nobody knows: the keys that its key spec names are to be read again.
+pub(crate) fn unknown(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    let Ok(Text::Bytes(name)) = args.get(0) else {
+        return Outcome::Unknown;
+    };
+    let spec = context.keyspace.key_spec(&name.to_ascii_uppercase());
+    let Some(spec) = spec.filter(|spec| spec.first > 0 && spec.step > 0) else {
+        return Outcome::Unknown;
+    };
+    let len = i64::try_from(args.len()).unwrap_or(i64::MAX);
+    let last = match i64::from(spec.last) {
+        last if last < 0 => len + last,
+        last => last.min(len - 1),
+    };
+    let mut at = i64::from(spec.first);
+    while at <= last {
+        if let Ok(key) = usize::try_from(at)
+            .map_err(|_| Malformed)
+            .and_then(|at| args.key(at))
+        {
+            in_doubt(context, key);
+        }
+        at += i64::from(spec.step);
+    }
+    Outcome::Unknown
+}
+
+/// Something was done to the key that only its value can tell.
+pub(crate) fn in_doubt(context: &mut Context<'_>, key: &[u8]) {
+    context.edit(key, |slot, _| {
+        slot.get_or_insert_with(unread).doubt(Doubt::Value);
+    });
+}
+
+/// An entry whose value is not known at all until it is read.
+pub(crate) fn unread() -> Entry {
+    let mut entry = Entry::new(Value::Module(Module { serialized: 0 }));
+    entry.doubt(Doubt::Value);
+    entry
+}

@@ -1,0 +1,442 @@
+//! One database: its table and its totals, changed together.
+
+use crate::aggregate::Totals;
+use crate::command::{Doubt, Entry};
+use crate::store::record::{Body, Draft, Name, Record};
+use crate::store::weigh::{Scale, Weight};
+use crate::store::{Place, Table, packing};
+use crate::value::string::{Holder, Str};
+use crate::value::{Module, Value};
+
+/// LFU counter of a new key, as servers start it.
+const COUNTER_INIT: u8 = 5;
+
+/// Writes per doubling of the counter's step, as `lfu-log-factor 10`.
+const COUNTER_FACTOR: u64 = 10;
+
+/// Bits of the last-write seconds.
+const SECONDS_MASK: u32 = 0x00ff_ffff;
+
+/// The time of a write and the dice for the write counter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pulse {
+    seconds: u32,
+    dice: u64,
+}
+
+impl Pulse {
+    pub(crate) fn new(seed: u64) -> Pulse {
+        Pulse {
+            seconds: 0,
+            dice: seed | 1,
+        }
+    }
+
+    /// Takes the wall clock, unix milliseconds.
+    pub(crate) fn clock(&mut self, now_ms: i64) {
+        // 24 bits of seconds: 194 days, as a server's own clock.
+        self.seconds = (now_ms.div_euclid(1000) & i64::from(SECONDS_MASK)) as u32;
+    }
+
+    /// The last-write field of a new key.
+    pub(crate) fn fresh(&self) -> u32 {
+        self.seconds << 8 | u32::from(COUNTER_INIT)
+    }
+
+    /// The last-write field of a loaded key.
+    pub(crate) fn loaded(&self, idle_s: Option<u64>, freq: Option<u8>) -> u32 {
+        let idle = idle_s.unwrap_or(0).min(u64::from(SECONDS_MASK)) as u32;
+        let seconds = self.seconds.wrapping_sub(idle) & SECONDS_MASK;
+        seconds << 8 | u32::from(freq.unwrap_or(COUNTER_INIT))
+    }
+
+    /// The last-write field of a key that is written again.
+    #[inline]
+    pub(crate) fn again(&mut self, lru: u32) -> u32 {
+        let mut counter = self.freq(lru);
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        let base = u64::from(counter.saturating_sub(COUNTER_INIT));
+        if (self.dice >> 32) * (base * COUNTER_FACTOR + 1) < 1 << 32 {
+            counter = counter.saturating_add(1);
+        }
+        self.seconds << 8 | u32::from(counter)
+    }
+
+    /// Seconds since the last write.
+    pub(crate) fn idle_s(&self, lru: u32) -> u32 {
+        self.seconds.wrapping_sub(lru >> 8) & SECONDS_MASK
+    }
+
+    /// The write counter, one less for every minute without a write.
+    #[inline]
+    pub(crate) fn freq(&self, lru: u32) -> u8 {
+        let minutes = self.idle_s(lru) / 60;
+        let counter = lru & 0xff;
+        // At most 255.
+        counter.saturating_sub(minutes) as u8
+    }
+}
+
+/// What a change needs besides the key.
+pub(crate) struct Tools<'a> {
+    pub(crate) scale: &'a Scale,
+    pub(crate) pulse: &'a mut Pulse,
+    pub(crate) scratch: &'a mut Scratch,
+}
+
+/// Buffers that records are written into first.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub(crate) record: Vec<u8>,
+    pub(crate) packed: Vec<u8>,
+}
+
+/// A key's weight before and after a change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub(crate) before: Option<Weight>,
+    pub(crate) after: Option<Weight>,
+}
+
+/// A key's name with its digest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Named<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) digest: u64,
+}
+
+/// An entry taken out of its record, to be put back by `checkin`.
+pub(crate) struct Held {
+    place: Option<Place>,
+    before: Option<Weight>,
+    handle: Option<u32>,
+    lru: u32,
+}
+
+/// A key as a string command finds it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OldStr {
+    /// `None` if the key holds another type.
+    pub(crate) value: Option<Str>,
+    pub(crate) expire_ms: Option<i64>,
+    pub(crate) doubt: Doubt,
+}
+
+/// A key as a string command leaves it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewStr {
+    pub(crate) value: Str,
+    pub(crate) expire_ms: Option<i64>,
+    pub(crate) doubt: Doubt,
+}
+
+/// The keys of one database and their sums.
+#[derive(Debug)]
+pub(crate) struct Db {
+    pub(crate) table: Table,
+    pub(crate) totals: Totals,
+}
+
+impl Db {
+    pub(crate) fn new(seed: u64) -> Db {
+        Db {
+            table: Table::new(seed),
+            totals: Totals::default(),
+        }
+    }
+
+    /// The key's name with its digest.
+    pub(crate) fn named<'a>(&self, name: &'a [u8]) -> Named<'a> {
+        Named {
+            name,
+            digest: self.table.digest(name),
+        }
+    }
+
+    /// Takes the entry of a key out.
+    pub(crate) fn checkout(&mut self, key: Named<'_>, scale: &Scale) -> (Held, Option<Entry>) {
+        let Some(place) = self.table.find(key.digest, key.name) else {
+            let held = Held {
+                place: None,
+                before: None,
+                handle: None,
+                lru: 0,
+            };
+            return (held, None);
+        };
+        let record = self.table.record(place);
+        let before = self.table.weigh(&record, scale);
+        let mut held = Held {
+            place: Some(place),
+            before: Some(before),
+            handle: None,
+            lru: record.lru,
+        };
+        if let Body::Elsewhere(handle) = record.body() {
+            held.handle = Some(handle);
+            let slot = self.table.large_mut().get_mut(handle);
+            return (held, slot.map(|slot| std::mem::replace(slot, hollow())));
+        }
+        let entry = small_entry(&record);
+        (held, Some(entry))
+    }
+
+    /// Puts back what is left of an entry.
+    pub(crate) fn checkin(
+        &mut self,
+        key: Named<'_>,
+        held: Held,
+        entry: Option<Entry>,
+        tools: &mut Tools<'_>,
+    ) -> Turn {
+        let Some(mut entry) = entry else {
+            let before = self.drop_held(key, &held, tools.scale);
+            return Turn {
+                before,
+                after: None,
+            };
+        };
+        if let Value::String(value) = &mut entry.value {
+            let holder = Holder {
+                name: key.name.len() as u64,
+                expires: entry.expire_ms.is_some(),
+            };
+            value.refit(holder, tools.scale.profile());
+        }
+        let weight = tools.scale.weigh_entry(&entry, key.name.len() as u64);
+        let lru = match held.place {
+            Some(_) => tools.pulse.again(held.lru),
+            None => tools.pulse.fresh(),
+        };
+        self.write(key, &held, entry, (weight, lru), tools);
+        Turn {
+            before: held.before,
+            after: Some(weight),
+        }
+    }
+
+    fn drop_held(&mut self, key: Named<'_>, held: &Held, scale: &Scale) -> Option<Weight> {
+        let place = held.place?;
+        if let Some(handle) = held.handle {
+            self.table.large_mut().remove(handle);
+        }
+        self.table.remove(place, scale);
+        let name = key.name.len() as u64;
+        self.totals.turn(name, held.before.as_ref(), None);
+        held.before
+    }
+
+    fn write(
+        &mut self,
+        key: Named<'_>,
+        held: &Held,
+        entry: Entry,
+        (weight, lru): (Weight, u32),
+        tools: &mut Tools<'_>,
+    ) {
+        let Scratch { record, packed } = &mut *tools.scratch;
+        record.clear();
+        packed.clear();
+        let (doubt, expire_ms) = (entry.doubt, entry.expire_ms);
+        let body = if let Value::String(value) = &entry.value {
+            Body::Str(*value)
+        } else if packing::pack(&entry.value, packed) {
+            Body::Packed {
+                count: weight.count,
+                memory: entry.value.memory(tools.scale.profile()),
+                packed,
+            }
+        } else {
+            Body::Elsewhere(self.place_large(held.handle, entry))
+        };
+        let stays = matches!(body, Body::Elsewhere(_));
+        if let Some(handle) = held.handle
+            && !stays
+        {
+            self.table.large_mut().remove(handle);
+        }
+        let name = match held.place {
+            Some(place) => self.table.record(place).name,
+            None => self.table.keep_name(key.digest, key.name),
+        };
+        Draft {
+            form: weight.form,
+            doubt,
+            lru,
+            expire_ms,
+            name,
+            body,
+        }
+        .write(record);
+        match held.place {
+            Some(place) => self.table.replace(place, record, &weight),
+            None => self.table.insert(key.digest, record, &weight, tools.scale),
+        }
+        let name = key.name.len() as u64;
+        self.totals.turn(name, held.before.as_ref(), Some(&weight));
+    }
+
+    fn place_large(&mut self, handle: Option<u32>, entry: Entry) -> u32 {
+        let large = self.table.large_mut();
+        if let Some(handle) = handle
+            && let Some(slot) = large.get_mut(handle)
+        {
+            *slot = entry;
+            return handle;
+        }
+        large.insert(Box::new(entry))
+    }
+
+    /// Edits a key that holds, or is to hold, a string; `None` leaves it as it is.
+    #[inline]
+    pub(crate) fn edit_str(
+        &mut self,
+        key: Named<'_>,
+        tools: &mut Tools<'_>,
+        edit: impl FnOnce(Option<OldStr>) -> Option<NewStr>,
+    ) -> Turn {
+        let place = self.table.find(key.digest, key.name);
+        let record = place.map(|place| self.table.record(place));
+        let before = record.map(|record| self.table.weigh(&record, tools.scale));
+        let body = record.map(|record| record.body());
+        let old = record.zip(body).map(|(record, body)| OldStr {
+            value: match body {
+                Body::Str(value) => Some(value),
+                Body::Packed { .. } | Body::Elsewhere(_) => None,
+            },
+            expire_ms: record.expire_ms,
+            doubt: record.doubt,
+        });
+        let Some(new) = edit(old) else {
+            return Turn {
+                before,
+                after: before,
+            };
+        };
+        let name = key.name.len() as u64;
+        let weight = tools
+            .scale
+            .weigh_str(&new.value, name, new.expire_ms, new.doubt);
+        let lru = match &record {
+            Some(record) => tools.pulse.again(record.lru),
+            None => tools.pulse.fresh(),
+        };
+        let out = &mut tools.scratch.record;
+        out.clear();
+        let write = |name: Name<'_>, out: &mut Vec<u8>| {
+            let draft = Draft {
+                form: weight.form,
+                doubt: new.doubt,
+                lru,
+                expire_ms: new.expire_ms,
+                name,
+                body: Body::Str(new.value),
+            };
+            draft.write(out);
+        };
+        if let (Some(place), Some(record)) = (place, record) {
+            write(record.name, out);
+            if let Some(Body::Elsewhere(handle)) = body {
+                self.table.large_mut().remove(handle);
+            }
+            self.table.replace(place, out, &weight);
+        } else {
+            write(self.table.keep_name(key.digest, key.name), out);
+            self.table.insert(key.digest, out, &weight, tools.scale);
+        }
+        self.totals.turn(name, before.as_ref(), Some(&weight));
+        Turn {
+            before,
+            after: Some(weight),
+        }
+    }
+
+    /// Removes a key without building its value.
+    pub(crate) fn remove(&mut self, key: Named<'_>, scale: &Scale) -> Option<Weight> {
+        let place = self.table.find(key.digest, key.name)?;
+        let record = self.table.record(place);
+        let before = self.table.weigh(&record, scale);
+        if let Body::Elsewhere(handle) = record.body() {
+            self.table.large_mut().remove(handle);
+        }
+        self.table.remove(place, scale);
+        self.totals.turn(key.name.len() as u64, Some(&before), None);
+        Some(before)
+    }
+
+    /// Shows the entry of a key.
+    pub(crate) fn look<R>(&self, name: &[u8], look: impl FnOnce(Option<&Entry>) -> R) -> R {
+        let digest = self.table.digest(name);
+        let Some(place) = self.table.find(digest, name) else {
+            return look(None);
+        };
+        let record = self.table.record(place);
+        match record.body() {
+            Body::Elsewhere(handle) => look(self.table.large().get(handle)),
+            Body::Str(_) | Body::Packed { .. } => look(Some(&small_entry(&record))),
+        }
+    }
+
+    /// Weighs everything anew: the server turned out to be another one than was thought.
+    pub(crate) fn reprice(&mut self, scale: &Scale) {
+        self.totals = Totals::default();
+        let mut out = Vec::new();
+        for page in 0..self.table.pages() {
+            for slot in 0..self.table.page(page).len() {
+                let place = Place { page, slot };
+                let record = self.table.record(place);
+                let name = self.table.name(&record).len() as u64;
+                if let Body::Packed { packed, count, .. } = record.body() {
+                    let memory = small_entry(&record).value.memory(scale.profile());
+                    out.clear();
+                    Draft {
+                        form: record.form,
+                        doubt: record.doubt,
+                        lru: record.lru,
+                        expire_ms: record.expire_ms,
+                        name: record.name,
+                        body: Body::Packed {
+                            count,
+                            memory,
+                            packed,
+                        },
+                    }
+                    .write(&mut out);
+                    let weight = self.table.weigh(&record, scale);
+                    self.table.replace(place, &out, &weight);
+                }
+                let weight = self.table.weigh(&self.table.record(place), scale);
+                self.totals.turn(name, None, Some(&weight));
+            }
+            self.table.rebound(page, scale);
+        }
+    }
+}
+
+/// The entry of a record that holds its value itself.
+fn small_entry(record: &Record<'_>) -> Entry {
+    let mut doubt = record.doubt;
+    let value = match record.body() {
+        Body::Str(value) => Value::String(value),
+        Body::Packed { packed, memory, .. } => {
+            packing::unpack(record.form.kind(), record.form.encoding(), packed, memory)
+                .unwrap_or_else(|| {
+                    doubt = Doubt::Value;
+                    Value::Module(Module { serialized: 0 })
+                })
+        }
+        Body::Elsewhere(_) => Value::Module(Module { serialized: 0 }),
+    };
+    Entry {
+        value,
+        expire_ms: record.expire_ms,
+        doubt,
+    }
+}
+
+/// What stands in a large value's box while the value is out.
+fn hollow() -> Entry {
+    Entry::new(Value::Module(Module { serialized: 0 }))
+}

@@ -1,0 +1,317 @@
+//! Doubts: raised by writes, settled by reads that carry an offset.
+
+use crate::command::{Doubt, Entry};
+use crate::input::Outcome;
+use crate::keyspace::Keyspace;
+use crate::keyspace::db::Turn;
+use crate::keyspace::image::{Image, unsaid};
+use crate::keyspace::wants::{Need, Settled, Want};
+use crate::value::{Encoding, Value};
+
+/// Pages that one call of `next_want` looks through for keys that are not queued.
+const WALK_PAGES: usize = 64;
+
+/// Keys that one call of `next_want` queues from them.
+const WALK_KEYS: usize = 512;
+
+/// Queued keys that one call of `next_want` drops because they need nothing any more.
+const DROPS_MAX: usize = 4096;
+
+/// An expiry that is nearer than this may be past on the server: its key may be there and
+/// unreadable.
+const EXPIRY_SLACK_MS: i64 = 60_000;
+
+/// What a probe found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// OBJECT ENCODING; `None` if there is no such key.
+    pub encoding: Option<Encoding>,
+    /// The expiry in unix milliseconds, if it was asked for.
+    pub expire_ms: Option<Option<i64>>,
+}
+
+/// What a re-read found.
+#[derive(Debug)]
+pub struct Found {
+    /// The value, from `Keyspace::image_for`.
+    pub image: Image,
+    /// OBJECT ENCODING, if it was asked for.
+    pub encoding: Option<Encoding>,
+    /// The expiry in unix milliseconds, if it was asked for.
+    pub expire_ms: Option<Option<i64>>,
+}
+
+/// A RESTORE of the stream whose payload was read.
+#[derive(Debug)]
+pub struct Restore<'a> {
+    /// Logical database.
+    pub db: u32,
+    /// Name.
+    pub name: &'a [u8],
+    /// The value, from `Keyspace::image(.., Source::Rebuilt)`.
+    pub image: Image,
+    /// Expiry, unix milliseconds.
+    pub expire_ms: Option<i64>,
+    /// Wall clock when the command arrived, unix milliseconds.
+    pub now_ms: i64,
+    /// Offset behind the command.
+    pub end_offset: u64,
+}
+
+impl Keyspace {
+    /// Applies a RESTORE whose payload the caller has read.
+    pub fn restore(&mut self, restore: Restore<'_>) -> Outcome {
+        self.clock(restore.now_ms);
+        self.offset = restore.end_offset;
+        let Restore {
+            db, name, image, ..
+        } = restore;
+        let entry = image.finish(name.len(), restore.expire_ms, self.profile());
+        self.edit(db, name, |slot, _| *slot = entry);
+        self.applied = restore.end_offset;
+        self.counters.applied += 1;
+        Outcome::Applied
+    }
+
+    /// Takes note of a written key: its doubts, and what a read under way may still say.
+    #[inline]
+    pub(in crate::keyspace) fn note(&mut self, db: u32, name: &[u8], turn: &Turn) {
+        if turn.before.is_none() && turn.after.is_none() {
+            return;
+        }
+        self.writes += 1;
+        let before = turn.before.map_or(Doubt::None, |weight| weight.doubt);
+        let after = turn.after.map_or(Doubt::None, |weight| weight.doubt);
+        if before != Doubt::None || after != Doubt::None {
+            self.note_doubt(db, name, before, after);
+        }
+    }
+
+    #[cold]
+    fn note_doubt(&mut self, db: u32, name: &[u8], before: Doubt, after: Doubt) {
+        self.wants.touch(db, name, self.offset);
+        if after <= before {
+            return;
+        }
+        if let Some(need) = need_of(after)
+            && !self.wants.lane(need).push(db, name)
+        {
+            self.counters.wants_overflowed += 1;
+        }
+    }
+
+    /// The next key to be read again; its read counts as under way from now on. `None` if there is
+    /// none, or none was met within one slice of work: ask again later while `doubts` says so.
+    pub fn next_want(&mut self, need: Need) -> Option<Want> {
+        for round in 0..2 {
+            for _ in 0..DROPS_MAX {
+                let Some((db, name)) = self.wants.lane(need).pop() else {
+                    break;
+                };
+                if self.is_wanted(db, &name, need) {
+                    self.wants.start(db, &name, self.applied);
+                    return Some(Want {
+                        db,
+                        name: name.into_vec(),
+                        need,
+                    });
+                }
+            }
+            if round == 0 && !self.walk_for(need) {
+                break;
+            }
+        }
+        None
+    }
+
+    fn is_wanted(&self, db: u32, name: &[u8], need: Need) -> bool {
+        let readable = self.facts(db, name).is_some_and(|facts| {
+            let past = facts.expire_ms.is_some_and(|at| at <= self.now_ms);
+            need_of(facts.doubt) == Some(need) && !past
+        });
+        readable && !self.wants.is_in_flight(db, name)
+    }
+
+    /// Queues some doubtful keys that are not queued; false if none was met.
+    fn walk_for(&mut self, need: Need) -> bool {
+        let doubts = self.doubts();
+        let open = match need {
+            Need::Probe => doubts.probe,
+            Need::Value => doubts.value,
+        };
+        if open == 0 {
+            return false;
+        }
+        let mut cursor = self.wants.lane(need).walk;
+        let mut met = Vec::new();
+        for _ in 0..WALK_PAGES {
+            let Some((db, table, page)) = cursor.page(self) else {
+                cursor = Default::default();
+                break;
+            };
+            let wanted = table
+                .records(page)
+                .filter(|record| need_of(record.doubt) == Some(need));
+            met.extend(wanted.map(|record| (db, table.name(&record).to_vec())));
+            if !cursor.advance(table) {
+                cursor = Default::default();
+                break;
+            }
+            if met.len() >= WALK_KEYS {
+                break;
+            }
+        }
+        let lane = self.wants.lane(need);
+        lane.walk = cursor;
+        for (db, name) in &met {
+            lane.push(*db, name);
+        }
+        !met.is_empty()
+    }
+
+    /// Re-reads under way.
+    pub fn in_flight(&self) -> usize {
+        self.wants.in_flight()
+    }
+
+    /// True if a reply stamped `at` must be held until the model has come that far.
+    pub fn is_early(&self, at: u64) -> bool {
+        at > self.applied
+    }
+
+    /// Takes the reply to a probe, stamped with the server's offset.
+    pub fn settle_probe(&mut self, db: u32, name: &[u8], at: u64, found: Probed) -> Settled {
+        if let Some(settled) = self.receive(db, name, at) {
+            return settled;
+        }
+        let Some(encoding) = found.encoding else {
+            return self.settle_missing(db, name);
+        };
+        let doubt = self.edit(db, name, |slot, _| {
+            slot.as_mut().map_or(Doubt::None, |entry| {
+                if entry.doubt == Doubt::Probe {
+                    probe(entry, encoding, found.expire_ms);
+                }
+                entry.doubt
+            })
+        });
+        self.finish_settle(db, name, doubt)
+    }
+
+    /// Takes the reply to a re-read, stamped with the server's offset; `None` if there is no such
+    /// key.
+    pub fn settle_value(&mut self, db: u32, name: &[u8], at: u64, found: Option<Found>) -> Settled {
+        if let Some(settled) = self.receive(db, name, at) {
+            return settled;
+        }
+        let Some(found) = found else {
+            return self.settle_missing(db, name);
+        };
+        let known = self.facts(db, name).and_then(|facts| facts.expire_ms);
+        let expire_ms = found.expire_ms.unwrap_or(known);
+        let Some(mut entry) = found.image.finish(name.len(), expire_ms, self.profile()) else {
+            return self.settle_missing(db, name);
+        };
+        // Whatever does not fit a second time is not going to: the value is what was read.
+        entry.doubt = unsaid(&entry.value);
+        if let Some(encoding) = found.encoding {
+            take_encoding(&mut entry, encoding);
+            entry.doubt = Doubt::None;
+        }
+        self.edit(db, name, |slot, _| *slot = Some(entry));
+        self.counters.settled += 1;
+        Settled::Taken
+    }
+
+    /// The read of a key failed: it is queued again. How soon it is asked for is the caller's.
+    pub fn settle_failed(&mut self, db: u32, name: &[u8]) {
+        if self.wants.end(db, name).is_some() {
+            self.requeue(db, name);
+        }
+    }
+
+    /// The connection was lost: every read under way is queued again.
+    pub fn give_up(&mut self) {
+        for (db, name) in self.wants.give_up() {
+            self.requeue(db, &name);
+        }
+    }
+
+    fn requeue(&mut self, db: u32, name: &[u8]) {
+        let doubt = self.facts(db, name).map(|facts| facts.doubt);
+        if let Some(need) = doubt.and_then(need_of)
+            && !self.wants.lane(need).push(db, name)
+        {
+            self.counters.wants_overflowed += 1;
+        }
+    }
+
+    /// Ends a read; `None` if its reply may be taken.
+    fn receive(&mut self, db: u32, name: &[u8], at: u64) -> Option<Settled> {
+        if self.is_early(at) && self.wants.is_in_flight(db, name) {
+            return Some(Settled::Early);
+        }
+        let Some(written) = self.wants.end(db, name) else {
+            return Some(Settled::Moot);
+        };
+        if written > at {
+            self.counters.stale += 1;
+            self.requeue(db, name);
+            return Some(Settled::Stale);
+        }
+        let doubt = self
+            .facts(db, name)
+            .map_or(Doubt::None, |facts| facts.doubt);
+        (doubt == Doubt::None).then_some(Settled::Moot)
+    }
+
+    /// The server has no such key at that offset. An expired key reads as missing and stays until
+    /// its DEL comes.
+    fn settle_missing(&mut self, db: u32, name: &[u8]) -> Settled {
+        let expire_ms = self.facts(db, name).and_then(|facts| facts.expire_ms);
+        if expire_ms.is_some_and(|at| at <= self.now_ms.saturating_add(EXPIRY_SLACK_MS)) {
+            return Settled::Moot;
+        }
+        self.remove(db, name);
+        self.counters.drifted += 1;
+        Settled::Taken
+    }
+
+    fn finish_settle(&mut self, db: u32, name: &[u8], doubt: Doubt) -> Settled {
+        if doubt == Doubt::None {
+            self.counters.settled += 1;
+            return Settled::Taken;
+        }
+        self.requeue(db, name);
+        Settled::Stale
+    }
+}
+
+fn need_of(doubt: Doubt) -> Option<Need> {
+    match doubt {
+        Doubt::None => None,
+        Doubt::Probe => Some(Need::Probe),
+        Doubt::Value => Some(Need::Value),
+    }
+}
+
+/// Takes what a probe says, or asks for the value if that contradicts what is known.
+fn probe(entry: &mut Entry, encoding: Encoding, expire_ms: Option<Option<i64>>) {
+    if let Some(expire_ms) = expire_ms {
+        entry.expire_ms = expire_ms;
+    }
+    take_encoding(entry, encoding);
+    entry.doubt = if entry.value.encoding() == encoding {
+        Doubt::None
+    } else {
+        Doubt::Value
+    };
+}
+
+fn take_encoding(entry: &mut Entry, encoding: Encoding) {
+    match &mut entry.value {
+        Value::String(value) => value.settle(encoding),
+        Value::List(value) => value.settle_encoding(encoding),
+        Value::Set(_) | Value::Zset(_) | Value::Hash(_) | Value::Stream(_) | Value::Module(_) => {}
+    }
+}

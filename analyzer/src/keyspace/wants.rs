@@ -1,0 +1,145 @@
+//! Which keys must be read again, which reads are under way, and what may be taken from a reply
+//! (`reference/replication.md` 6.5).
+//!
+//! A reply is stamped with the offset `at` which the server had reached when it looked. It may be
+//! taken if the model has applied everything up to `at` and the key was not written after it:
+//!
+//! ```text
+//! in flight --reply, at > applied-----------------> early: the caller holds it
+//!     |------reply, last write > at---------------> stale: queued again
+//!     |------reply, otherwise---------------------> taken
+//!     |------connection lost----------------------> queued again
+//! ```
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::view::Cursor;
+
+/// Most keys that wait in one queue; a key that does not fit is met again by the walk.
+const QUEUE_MAX: usize = 16 * 1024;
+
+/// Most name bytes that wait in one queue.
+const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How a doubt is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Need {
+    /// By asking for the encoding and the expiry.
+    Probe,
+    /// By reading the value.
+    Value,
+}
+
+/// A key to be read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Want {
+    /// Logical database.
+    pub db: u32,
+    /// Name.
+    pub name: Vec<u8>,
+    /// What to ask for.
+    pub need: Need,
+}
+
+/// What became of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It is in the model.
+    Taken,
+    /// The key was written after the server looked: queued again.
+    Stale,
+    /// The model has not reached the reply's offset: nothing was changed, hold it.
+    Early,
+    /// The key's doubt, or the key, is gone: nothing to do.
+    Moot,
+}
+
+/// Keys waiting to be asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    queue: VecDeque<(u32, Box<[u8]>)>,
+    bytes: usize,
+    /// Where the walk for keys that are not queued goes on.
+    pub(crate) walk: Cursor,
+}
+
+impl Lane {
+    /// Queues a key; false if there is no room.
+    pub(crate) fn push(&mut self, db: u32, name: &[u8]) -> bool {
+        let fits = self.bytes + name.len() <= QUEUE_BYTES_MAX || self.queue.is_empty();
+        if self.queue.len() >= QUEUE_MAX || !fits {
+            return false;
+        }
+        self.bytes += name.len();
+        self.queue.push_back((db, name.into()));
+        true
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<(u32, Box<[u8]>)> {
+        let (db, name) = self.queue.pop_front()?;
+        self.bytes -= name.len();
+        Some((db, name))
+    }
+}
+
+/// Reads to come and reads under way.
+#[derive(Debug, Default)]
+pub(crate) struct Wants {
+    pub(crate) probes: Lane,
+    pub(crate) values: Lane,
+    /// By key: the offset of its last write, or that of the asking.
+    in_flight: HashMap<(u32, Vec<u8>), u64>,
+}
+
+impl Wants {
+    pub(crate) fn lane(&mut self, need: Need) -> &mut Lane {
+        match need {
+            Need::Probe => &mut self.probes,
+            Need::Value => &mut self.values,
+        }
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    pub(crate) fn is_in_flight(&self, db: u32, name: &[u8]) -> bool {
+        !self.in_flight.is_empty() && self.in_flight.contains_key(&(db, name.to_vec()))
+    }
+
+    /// A read of the key is under way; the model has applied everything up to `offset`.
+    pub(crate) fn start(&mut self, db: u32, name: &[u8], offset: u64) {
+        self.in_flight.insert((db, name.to_vec()), offset);
+    }
+
+    /// The read of the key is over; its last write, if there was one under way.
+    pub(crate) fn end(&mut self, db: u32, name: &[u8]) -> Option<u64> {
+        self.in_flight.remove(&(db, name.to_vec()))
+    }
+
+    /// The key was written at `offset`.
+    #[inline]
+    pub(crate) fn touch(&mut self, db: u32, name: &[u8], offset: u64) {
+        if self.in_flight.is_empty() {
+            return;
+        }
+        if let Some(last) = self.in_flight.get_mut(&(db, name.to_vec())) {
+            *last = offset;
+        }
+    }
+
+    /// Every key of the database was written at `offset`.
+    pub(crate) fn touch_db(&mut self, db: u32, offset: u64) {
+        let of_db = self.in_flight.iter_mut().filter(|(key, _)| key.0 == db);
+        for (_, last) in of_db {
+            *last = offset;
+        }
+    }
+
+    /// Forgets the reads under way and returns their keys, in order.
+    pub(crate) fn give_up(&mut self) -> Vec<(u32, Vec<u8>)> {
+        let mut keys: Vec<_> = self.in_flight.drain().map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        keys
+    }
+}

@@ -1,0 +1,427 @@
+//! Where keys live: one table per database, linear hashing over small pages.
+//!
+//! ```text
+//! digest(name) --low bits--> page --16-bit tag--> record
+//! page number: low `level` bits; pages below `split` were split already and use one bit more
+//! ```
+//!
+//! The table grows and shrinks by one page at a time, so no insertion ever waits for a rehash of
+//! everything. A page's keys are the contiguous range of one prefix of the bit-reversed digest:
+//! a scan in that order is not disturbed by splits and merges.
+
+pub(crate) mod packing;
+pub(crate) mod page;
+pub(crate) mod record;
+pub(crate) mod slab;
+pub(crate) mod varint;
+pub(crate) mod weigh;
+
+use crate::command::Entry;
+use crate::store::page::Page;
+use crate::store::record::{NAME_MAX, Name, Record};
+use crate::store::slab::Slab;
+use crate::store::weigh::{Scale, Weight};
+use crate::text;
+
+/// Keys per page at which the table grows by a page.
+const LOAD_MAX: u64 = 96;
+
+/// Keys per page at which it gives one back.
+const LOAD_MIN: u64 = 32;
+
+/// Bytes per page at which the table grows by a page, whatever the number of keys.
+const PAGE_BYTES_MAX: u64 = 48 * 1024;
+
+/// Pages per segment of the directory.
+const SEGMENT: usize = 256;
+
+/// Largest page bounds that a split hands on without looking at the records again.
+const BOUND_COARSE: u64 = 1024;
+
+/// Bits of a scan order.
+pub(crate) const ORDER_BITS: u32 = 48;
+
+/// A name too long for a record, with its digest.
+#[derive(Debug)]
+struct LongName {
+    digest: u64,
+    name: Box<[u8]>,
+}
+
+/// Where a record is, until the next change of its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) page: usize,
+    pub(crate) slot: usize,
+}
+
+/// The keys of one database.
+#[derive(Debug)]
+pub(crate) struct Table {
+    segments: Vec<Vec<Page>>,
+    pages: usize,
+    level: u32,
+    split: usize,
+    keys: u64,
+    bytes: u64,
+    seed: u64,
+    large: Slab<Entry>,
+    names: Slab<LongName>,
+}
+
+/// Where a digest stands in scan order.
+pub(crate) fn order_of(digest: u64) -> u64 {
+    digest.reverse_bits() >> (64 - ORDER_BITS)
+}
+
+/// The tag comes from bits that neither page numbers nor the order use.
+fn tag_of(digest: u64) -> u16 {
+    (digest >> ORDER_BITS) as u16
+}
+
+impl Table {
+    pub(crate) fn new(seed: u64) -> Table {
+        Table {
+            segments: vec![vec![Page::default()]],
+            pages: 1,
+            level: 0,
+            split: 0,
+            keys: 0,
+            bytes: 0,
+            seed,
+            large: Slab::new(),
+            names: Slab::new(),
+        }
+    }
+
+    /// Keys.
+    pub(crate) fn len(&self) -> u64 {
+        self.keys
+    }
+
+    /// Pages.
+    pub(crate) fn pages(&self) -> usize {
+        self.pages
+    }
+
+    pub(crate) fn large(&self) -> &Slab<Entry> {
+        &self.large
+    }
+
+    pub(crate) fn large_mut(&mut self) -> &mut Slab<Entry> {
+        &mut self.large
+    }
+
+    pub(crate) fn digest(&self, name: &[u8]) -> u64 {
+        text::digest(name, self.seed)
+    }
+
+    pub(crate) fn page(&self, page: usize) -> &Page {
+        &self.segments[page / SEGMENT][page % SEGMENT]
+    }
+
+    pub(crate) fn page_mut(&mut self, page: usize) -> &mut Page {
+        &mut self.segments[page / SEGMENT][page % SEGMENT]
+    }
+
+    /// The page of a digest.
+    #[inline]
+    pub(crate) fn page_of(&self, digest: u64) -> usize {
+        let wide = (digest & ((2u64 << self.level) - 1)) as usize;
+        if wide < self.pages {
+            wide
+        } else {
+            wide & ((1 << self.level) - 1)
+        }
+    }
+
+    /// The record of `name`.
+    #[inline]
+    pub(crate) fn find(&self, digest: u64, name: &[u8]) -> Option<Place> {
+        let page = self.page_of(digest);
+        let long = |handle| self.long_name(handle);
+        self.page(page)
+            .find(tag_of(digest), |bytes| record::has_name(bytes, name, long))
+            .map(|slot| Place { page, slot })
+    }
+
+    /// The record that has the name of the long name `handle`, which is not in a record yet.
+    pub(crate) fn find_long(&self, digest: u64, handle: u32) -> Option<Place> {
+        self.find(digest, self.long_name(handle)?)
+    }
+
+    /// Touches what `find` will read.
+    #[inline]
+    pub(crate) fn touch(&self, digest: u64) -> u8 {
+        self.page(self.page_of(digest)).touch()
+    }
+
+    pub(crate) fn record(&self, place: Place) -> Record<'_> {
+        Record::read(self.page(place.page).record(place.slot))
+    }
+
+    /// The records of a page.
+    pub(crate) fn records(&self, page: usize) -> impl Iterator<Item = Record<'_>> {
+        let page = self.page(page);
+        (0..page.len()).map(|slot| Record::read(page.record(slot)))
+    }
+
+    /// The name of a record.
+    pub(crate) fn name<'a>(&'a self, record: &Record<'a>) -> &'a [u8] {
+        match record.name {
+            Name::Here(name) => name,
+            Name::Elsewhere(handle) => self.long_name(handle).unwrap_or_default(),
+        }
+    }
+
+    fn long_name(&self, handle: u32) -> Option<&[u8]> {
+        self.names.get(handle).map(|long| &*long.name)
+    }
+
+    /// The name as a new record holds it. A long name is stored by this call.
+    pub(crate) fn keep_name<'a>(&mut self, digest: u64, name: &'a [u8]) -> Name<'a> {
+        if name.len() <= NAME_MAX {
+            return Name::Here(name);
+        }
+        Name::Elsewhere(self.names.insert(Box::new(LongName {
+            digest,
+            name: name.into(),
+        })))
+    }
+
+    /// The digest of a record's name.
+    pub(crate) fn digest_of(&self, record: &Record<'_>) -> u64 {
+        match record.name {
+            Name::Here(name) => self.digest(name),
+            Name::Elsewhere(handle) => self.names.get(handle).map_or(0, |long| long.digest),
+        }
+    }
+
+    /// What a record weighs.
+    pub(crate) fn weigh(&self, record: &Record<'_>, scale: &Scale) -> Weight {
+        let name = match record.name {
+            Name::Here(name) => name.len(),
+            Name::Elsewhere(handle) => self.long_name(handle).map_or(0, <[u8]>::len),
+        };
+        scale.weigh(record, name as u64, |handle| self.large.get(handle))
+    }
+
+    /// Adds the record of a name that is not there.
+    pub(crate) fn insert(&mut self, digest: u64, record: &[u8], weight: &Weight, scale: &Scale) {
+        let number = self.page_of(digest);
+        let page = self.page_mut(number);
+        page.push(tag_of(digest), record);
+        raise(page, weight);
+        self.keys += 1;
+        self.bytes += record.len() as u64;
+        if self.keys > LOAD_MAX * self.pages as u64
+            || self.bytes > PAGE_BYTES_MAX * self.pages as u64
+        {
+            self.grow(scale);
+        }
+    }
+
+    /// Writes `record` over the one at `place`.
+    pub(crate) fn replace(&mut self, place: Place, record: &[u8], weight: &Weight) {
+        let old = self.record(place).len();
+        let page = self.page_mut(place.page);
+        raise(page, weight);
+        page.replace(place.slot, old, record);
+        if page.wants_packing() {
+            page.pack(|bytes| Record::read(bytes).len());
+        }
+        self.bytes = self.bytes + record.len() as u64 - old as u64;
+    }
+
+    /// Overwrites the last-write field.
+    pub(crate) fn set_lru(&mut self, place: Place, lru: u32) {
+        record::set_lru(self.page_mut(place.page).record_mut(place.slot), lru);
+    }
+
+    /// Removes the record at `place`, with its long name. Its large value is the caller's.
+    pub(crate) fn remove(&mut self, place: Place, scale: &Scale) {
+        let record = self.record(place);
+        let old = record.len();
+        if let Name::Elsewhere(handle) = record.name {
+            self.names.remove(handle);
+        }
+        let page = self.page_mut(place.page);
+        page.remove(place.slot, old);
+        if page.wants_packing() {
+            page.pack(|bytes| Record::read(bytes).len());
+        }
+        self.keys -= 1;
+        self.bytes -= old as u64;
+        self.shrink(scale);
+    }
+
+    /// Splits the next page in turn.
+    fn grow(&mut self, scale: &Scale) {
+        let bit = 1u64 << self.level;
+        let (mut stay, mut go) = (Vec::new(), Vec::new());
+        let (mut stay_bytes, mut go_bytes) = (0, 0);
+        let old = std::mem::take(self.page_mut(self.split));
+        for slot in 0..old.len() {
+            let record = Record::read(old.record(slot));
+            let (digest, len) = (self.digest_of(&record), record.len());
+            if digest & bit == 0 {
+                stay.push((slot, digest, len));
+                stay_bytes += len;
+            } else {
+                go.push((slot, digest, len));
+                go_bytes += len;
+            }
+        }
+        let stay = self.move_records(&old, &stay, stay_bytes, scale);
+        let go = self.move_records(&old, &go, go_bytes, scale);
+        *self.page_mut(self.split) = stay;
+        self.add_page(go);
+        self.split += 1;
+        if self.split as u64 == bit {
+            self.level += 1;
+            self.split = 0;
+        }
+    }
+
+    fn move_records(
+        &self,
+        from: &Page,
+        slots: &[(usize, u64, usize)],
+        bytes: usize,
+        scale: &Scale,
+    ) -> Page {
+        let mut page = Page::with_room(slots.len(), bytes);
+        for &(slot, digest, len) in slots {
+            page.push(tag_of(digest), &from.record(slot)[..len]);
+        }
+        self.bound(&mut page, (from.max_bytes, from.max_count), scale);
+        page
+    }
+
+    /// Gives a page bounds: those of the page it came from, or exact ones where that matters.
+    fn bound(&self, page: &mut Page, inherited: (u64, u64), scale: &Scale) {
+        (page.max_bytes, page.max_count) = inherited;
+        if inherited.0.max(inherited.1) <= BOUND_COARSE {
+            return;
+        }
+        (page.max_bytes, page.max_count) = self.exact_bounds(page, scale);
+    }
+
+    fn exact_bounds(&self, page: &Page, scale: &Scale) -> (u64, u64) {
+        let mut bounds = (0, 0);
+        for slot in 0..page.len() {
+            let weight = self.weigh(&Record::read(page.record(slot)), scale);
+            bounds = (bounds.0.max(weight.bytes), bounds.1.max(weight.count));
+        }
+        bounds
+    }
+
+    /// Makes the bounds of a page exact.
+    pub(crate) fn rebound(&mut self, number: usize, scale: &Scale) {
+        let bounds = self.exact_bounds(self.page(number), scale);
+        let page = self.page_mut(number);
+        (page.max_bytes, page.max_count) = bounds;
+    }
+
+    /// Gives the last page back if the table has become that empty.
+    fn shrink(&mut self, scale: &Scale) {
+        let fewer = (self.pages - 1) as u64;
+        if fewer == 0 || self.keys > LOAD_MIN * fewer || self.bytes > PAGE_BYTES_MAX / 2 * fewer {
+            return;
+        }
+        if self.split == 0 {
+            self.level -= 1;
+            self.split = 1 << self.level;
+        }
+        self.split -= 1;
+        let Some(last) = self.take_last_page() else {
+            return;
+        };
+        let first = std::mem::take(self.page_mut(self.split));
+        let bytes = first.live_bytes() + last.live_bytes();
+        let mut merged = Page::with_room(first.len() + last.len(), bytes);
+        for from in [&first, &last] {
+            for slot in 0..from.len() {
+                let record = Record::read(from.record(slot));
+                let tag = tag_of(self.digest_of(&record));
+                merged.push(tag, &from.record(slot)[..record.len()]);
+            }
+        }
+        let inherited = (
+            first.max_bytes.max(last.max_bytes),
+            first.max_count.max(last.max_count),
+        );
+        self.bound(&mut merged, inherited, scale);
+        *self.page_mut(self.split) = merged;
+    }
+
+    fn add_page(&mut self, page: Page) {
+        if self
+            .segments
+            .last()
+            .is_none_or(|last| last.len() == SEGMENT)
+        {
+            self.segments
+                .push(Vec::with_capacity(SEGMENT.min(self.pages)));
+        }
+        if let Some(last) = self.segments.last_mut() {
+            last.push(page);
+        }
+        self.pages += 1;
+    }
+
+    fn take_last_page(&mut self) -> Option<Page> {
+        let last = self.segments.last_mut()?;
+        let page = last.pop();
+        if last.is_empty() {
+            self.segments.pop();
+        }
+        self.pages -= 1;
+        page
+    }
+
+    /// The page that holds the keys of `order`, and where the range of orders behind it begins
+    /// (`1 << ORDER_BITS` at the end).
+    pub(crate) fn page_at(&self, order: u64) -> (usize, u64) {
+        let digest = (order << (64 - ORDER_BITS)).reverse_bits();
+        let page = self.page_of(digest);
+        let width = self.width(page);
+        (page, (order / width + 1) * width)
+    }
+
+    /// True if the page's range of orders begins at `order`.
+    pub(crate) fn starts_page(&self, page: usize, order: u64) -> bool {
+        order.is_multiple_of(self.width(page))
+    }
+
+    /// How many orders a page's range has.
+    fn width(&self, page: usize) -> u64 {
+        let bits = if page < self.split || page >= 1 << self.level {
+            self.level + 1
+        } else {
+            self.level
+        };
+        1u64 << (ORDER_BITS - bits.min(ORDER_BITS))
+    }
+
+    /// Bytes allocated, those of large values included.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let mut bytes = self.large.heap_bytes() + self.names.heap_bytes();
+        for segment in &self.segments {
+            bytes += segment.capacity() * size_of::<Page>();
+            bytes += segment.iter().map(Page::heap_bytes).sum::<usize>();
+        }
+        bytes + self.segments.capacity() * size_of::<Vec<Page>>()
+    }
+
+    /// Frees one segment of pages or of large values; true if nothing is left. For a table that is
+    /// no longer used.
+    pub(crate) fn shed(&mut self) -> bool {
+        self.segments.pop().is_none() && !self.large.shed() && !self.names.shed()
+    }
+}
+
+fn raise(page: &mut Page, weight: &Weight) {
+    page.max_bytes = page.max_bytes.max(weight.bytes);
+    page.max_count = page.max_count.max(weight.count);
+}

@@ -1,0 +1,39 @@
+//! Small values as bytes inside their key's record.
+
+use crate::value::{Encoding, Kind, Module, Value, hash, list, set, stream, zset};
+
+/// More elements than this never fit a record: spares the attempt.
+const COUNT_MAX: u64 = 512;
+
+/// Appends the in-record form of a collection; false if it is too large for a record.
+pub(crate) fn pack(value: &Value, out: &mut Vec<u8>) -> bool {
+    if value.count() > COUNT_MAX {
+        return false;
+    }
+    match value {
+        Value::List(value) => value.pack(out),
+        Value::Set(value) => value.pack(out),
+        Value::Zset(value) => value.pack(out),
+        Value::Hash(value) => value.pack(out),
+        Value::Stream(value) => value.pack(out),
+        // Its only number is the record's own memory field.
+        Value::Module(_) => true,
+        // Strings have a record form of their own.
+        Value::String(_) => false,
+    }
+}
+
+/// The inverse of `pack`; `memory` is what the record says the value takes.
+pub(crate) fn unpack(kind: Kind, encoding: Encoding, bytes: &[u8], memory: u64) -> Option<Value> {
+    match kind {
+        Kind::List => list::List::unpack(encoding, bytes).map(Value::List),
+        Kind::Set => set::Set::unpack(encoding, bytes).map(Value::Set),
+        Kind::Zset => zset::Zset::unpack(encoding, bytes).map(Value::Zset),
+        Kind::Hash => hash::Hash::unpack(encoding, bytes).map(Value::Hash),
+        Kind::Stream => {
+            stream::Stream::unpack(encoding, bytes).map(|stream| Value::Stream(Box::new(stream)))
+        }
+        Kind::Module => Some(Value::Module(Module { serialized: memory })),
+        Kind::String => None,
+    }
+}

@@ -1,0 +1,275 @@
+//! A page: about a hundred records in one allocation, behind an index of 16-bit tags.
+//!
+//! ```text
+//! buf: [tag u16; room] [offset u32; room] [record ...]
+//!      <------------ index ------------> <--- data, offsets count from here --->
+//! ```
+//!
+//! A lookup compares the tags, sixteen at a time, then one name. An overwritten or removed record
+//! leaves a hole; a page with a quarter of holes is packed again. Nothing is ever longer than one
+//! page's work, whatever the number of keys.
+
+/// Index entries are added in steps of this many: one comparison step of a lookup.
+const STEP: usize = 16;
+
+/// Bytes of an index entry: tag and offset.
+const ENTRY: usize = 6;
+
+/// Holes below this are not worth packing.
+const HOLES_MIN: usize = 512;
+
+/// Records and their index.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    buf: Vec<u8>,
+    count: u32,
+    room: u32,
+    dead: u32,
+    /// No record here takes more bytes of the server's memory.
+    pub(crate) max_bytes: u64,
+    /// No record here has more elements.
+    pub(crate) max_count: u64,
+}
+
+/// Rounds a capacity to the class that the allocator would give anyway: four per doubling.
+fn class(n: usize) -> usize {
+    let n = n.max(64);
+    n.next_multiple_of(1 << ((n - 1).ilog2() - 2))
+}
+
+impl Page {
+    /// Records in the page.
+    pub(crate) fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// Bytes of live records.
+    pub(crate) fn live_bytes(&self) -> usize {
+        self.buf.len() - self.data() - self.dead as usize
+    }
+
+    /// Bytes allocated.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.buf.capacity()
+    }
+
+    fn data(&self) -> usize {
+        self.room as usize * ENTRY
+    }
+
+    fn offset(&self, slot: usize) -> usize {
+        let at = self.room as usize * 2 + slot * 4;
+        let field = self.buf.get(at..).and_then(|tail| tail.first_chunk());
+        field.map_or(0, |field| u32::from_le_bytes(*field) as usize)
+    }
+
+    fn tag(&self, slot: usize) -> u16 {
+        u16::from_le_bytes([self.buf[slot * 2], self.buf[slot * 2 + 1]])
+    }
+
+    fn set_entry(&mut self, slot: usize, tag: u16, offset: usize) {
+        self.buf[slot * 2..slot * 2 + 2].copy_from_slice(&tag.to_le_bytes());
+        let at = self.room as usize * 2 + slot * 4;
+        // A page holds far less than 4 GiB: it splits at 48 KiB on average, and what is large is
+        // elsewhere.
+        let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+        self.buf[at..at + 4].copy_from_slice(&offset.to_le_bytes());
+    }
+
+    /// Touches what a lookup reads first, so that several lookups wait for memory together.
+    #[inline]
+    pub(crate) fn touch(&self) -> u8 {
+        let first = self.buf.first().copied().unwrap_or(0);
+        let last = self.buf.last().copied().unwrap_or(0);
+        first ^ last
+    }
+
+    /// The slot with that tag for whose bytes `same` holds.
+    #[inline]
+    pub(crate) fn find(&self, tag: u16, mut same: impl FnMut(&[u8]) -> bool) -> Option<usize> {
+        let tags = self.buf.get(..self.room as usize * 2)?;
+        let tag_bytes = tag.to_le_bytes();
+        for (block, chunk) in tags.chunks_exact(STEP * 2).enumerate() {
+            let hit = chunk
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .fold(false, |any, entry| any | (*entry == tag_bytes));
+            if !hit {
+                continue;
+            }
+            for (lane, entry) in chunk.as_chunks::<2>().0.iter().enumerate() {
+                let slot = block * STEP + lane;
+                if *entry == tag_bytes && slot < self.len() && same(self.record(slot)) {
+                    return Some(slot);
+                }
+            }
+        }
+        None
+    }
+
+    /// The record in `slot`, and whatever lies behind it.
+    #[inline]
+    pub(crate) fn record(&self, slot: usize) -> &[u8] {
+        &self.buf[self.data() + self.offset(slot)..]
+    }
+
+    /// The record in `slot`, to be changed without changing its length.
+    #[inline]
+    pub(crate) fn record_mut(&mut self, slot: usize) -> &mut [u8] {
+        let at = self.data() + self.offset(slot);
+        &mut self.buf[at..]
+    }
+
+    /// Makes room for `records` records of `bytes` bytes in all, in one allocation.
+    pub(crate) fn with_room(records: usize, bytes: usize) -> Page {
+        let room = records.next_multiple_of(STEP);
+        let mut buf = Vec::new();
+        buf.reserve_exact(class(room * ENTRY + bytes));
+        buf.resize(room * ENTRY, 0);
+        Page {
+            buf,
+            // A page holds a few hundred records.
+            room: u32::try_from(room).unwrap_or(u32::MAX),
+            ..Page::default()
+        }
+    }
+
+    /// Adds a record and returns its slot.
+    pub(crate) fn push(&mut self, tag: u16, record: &[u8]) -> usize {
+        if self.count == self.room {
+            self.widen();
+        }
+        let slot = self.len();
+        let offset = self.append(record);
+        self.count += 1;
+        self.set_entry(slot, tag, offset);
+        slot
+    }
+
+    fn append(&mut self, record: &[u8]) -> usize {
+        let need = self.buf.len() + record.len();
+        if need > self.buf.capacity() {
+            self.buf.reserve_exact(class(need) - self.buf.len());
+        }
+        let offset = self.buf.len() - self.data();
+        self.buf.extend_from_slice(record);
+        offset
+    }
+
+    fn widen(&mut self) {
+        let room = self.room as usize;
+        let end = self.buf.len();
+        let need = end + STEP * ENTRY;
+        if need > self.buf.capacity() {
+            self.buf.reserve_exact(class(need) - end);
+        }
+        self.buf.resize(need, 0);
+        let (offsets, data) = (room * 2, room * ENTRY);
+        self.buf.copy_within(data..end, data + STEP * ENTRY);
+        self.buf.copy_within(offsets..data, offsets + STEP * 2);
+        self.room += STEP as u32;
+    }
+
+    /// Writes `record` over the one in `slot`, which is `old` bytes long.
+    pub(crate) fn replace(&mut self, slot: usize, old: usize, record: &[u8]) {
+        if record.len() == old {
+            self.record_mut(slot)[..old].copy_from_slice(record);
+            return;
+        }
+        self.forget(slot, old);
+        let tag = self.tag(slot);
+        let offset = self.append(record);
+        self.set_entry(slot, tag, offset);
+    }
+
+    /// Removes the record in `slot`, which is `old` bytes long; the last slot takes its place.
+    pub(crate) fn remove(&mut self, slot: usize, old: usize) {
+        self.forget(slot, old);
+        let last = self.len() - 1;
+        let (tag, offset) = (self.tag(last), self.offset(last));
+        self.set_entry(slot, tag, offset);
+        self.count -= 1;
+    }
+
+    fn forget(&mut self, slot: usize, old: usize) {
+        let end = self.data() + self.offset(slot) + old;
+        if end == self.buf.len() {
+            self.buf.truncate(end - old);
+        } else {
+            self.dead += u32::try_from(old).unwrap_or(u32::MAX);
+        }
+    }
+
+    /// True if a quarter of the page is holes, or all of it.
+    pub(crate) fn wants_packing(&self) -> bool {
+        let dead = self.dead as usize;
+        dead > HOLES_MIN && dead > self.buf.len() / 4 || self.count == 0 && self.room > 0
+    }
+
+    /// Packs the page; `len_of` tells the length of the record at the front of some bytes.
+    pub(crate) fn pack(&mut self, len_of: impl Fn(&[u8]) -> usize) {
+        if self.count == 0 {
+            *self = Page::default();
+            return;
+        }
+        let mut packed = Page::with_room(self.len(), self.live_bytes());
+        for slot in 0..self.len() {
+            let record = self.record(slot);
+            packed.push(self.tag(slot), &record[..len_of(record)]);
+        }
+        packed.max_bytes = self.max_bytes;
+        packed.max_count = self.max_count;
+        *self = packed;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Records of these tests: a length byte, then that many bytes.
+    fn record(n: u8, len: usize) -> Vec<u8> {
+        let mut bytes = vec![n; len + 1];
+        bytes[0] = u8::try_from(len).expect("a short record");
+        bytes
+    }
+
+    fn len_of(bytes: &[u8]) -> usize {
+        usize::from(bytes[0]) + 1
+    }
+
+    #[test]
+    fn records_are_found_replaced_and_removed() {
+        let mut page = Page::default();
+        for n in 0..200u8 {
+            page.push(u16::from(n) % 7, &record(n, usize::from(n % 5) + 1));
+        }
+        let find = |page: &Page, n: u8| page.find(u16::from(n) % 7, |bytes| bytes[1] == n);
+        for n in 0..200 {
+            let slot = find(&page, n).expect("pushed");
+            assert_eq!(len_of(page.record(slot)), usize::from(n % 5) + 2);
+            page.replace(slot, len_of(page.record(slot)), &record(n, 9));
+        }
+        for n in (0..200).step_by(2) {
+            let slot = find(&page, n).expect("replaced");
+            page.remove(slot, 10);
+            assert_eq!(find(&page, n), None);
+        }
+        assert!(page.wants_packing());
+        page.pack(len_of);
+        assert!(!page.wants_packing());
+        assert_eq!(page.live_bytes(), 100 * 10);
+        for n in (1..200).step_by(2) {
+            let slot = find(&page, n).expect("kept");
+            assert_eq!(&page.record(slot)[..10], record(n, 9));
+        }
+    }
+
+    #[test]
+    fn classes_are_four_per_doubling() {
+        assert_eq!(class(65), 80);
+        assert_eq!(class(4096), 4096);
+        assert_eq!(class(4097), 5120);
+    }
+}

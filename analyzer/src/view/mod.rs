@@ -1,0 +1,188 @@
+//! What can be asked of a keyspace: facts of one key, pages of a scan, slices of a walk, totals.
+//! Nothing here changes the model.
+
+mod scan;
+mod top;
+
+use crate::command::Doubt;
+use crate::keyspace::Keyspace;
+use crate::store::record::Form;
+use crate::value::{Encoding, Kind, Value};
+
+pub use scan::{Cursor, Item};
+pub use top::{By, Top, TopRow};
+
+/// What is known of one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Type.
+    pub kind: Kind,
+    /// Encoding.
+    pub encoding: Encoding,
+    /// Bytes of a string, elements of a collection; 0 for a module's value.
+    pub count: u64,
+    /// MEMORY USAGE key SAMPLES 0.
+    pub bytes: u64,
+    /// Unix milliseconds at which the key expires.
+    pub expire_ms: Option<i64>,
+    /// What of this is not certain.
+    pub doubt: Doubt,
+    /// Seconds since the last write (since the last access, at load, where the RDB said so).
+    pub idle_s: u64,
+    /// Logarithmic counter of writes, decayed by one a minute, as `OBJECT FREQ` scales it.
+    pub freq: u8,
+}
+
+/// Sums of one database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DbTotals {
+    /// Its number.
+    pub db: u32,
+    /// Keys.
+    pub keys: u64,
+    /// Keys with an expiry.
+    pub expires: u64,
+    /// Mean time to live of those, milliseconds; 0 if it is past.
+    pub avg_ttl_ms: u64,
+    /// Sum of MEMORY USAGE.
+    pub bytes: u64,
+}
+
+/// Sums of one type and encoding in one database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FormTotals {
+    /// Number of the database.
+    pub db: u32,
+    /// Type.
+    pub kind: Kind,
+    /// Encoding.
+    pub encoding: Encoding,
+    /// Keys.
+    pub keys: u64,
+    /// Bytes of strings, elements of collections.
+    pub elements: u64,
+    /// Bytes of the keys' names.
+    pub name_bytes: u64,
+    /// Sum of MEMORY USAGE.
+    pub bytes: u64,
+}
+
+/// Keys whose facts are not certain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Doubts {
+    /// Whose encoding or expiry is to be asked for.
+    pub probe: u64,
+    /// Whose value is to be read again.
+    pub value: u64,
+}
+
+/// Tries of `random` before it takes the first key that it meets.
+const RANDOM_TRIES: u32 = 64;
+
+/// Most keys of a page that `random` gives the same chance.
+const RANDOM_SLOTS: u64 = 384;
+
+impl Keyspace {
+    /// What is known of a key.
+    pub fn facts(&self, db: u32, name: &[u8]) -> Option<Facts> {
+        let table = &self.live().db(db)?.table;
+        let place = table.find(table.digest(name), name)?;
+        Some(self.facts_of(table, &table.record(place)))
+    }
+
+    /// Shows the value of a key.
+    pub fn read_value<R>(&self, db: u32, name: &[u8], look: impl FnOnce(Option<&Value>) -> R) -> R {
+        self.read(db, name, |entry| look(entry.map(|entry| &entry.value)))
+    }
+
+    /// Keys in all databases.
+    pub fn keys(&self) -> u64 {
+        self.live().keys()
+    }
+
+    /// Keys whose facts are not certain.
+    pub fn doubts(&self) -> Doubts {
+        let mut doubts = Doubts::default();
+        for (_, db) in self.live().all() {
+            doubts.probe += db.totals.probes;
+            doubts.value += db.totals.values;
+        }
+        doubts
+    }
+
+    /// Sums per database, in order, empty ones left out.
+    pub fn dbs(&self) -> Vec<DbTotals> {
+        let filled = self.live().all().filter(|(_, db)| db.totals.keys > 0);
+        filled
+            .map(|(number, db)| {
+                let totals = &db.totals;
+                let mean = totals.expiry_sum.checked_div(i128::from(totals.expires));
+                let left = mean.map_or(0, |mean| mean - i128::from(self.now_ms()));
+                DbTotals {
+                    db: number,
+                    keys: totals.keys,
+                    expires: totals.expires,
+                    avg_ttl_ms: u64::try_from(left.max(0)).unwrap_or(u64::MAX),
+                    bytes: totals.bytes(),
+                }
+            })
+            .collect()
+    }
+
+    /// Sums per database, type and encoding, in order, empty ones left out.
+    pub fn totals(&self) -> Vec<FormTotals> {
+        let mut rows = Vec::new();
+        for (number, db) in self.live().all() {
+            for form in Form::all() {
+                let sum = db.totals.form(form);
+                if sum.keys > 0 {
+                    rows.push(FormTotals {
+                        db: number,
+                        kind: form.kind(),
+                        encoding: form.encoding(),
+                        keys: sum.keys,
+                        elements: sum.elements,
+                        name_bytes: sum.name_bytes,
+                        bytes: sum.bytes,
+                    });
+                }
+            }
+        }
+        rows
+    }
+
+    /// Some key of a database, chosen by `rng`: each about as likely as any other.
+    pub fn random(&self, db: u32, rng: u64) -> Option<Vec<u8>> {
+        let table = &self.live().db(db)?.table;
+        if table.len() == 0 {
+            return None;
+        }
+        let mut dice = rng | 1;
+        for _ in 0..RANDOM_TRIES {
+            dice = dice
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let page = (dice >> 32) as usize % table.pages();
+            let slot = (dice >> 16) as u16;
+            let slot = (u64::from(slot) % RANDOM_SLOTS) as usize;
+            if let Some(record) = table.records(page).nth(slot) {
+                return Some(table.name(&record).to_vec());
+            }
+        }
+        let start = (dice >> 32) as usize % table.pages();
+        let mut pages = (start..table.pages()).chain(0..start);
+        let record = pages.find_map(|page| table.records(page).next())?;
+        Some(table.name(&record).to_vec())
+    }
+
+    /// Bytes that the model has allocated. Visits every page and large value: for reports, not for
+    /// a timer.
+    pub fn heap_bytes(&self) -> usize {
+        let dbs = self.live().all().map(|(_, db)| &db.table);
+        dbs.map(|table| {
+            let large = table.large().iter();
+            table.heap_bytes() + large.map(|entry| entry.value.heap_bytes()).sum::<usize>()
+        })
+        .sum()
+    }
+}
