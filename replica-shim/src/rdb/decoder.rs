@@ -77,10 +77,11 @@ impl Decoder {
         }
     }
 
-    /// The same with another limit for what is left to the caller; with 0 every item is gathered.
-    #[cfg(test)]
-    pub(super) fn with_contiguous(mut self, contiguous: usize) -> Self {
-        self.contiguous = contiguous;
+    /// The same with another limit than [`CONTIGUOUS_MAX`] for what is left to the caller, but for
+    /// a few bytes of a header. With 0, every item that the input divides is gathered inside.
+    #[must_use]
+    pub fn with_tail_limit(mut self, bytes: usize) -> Self {
+        self.contiguous = bytes.min(CONTIGUOUS_MAX);
         self
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   u32le total bytes | u16le count (65535: unknown) | entry ... | 0xff
-//!   entry = encoding and data (E bytes) | E itself, readable from behind (1 to 5 bytes)
+//!   entry = encoding and data (E bytes) | E, readable from behind (1 to 5 bytes)
 //!
 //!   0xxxxxxx        0..127                  E = 1
 //!   10xxxxxx        string, 6-bit length    E = 1 + n
@@ -165,16 +165,26 @@ fn integer<const N: usize>(bytes: &[u8]) -> Result<(Entry<'_>, &[u8]), PackFault
     Ok((Entry::Int(number), tail))
 }
 
-/// Reads past the backward length, which must be that of an entry of this size: its groups of seven
-/// bits, most significant first, all but the first byte marked by bit 7.
+/// Reads past the backward length, which must be that of an entry of this size.
+///
+/// Up to Valkey 9.0 and Redis 8.0, sizes of 2^14-1, 2^21-1 and 2^28-1 take a byte more than they
+/// need; Valkey 9.1 mended that. A file may hold either.
 fn backward(size: u64, bytes: &[u8]) -> Result<&[u8], PackFault> {
-    let groups: usize = match size {
-        0..=127 => 1,
-        128..=16_382 => 2,
-        16_383..=2_097_150 => 3,
-        2_097_151..=268_435_454 => 4,
-        _ => 5,
+    let (groups, is_border) = match size {
+        0..=127 => (1, false),
+        128..=16_383 => (2, size == 16_383),
+        16_384..=2_097_151 => (3, size == 2_097_151),
+        2_097_152..=268_435_455 => (4, size == 268_435_455),
+        _ => (5, false),
     };
+    match groups_of(size, groups, bytes) {
+        Err(PackFault::Backward) if is_border => groups_of(size, groups.saturating_add(1), bytes),
+        outcome => outcome,
+    }
+}
+
+/// Groups of seven bits, most significant first, all but the first byte marked by bit 7.
+fn groups_of(size: u64, groups: usize, bytes: &[u8]) -> Result<&[u8], PackFault> {
     let (found, tail) = bytes.split_at_checked(groups).ok_or(PackFault::Overrun)?;
     let mut left = size;
     for (index, &byte) in found.iter().enumerate().rev() {

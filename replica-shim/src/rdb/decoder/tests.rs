@@ -46,7 +46,7 @@ fn gathered_items_are_the_same() {
         assert_eq!(done, Ok(true));
         for step in [1, 2, 3, 7, 64, 1000] {
             for contiguous in [0, 5, 40] {
-                let decoder = Decoder::new(1).with_contiguous(contiguous);
+                let decoder = Decoder::new(1).with_tail_limit(contiguous);
                 let (seen, done, left) = decode(decoder, &bytes, step);
                 assert_eq!(done, Ok(true), "step {step} contiguous {contiguous}");
                 assert_eq!(seen, whole, "step {step} contiguous {contiguous}");
@@ -68,7 +68,7 @@ fn gathered_damage_is_the_same() {
         for byte in [0, 0x40, 0x81, 0xc3, 0xff] {
             bytes[at] = byte;
             let whole = decode(Decoder::new(1), &bytes, bytes.len());
-            let parts = decode(Decoder::new(1).with_contiguous(0), &bytes, 1);
+            let parts = decode(Decoder::new(1).with_tail_limit(0), &bytes, 1);
             assert_eq!(parts.1, whole.1, "at {at} {byte}");
             assert_eq!(parts.0, whole.0, "at {at} {byte}");
         }
@@ -85,7 +85,7 @@ fn nothing_is_allocated_on_the_word_of_a_length() {
         b"\x02\x01k\x01\xc3\x80\x10\x00\x00\x00\x80\x1f\xff\xff\xff",
     ] {
         let bytes = [b"REDIS0012", body].concat();
-        let mut decoder = Decoder::new(1).with_contiguous(0);
+        let mut decoder = Decoder::new(1).with_tail_limit(0);
         assert_eq!(decoder.feed(&bytes, &mut |_: Item<'_>| {}), Ok(bytes.len()));
         assert!(decoder.gather.is_some());
         assert_eq!(decoder.feed(&[0; 1000], &mut |_: Item<'_>| {}), Ok(1000));

@@ -51,35 +51,62 @@ fn integers() {
     }
 }
 
+/// A string entry whose backward length takes this many bytes.
+fn string_entry(bytes: &[u8], groups: usize) -> Vec<u8> {
+    let len = bytes.len();
+    let mut content = match len {
+        0..64 => vec![0x80 | len as u8],
+        64..4096 => vec![0xe0 | (len >> 8) as u8, len as u8],
+        _ => [&[0xf0][..], &(len as u32).to_le_bytes()].concat(),
+    };
+    content.extend(bytes);
+    let size = content.len();
+    for group in (0..groups).rev() {
+        let mark = if group + 1 == groups { 0 } else { 0x80 };
+        content.push((size >> (7 * group) & 0x7f) as u8 | mark);
+    }
+    content
+}
+
 /// Strings at every border of the length forms and of the backward length.
 #[test]
 fn strings() {
-    for len in [
-        0, 1, 63, 64, 124, 125, 126, 4095, 4096, 16_377, 16_378, 2_097_145, 2_097_146,
+    for (len, groups) in [
+        (0, 1),
+        (1, 1),
+        (63, 1),
+        (64, 1),
+        (125, 1),
+        (126, 2),
+        (4095, 2),
+        (4096, 2),
+        (16_377, 2),
+        (16_379, 3),
+        (2_097_145, 3),
+        (2_097_147, 4),
     ] {
         let bytes = vec![b's'; len];
-        let mut content = match len {
-            0..64 => vec![0x80 | len as u8],
-            64..4096 => vec![0xe0 | (len >> 8) as u8, len as u8],
-            _ => [&[0xf0][..], &(len as u32).to_le_bytes()].concat(),
-        };
-        content.extend(&bytes);
-        let size = content.len();
-        // Most significant group first, all but the first marked.
-        let mut back = vec![(size & 0x7f) as u8];
-        let limits = [127, 16_382, 2_097_150];
-        for (index, limit) in limits.iter().enumerate() {
-            if size > *limit {
-                back.push((size >> (7 * (index + 1)) & 0x7f) as u8);
-            }
+        check(&string_entry(&bytes, groups), Entry::Bytes(&bytes));
+        damaged(
+            &frame(1, &string_entry(&bytes, groups + 1)),
+            PackFault::Backward,
+        );
+    }
+}
+
+/// Valkey 9.1 writes a byte less at these sizes than all others (valkey-io/valkey pull request 3601):
+/// a file of it was refused, since only the longer form was known.
+#[test]
+fn backward_lengths_at_the_borders_have_two_forms() {
+    for (len, groups) in [(16_378, 2), (2_097_146, 3)] {
+        let bytes = vec![b's'; len];
+        for groups in [groups, groups + 1] {
+            check(&string_entry(&bytes, groups), Entry::Bytes(&bytes));
         }
-        let last = back.len() - 1;
-        for byte in &mut back[..last] {
-            *byte |= 0x80;
-        }
-        content.extend(back.iter().rev());
-        // The marks sit on all bytes but the first in reading order, which is the last group.
-        check(&content, Entry::Bytes(&bytes));
+        damaged(
+            &frame(1, &string_entry(&bytes, groups + 2)),
+            PackFault::Backward,
+        );
     }
 }
 
