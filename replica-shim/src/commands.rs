@@ -24,14 +24,41 @@ use crate::position::Offset;
 use crate::resp::request::{Limits, Scanned, Scanner};
 use crate::resp::{self, Args, Fault};
 
-/// Limits of the stream: nothing inline, and a pause before anything that is not read in place.
-const STREAM: Limits = Limits {
-    arguments: limits::ARGUMENTS_MAX,
-    argument_bytes: limits::ARGUMENT_BYTES_MAX,
-    request_bytes: u32::MAX as u64,
-    inline_bytes: 0,
-    large_bytes: limits::LONG_BYTES as u64,
-};
+/// Where the stream changes from reading in place to collecting. They are the constants of
+/// [`limits`], except in tests, which meet the other paths sooner with smaller ones.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Thresholds {
+    /// [`limits::LONG_BYTES`].
+    pub long_bytes: u64,
+    /// [`limits::SPILL_BYTES`].
+    pub spill_bytes: usize,
+    /// [`limits::TRANSACTION_BYTES`].
+    pub transaction_bytes: u64,
+}
+
+impl Default for Thresholds {
+    fn default() -> Thresholds {
+        Thresholds {
+            long_bytes: limits::LONG_BYTES as u64,
+            spill_bytes: limits::SPILL_BYTES,
+            transaction_bytes: limits::TRANSACTION_BYTES,
+        }
+    }
+}
+
+impl Thresholds {
+    /// Nothing inline, and a pause before anything that is not read in place.
+    fn scanner(self) -> Scanner {
+        Scanner::new(Limits {
+            arguments: limits::ARGUMENTS_MAX,
+            argument_bytes: limits::ARGUMENT_BYTES_MAX,
+            request_bytes: u64::from(u32::MAX),
+            inline_bytes: 0,
+            large_bytes: self.long_bytes,
+        })
+    }
+}
 
 /// What a call of [`Commands::advance`] came to.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +135,7 @@ struct Record {
 #[derive(Debug)]
 pub(crate) struct Commands {
     scanner: Scanner,
+    thresholds: Thresholds,
     seed: u64,
     /// Behind the last whole command.
     offset: u64,
@@ -130,9 +158,10 @@ pub(crate) struct Commands {
 
 impl Commands {
     /// A stream whose next byte is the one behind `offset`.
-    pub(crate) fn new(offset: Offset, db: u32, seed: u64) -> Commands {
+    pub(crate) fn new(offset: Offset, db: u32, seed: u64, thresholds: Thresholds) -> Commands {
         Commands {
-            scanner: Scanner::new(STREAM),
+            scanner: thresholds.scanner(),
+            thresholds,
             seed,
             offset: offset.0,
             partial: 0,
@@ -298,7 +327,7 @@ impl Commands {
         if self.partial == 0 && self.large.is_none() {
             match self.scanner.scan(rest)? {
                 Scanned::Done { len } => return Ok(Read::InPlace { len }),
-                Scanned::More if self.scanner.pending() <= limits::SPILL_BYTES => {
+                Scanned::More if self.scanner.pending() <= self.thresholds.spill_bytes => {
                     return Ok(Read::Part { consumed: 0 });
                 }
                 Scanned::More => {
@@ -343,7 +372,7 @@ impl Commands {
                     });
                 }
                 Scanned::More => {
-                    if self.scanner.pending() > limits::SPILL_BYTES {
+                    if self.scanner.pending() > self.thresholds.spill_bytes {
                         used = used.saturating_add(self.spill(view)?);
                     }
                     return Ok(Read::Part { consumed: used });
@@ -506,7 +535,7 @@ impl Commands {
                     end_offset: self.offset,
                     db: self.db,
                 });
-                if self.offset.saturating_sub(began) > limits::TRANSACTION_BYTES {
+                if self.offset.saturating_sub(began) > self.thresholds.transaction_bytes {
                     self.transaction = Transaction::Replaying {
                         next: 0,
                         whole: false,

@@ -36,6 +36,8 @@ pub mod resp;
 pub mod text;
 mod transfer;
 
+#[doc(hidden)]
+pub use commands::Thresholds;
 pub use error::{Attempts, Error, Refusal, Verdict};
 pub use event::{Command, Event, Phase, Step};
 pub use handshake::Ask;

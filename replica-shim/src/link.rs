@@ -24,7 +24,7 @@
 //!   min-replicas seldom does. To a replica the true offset each second, so that it shuts down fast.
 //! - On a link that took over: nothing ever again.
 
-use crate::commands::{self, Commands, Ready};
+use crate::commands::{self, Commands, Ready, Thresholds};
 use crate::error::{At, Error};
 use crate::event::{Event, Phase, Step};
 use crate::handshake::{Answer, Ask, Purpose};
@@ -75,6 +75,7 @@ pub struct Link {
     /// Where the snapshot lies, if the answer to PSYNC said so.
     start: Option<(ReplId, Offset)>,
     transfer: Option<Box<Transfer>>,
+    thresholds: Thresholds,
     commands: Commands,
     acks: Acks,
     /// Bytes consumed before the stream.
@@ -106,7 +107,8 @@ impl Link {
     }
 
     fn with_purpose(options: Options, purpose: Purpose, now_ms: u64) -> Link {
-        let commands = Commands::new(Offset(0), 0, options.seed);
+        let thresholds = Thresholds::default();
+        let commands = Commands::new(Offset(0), 0, options.seed, thresholds);
         Link {
             options,
             purpose,
@@ -117,6 +119,7 @@ impl Link {
             replid: None,
             start: None,
             transfer: None,
+            thresholds,
             commands,
             acks: Acks {
                 is_due: false,
@@ -129,6 +132,14 @@ impl Link {
             now_ms,
             heard_ms: now_ms,
         }
+    }
+
+    /// For tests: other places to stop reading in place. Before the stream begins.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_thresholds(mut self, thresholds: Thresholds) -> Link {
+        self.thresholds = thresholds;
+        self
     }
 
     /// The phase, for logs and metrics.
@@ -508,7 +519,8 @@ impl Link {
     /// `from_snapshot`: the stream starts only when it is acknowledged.
     fn begin_stream(&mut self, position: Position, from_snapshot: bool) {
         self.replid = Some(position.replid);
-        self.commands = Commands::new(position.offset, position.db, self.options.seed);
+        let seed = self.options.seed;
+        self.commands = Commands::new(position.offset, position.db, seed, self.thresholds);
         self.state = State::Stream;
         let lowers = self.options.announce == Announce::VersionThenLower;
         self.acks.lower_is_due = lowers;

@@ -4,7 +4,18 @@
 mod link_kit;
 
 use link_kit::{Drive, ID, ID2, at, cmd, options, snapshot, words};
-use replica_shim::{Link, Options, limits};
+use replica_shim::{Link, Options, Thresholds, limits};
+
+/// Name, bytes and end of a recorded session.
+macro_rules! recorded {
+    ($name:literal) => {
+        (
+            $name,
+            include_bytes!(concat!("link_data/", $name, ".bin")),
+            include_str!(concat!("link_data/", $name, ".end")),
+        )
+    };
+}
 
 /// What a server says in reply to the handshake questions, one piece per question, and then the
 /// rest in one piece, which is what gets cut.
@@ -209,5 +220,131 @@ fn large_commands_are_the_same_in_any_pieces() {
             "{}",
             drive.buffered_max
         );
+    }
+}
+
+/// With thresholds of a few bytes every command takes the paths of large ones, and every cut of them
+/// can be tried.
+#[test]
+fn every_cut_of_collected_commands_gives_the_same_events() {
+    let bytes = [
+        words("SET short v"),
+        cmd(&[
+            b"SET",
+            b"a key that is long",
+            b"a value that is longer",
+            b"KEEPTTL",
+        ]),
+        words("MULTI"),
+        cmd(&[b"MSET", b"k1", b"value of more than eight", b"k2", b"v2"]),
+        words("SELECT 4"),
+        cmd(&[b"RESTORE", b"k", b"0", b"payload that is kept", b"REPLACE"]),
+        words("EXEC"),
+        cmd(&[b"del", b"one long key", b"another long key", b""]),
+        cmd(&[
+            b"RPUSH",
+            b"l",
+            b"0123456789",
+            b"",
+            b"0123456789abcdef",
+            b"z",
+        ]),
+        words("MULTI"),
+        words("SET a 1"),
+        cmd(&[b"SET", b"b", b"what makes it large enough"]),
+        words("PING"),
+        words("SET c 1"),
+        words("EXEC"),
+        words("PING"),
+    ]
+    .concat();
+    let start = |transaction_bytes| {
+        let thresholds = Thresholds {
+            long_bytes: 8,
+            spill_bytes: 12,
+            transaction_bytes,
+        };
+        let options = Options {
+            resume: Some(at(0, 0)),
+            ..options()
+        };
+        Drive::streaming_on(Link::new(options, 0).with_thresholds(thresholds))
+    };
+    for transaction_bytes in [10_000, 60] {
+        let mut whole = start(transaction_bytes);
+        whole.feed(&bytes);
+        let shown = whole.events.join("\n");
+        assert_eq!(whole.events.len(), 15, "{shown}");
+        assert!(shown.contains("SET a key that is long <22:"), "{shown}");
+        assert!(
+            shown.contains("RESTORE k 0 payload that is kept REPLACE"),
+            "{shown}"
+        );
+        for cut in 0..=bytes.len() {
+            for second in [cut, (cut + 9).min(bytes.len())] {
+                let mut drive = start(transaction_bytes);
+                drive
+                    .feed(&bytes[..cut])
+                    .feed(&bytes[cut..second])
+                    .feed(&bytes[second..]);
+                assert_same(&whole, &drive, &format!("cut at {cut} and {second}"));
+            }
+        }
+        let mut drive = start(transaction_bytes);
+        drive.feed_by(&bytes, 1);
+        assert_same(&whole, &drive, "byte by byte");
+    }
+}
+
+/// What real servers sent (`link_data/record.py`), and the position they reported in the end.
+const RECORDED: &[(&str, &[u8], &str)] = &[
+    recorded!("redis-6.0"),
+    recorded!("redis-6.2"),
+    recorded!("redis-7.0"),
+    recorded!("redis-7.0-disk"),
+    recorded!("redis-8.0"),
+    recorded!("valkey-8.0"),
+    recorded!("valkey-9.1"),
+    recorded!("valkey-9.1-disk"),
+];
+
+#[test]
+fn sessions_of_real_servers_end_at_the_offset_they_report_whatever_the_cut() {
+    for (name, bytes, end) in RECORDED {
+        let mut rest = *bytes;
+        let mut replies = Vec::new();
+        for _ in 0..3 {
+            let line = rest
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .expect("a reply")
+                + 1;
+            replies.push(rest[..line].to_vec());
+            rest = &rest[line..];
+        }
+        let session = Session {
+            name,
+            options: options(),
+            replies,
+            rest: rest.to_vec(),
+        };
+        let mut whole = begin(&session);
+        whole.feed(&session.rest);
+        assert_eq!(whole.error, None, "{name}");
+        let position = whole.link.position().expect("in the stream");
+        assert_eq!(position.to_string(), end.trim(), "{name}");
+        assert_eq!(position.db, 11, "{name}");
+        for expected in ["SET k v", " tx: INCR n", "SWAPDB 0 1", "FLUSHDB"] {
+            let is_told = whole.events.iter().any(|event| event.contains(expected));
+            assert!(is_told, "{name}: {expected} in {:#?}", whole.events);
+        }
+        for cut in 0..=session.rest.len() {
+            let mut drive = begin(&session);
+            drive.feed(&session.rest[..cut]).feed(&session.rest[cut..]);
+            assert_same(&whole, &drive, &format!("{name} cut at {cut}"));
+        }
+        let mut drive = begin(&session);
+        drive.feed_by(&session.rest, 1);
+        assert_same(&whole, &drive, name);
     }
 }

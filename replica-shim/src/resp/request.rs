@@ -145,6 +145,7 @@ impl Scanner {
 
     #[inline]
     fn begin(&mut self, input: &[u8]) -> Result<Scanned, Fault> {
+        self.at = 0;
         let Some(&first) = input.first() else {
             return Ok(Scanned::More);
         };
@@ -258,7 +259,6 @@ impl Scanner {
             return Err(Fault::Star(first));
         }
         self.state = State::Inline;
-        self.at = 0;
         self.inline(input)
     }
 

@@ -171,7 +171,12 @@ impl Drive {
     }
 
     pub fn streaming_with(options: Options) -> Drive {
-        let mut drive = Drive::new(Link::new(options, 0));
+        Drive::streaming_on(Link::new(options, 0))
+    }
+
+    /// The same on a link of the caller's, which continues somewhere.
+    pub fn streaming_on(link: Link) -> Drive {
+        let mut drive = Drive::new(link);
         drive
             .feed(b"+PONG\r\n")
             .feed(b"+OK\r\n")
