@@ -182,11 +182,6 @@ fn visit(ctx: &Context<'_>, key: &[u8], mut each: impl FnMut(u64, Member)) -> So
     })
 }
 
-/// An empty set to collect a result in; its encoding is settled afterwards.
-fn collector(profile: &Profile) -> Set {
-    Set::create(&Text::Bytes(b""), u64::MAX, profile)
-}
-
 /// Stores a result whose members are complete, as the server encodes it.
 fn finish(ctx: &mut Context<'_>, dest: &[u8], mut set: Set, doubt: Doubt) {
     let profile = ctx.profile();
@@ -202,7 +197,7 @@ fn finish(ctx: &mut Context<'_>, dest: &[u8], mut set: Set, doubt: Doubt) {
 fn sunionstore(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
     let dest = args.key(1)?;
     args.key(2)?;
-    let mut result = collector(ctx.profile());
+    let mut result = Set::collector(ctx.profile());
     let mut doubt = Doubt::None;
     for i in 2..args.len() {
         let profile = ctx.profile();
@@ -238,7 +233,7 @@ fn retain(ctx: &Context<'_>, key: &[u8], wanted: bool, members: &mut Vec<(u64, M
 }
 
 fn collect(members: Vec<(u64, Member)>, profile: &Profile) -> Set {
-    let mut result = collector(profile);
+    let mut result = Set::collector(profile);
     for (digest, member) in members {
         result.add(digest, &member, profile);
     }

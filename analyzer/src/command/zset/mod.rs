@@ -118,12 +118,7 @@ fn zadd(
 }
 
 /// Adds members as ZADD does.
-pub(super) fn add(
-    ctx: &mut Context<'_>,
-    key: &[u8],
-    scored: &[(f64, Text<'_>)],
-    options: Options,
-) {
+pub(super) fn add(ctx: &mut Context<'_>, key: &[u8], scored: &[(f64, Text<'_>)], options: Options) {
     let seed = ctx.seed();
     ctx.edit(key, |entry, profile| {
         let hint = scored.len() as u64;
@@ -199,11 +194,7 @@ fn zrem(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
 }
 
 /// Removes picked members; a choice among equals leaves a doubt, unless nothing is left.
-fn remove_picked(
-    ctx: &mut Context<'_>,
-    key: &[u8],
-    pick: impl FnOnce(&mut Zset) -> Picked,
-) {
+fn remove_picked(ctx: &mut Context<'_>, key: &[u8], pick: impl FnOnce(&mut Zset) -> Picked) {
     ctx.edit(key, |entry, profile| {
         let Some(zset) = zset_of(entry) else {
             return;

@@ -101,7 +101,9 @@ fn pick(zset: &mut Zset, request: &Request, args: Args<'_>) -> Result<Picked, Ma
         return Ok(Picked::default());
     };
     let skipped = offset.min(found);
-    let taken = u64::try_from(limit).map_or(found, |limit| limit.min(found)).min(found - skipped);
+    let taken = u64::try_from(limit)
+        .map_or(found, |limit| limit.min(found))
+        .min(found - skipped);
     let sorted = zset.sorted();
     let lower = sorted
         .iter()

@@ -42,6 +42,8 @@ enum Layout {
 pub(crate) struct Sizes {
     allocator: Allocator,
     layout: Layout,
+    /// Scores are written with 17 digits (up to Redis 7.0), else with as few as read back the same.
+    long_scores: bool,
     /// The hash table implementation.
     pub(crate) kind: Kind,
 }
@@ -62,6 +64,7 @@ impl Sizes {
         Sizes {
             allocator: profile.allocator,
             layout,
+            long_scores: before(7, 2),
             kind: Kind::of(profile),
         }
     }
@@ -183,7 +186,8 @@ impl Sizes {
                 _ => self.allocator.class(8 + 8 * expiring),
             },
         };
-        self.table(table, n) + blocks + entries
+        let metadata = if self.layout == Layout::Valkey9 { 8 } else { 0 };
+        self.table(table, n) + metadata + blocks + entries
     }
 
     /// Bytes of a score's entry in a packed blob.
@@ -194,11 +198,10 @@ impl Sizes {
             #[expect(clippy::cast_possible_truncation, reason = "integral and within 2^62")]
             return self.entry(&Info::number(score as i64));
         }
-        let digits = match self.layout {
-            Layout::Ziplist => seventeen_digits(score),
-            Layout::Dict | Layout::Mstr | Layout::NoValue | Layout::Buckets | Layout::Valkey9 => {
-                shortest_digits(score)
-            }
+        let digits = if self.long_scores {
+            seventeen_digits(score)
+        } else {
+            shortest_digits(score)
         };
         self.entry(&Info::text(digits))
     }
@@ -291,7 +294,7 @@ fn ziplist_entry(text: &Info) -> u64 {
 }
 
 /// Characters of the shortest decimal form that reads back the same, in the server's notation
-/// (fpconv: an exponent where the plain form would be long).
+/// (fpconv_dtoa: an exponent where the plain form would be long).
 fn shortest_digits(score: f64) -> u64 {
     if score.is_infinite() {
         return if score > 0.0 { 3 } else { 4 };
@@ -303,14 +306,17 @@ fn shortest_digits(score: f64) -> u64 {
     let digits = mantissa.bytes().filter(u8::is_ascii_digit).count() as u64;
     let exponent: i64 = exponent.parse().unwrap_or(0);
     let magnitude = exponent.unsigned_abs();
-    let plain_integer = exponent >= 0 && exponent < 21 && magnitude + 1 >= digits;
-    let body = if plain_integer {
+    // The power of ten that the last digit stands for.
+    let last = exponent - i64::try_from(digits).unwrap_or(0) + 1;
+    let body = if last >= 0 && magnitude < digits + 7 {
         magnitude + 1
-    } else if exponent >= 0 && magnitude + 1 < digits {
-        digits + 1
-    } else if exponent < 0 && magnitude < 7 {
-        // 0.00ddd
-        1 + magnitude + digits
+    } else if last < 0 && (last > -7 || magnitude < 4) {
+        if exponent < 0 {
+            // 0.00ddd
+            1 + magnitude + digits
+        } else {
+            1 + digits
+        }
     } else {
         let point = u64::from(digits > 1);
         digits + point + 2 + crate::text::decimal_len(i64::try_from(magnitude).unwrap_or(0))
@@ -352,4 +358,27 @@ fn seventeen_digits(score: f64) -> u64 {
 /// Entry of a field's expiry in a listpack with expiries: 2 bytes without one.
 pub(crate) fn expiry_entry(expire_ms: Option<i64>) -> u64 {
     size::listpack_int_entry(expire_ms.unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_have_the_length_of_their_text() {
+        for (score, long, short) in [
+            (0.5, 3, 3),
+            (-37.5, 5, 5),
+            (71.826, 18, 6),
+            (0.000_274, 22, 8),
+            (1e-9, 22, 4),
+            (1e19, 5, 5),
+            (8e19, 5, 5),
+            (1.5e300, 23, 8),
+            (f64::NEG_INFINITY, 4, 4),
+        ] {
+            let (got_long, got_short) = (seventeen_digits(score), shortest_digits(score));
+            assert_eq!((got_long, got_short), (long, short), "{score}");
+        }
+    }
 }

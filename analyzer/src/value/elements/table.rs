@@ -46,6 +46,8 @@ impl Kind {
 
 /// Entries of a dict bucket array below which it never goes: 4 buckets.
 const DICT_MIN: u8 = 2;
+/// More keys than any server has; hints above it are not believed.
+const KEYS_MAX: u64 = 1 << 40;
 /// Keys in a hashtable bucket.
 const BUCKET_KEYS: u64 = 7;
 
@@ -196,6 +198,7 @@ impl Table {
 
 /// Exponent of the table that is made for `n` keys.
 fn fitting(kind: Kind, n: u64) -> u8 {
+    let n = n.min(KEYS_MAX);
     let buckets = match kind {
         Kind::DictTenth | Kind::DictEighth => n.max(1 << DICT_MIN),
         Kind::Buckets => (n * 5).div_ceil(32).max(1),

@@ -67,6 +67,14 @@ impl Set {
         }
     }
 
+    /// An empty set to collect a result in; [`Set::settle`] gives it its encoding.
+    pub(crate) fn collector(profile: &Profile) -> Set {
+        Set {
+            form: Form::table(profile, 0),
+            members: Elements::new(),
+        }
+    }
+
     /// Members.
     pub fn count(&self) -> u64 {
         self.members.len() as u64
