@@ -18,7 +18,7 @@
 //! parsers do not notice, they are written over the trait [`Parts`].
 
 use super::error::{Bounded, ErrorKind, LzfFault};
-use super::limits::{BLOB_BYTES_MAX, STREAMED_BYTES_MAX};
+use super::limits::{BLOB_BYTES_MAX, IDLE_CAPACITY, STREAMED_BYTES_MAX};
 use super::lzf;
 use crate::limits::{KEY_BYTES_MAX, LONG_BYTES};
 
@@ -287,13 +287,16 @@ pub(super) fn double(text: &[u8]) -> Option<f64> {
     if value.is_nan() { None } else { Some(value) }
 }
 
-/// Decompresses into scratch space.
+/// Decompresses into scratch space, which does not keep what only an unusual item needed.
 pub(super) fn decompress<'o>(
     data: &[u8],
     len: u64,
     out: &'o mut Vec<u8>,
 ) -> Result<&'o [u8], ErrorKind> {
     let compressed = data.len() as u64;
+    if out.capacity() > IDLE_CAPACITY {
+        *out = Vec::new();
+    }
     let len = usize::try_from(len).map_err(|_| LzfFault::Ratio { compressed, len })?;
     Ok(lzf::decode(data, len, out)?)
 }
