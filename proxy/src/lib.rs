@@ -8,10 +8,20 @@
 //!                        fleet::Fleet: asks, status  <- admin (RESP), http, metrics
 //! ```
 
+pub mod admin;
+pub mod http;
+pub mod metrics;
+
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod fault;
 pub mod fleet;
+pub mod ingest;
+pub mod link;
 pub mod model;
+pub mod side;
 pub mod source;
 pub mod telemetry;
+pub mod tls;

@@ -1,2 +1,60 @@
-//! m
-fn main() {}
+//! The `keyscape` binary: arguments in, exit code out.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use keyscape::app::{self, AppError, EXIT_USAGE};
+use keyscape::cli::{Cli, Serve, Verb};
+use keyscape::config::Config;
+
+// The model is millions of small blocks that come and go; jemalloc keeps them tight and counts them.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
+            // Nothing is left to do if the terminal is gone.
+            drop(error.print());
+            return ExitCode::from(code);
+        }
+    };
+    let done = match cli.verb {
+        Verb::Serve(flags) => serve(flags),
+        Verb::Check(_) | Verb::Analyze(_) => Ok(ExitCode::from(EXIT_USAGE)),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            drop(writeln!(std::io::stderr(), "{}", app::complaint(&error)));
+            error.exit()
+        }
+    }
+}
+
+fn serve(flags: Serve) -> Result<ExitCode, AppError> {
+    let mut raw = app::settings(&flags.common)?;
+    if !flags.sources.is_empty() {
+        raw.sources = flags.sources;
+    }
+    if let Some(listen) = flags.listen {
+        raw.admin.listen = listen.to_string();
+    }
+    if let Some(http) = flags.http {
+        raw.http.listen = http.to_string();
+    }
+    app::start_logging(&raw)?;
+    let config = Config::from_raw(raw)?;
+    runtime()?.block_on(app::serve(config))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, AppError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| AppError::Process("cannot start the runtime", e))
+}

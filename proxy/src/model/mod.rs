@@ -1,3 +1,9 @@
 //! One owner task per master: it alone holds the keyspace, applies the stream, and answers.
 
+pub mod answer;
 pub mod ask;
+pub mod mirror;
+pub mod monitor;
+pub mod owner;
+pub mod rereads;
+pub mod session;

@@ -1,0 +1,189 @@
+//! The way to a link: ask the server who it is, decide, wait for the right to a full sync if there
+//! will be one, dial.
+//!
+//! The second connection comes first, because what it tells decides everything else: that this is
+//! not ourselves, whether PSYNC will continue or copy, which version to announce, what an ACK is
+//! to this server. Without the right to INFO the link is tried anyway.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use analyzer::profile::{Family, Version};
+use dashmap::DashMap;
+use replica_shim::{Announce, Auth, Coverage, Options, Position, Role as LinkRole};
+use secrecy::ExposeSecret;
+
+use crate::fault::{AttachError, Unfit};
+use crate::fleet::{Fleet, MasterId, Role};
+use crate::link::connect::{self, Connection};
+use crate::link::gate::{Gate, Pass};
+use crate::side::client::{Client, Target};
+use crate::side::intro::{self, Intro};
+
+/// What all links of the process share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The registry; knows our own run id.
+    pub fleet: Arc<Fleet>,
+    /// Few full syncs at once.
+    pub gate: Gate,
+    /// Which master follows the server of a run id.
+    pub followed: DashMap<String, MasterId>,
+    /// Seed of every digest: the same in all models, so that scans over several fit together.
+    pub seed: u64,
+}
+
+/// One attempt.
+#[derive(Debug)]
+pub struct Plan {
+    /// What all links share.
+    pub shared: Arc<Shared>,
+    /// Which master.
+    pub id: MasterId,
+    /// Where.
+    pub target: Target,
+    /// Where to continue, if anywhere.
+    pub resume: Option<Position>,
+    /// A full sync begins no sooner than this.
+    pub full_not_before: Instant,
+    /// How often in a row a replica was behind us; it may never catch up.
+    pub behind: u32,
+}
+
+/// Behind us this often, a replica is believed to have lost what we have.
+const BEHIND_MAX: u32 = 10;
+
+/// Everything for a link.
+#[derive(Debug)]
+pub struct Attached {
+    /// The second connection; `None` without rights.
+    pub side: Option<Client>,
+    /// What the server told.
+    pub intro: Intro,
+    /// The link's connection, nothing said on it yet.
+    pub connection: Connection,
+    /// What the link is told.
+    pub options: Options,
+    /// The right to a full sync, if one is expected.
+    pub pass: Option<Pass>,
+}
+
+impl Plan {
+    /// Attaches.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or should not be followed now.
+    pub async fn attach(self) -> Result<Attached, AttachError> {
+        let mut side = Client::connect(&self.target).await?;
+        let intro = intro::introduce(&mut side).await?;
+        self.recognise(&intro)?;
+        let resume = self.resume_or_copy(&intro)?;
+        let pass = match resume {
+            Some(_) => None,
+            None => {
+                tokio::time::sleep_until(self.full_not_before.into()).await;
+                let pass = self.shared.gate.pass(&self.target.source.host).await;
+                Some(pass.ok_or(Unfit::Ending)?)
+            }
+        };
+        let target = &self.target;
+        let limit = target.link.connect_timeout;
+        let connection = connect::dial(&target.source, &target.tls, limit).await?;
+        let options = options(target, &intro, resume, self.shared.seed);
+        let told = intro.server.is_some();
+        Ok(Attached {
+            side: told.then_some(side),
+            intro,
+            connection,
+            options,
+            pass,
+        })
+    }
+
+    /// Refuses ourselves, and a server that another link follows under another name.
+    fn recognise(&self, intro: &Intro) -> Result<(), Unfit> {
+        let Some(server) = &intro.server else {
+            return Ok(());
+        };
+        if server.run_id == self.shared.fleet.build.run_id {
+            return Err(Unfit::Ourselves);
+        }
+        if !server.run_id.is_empty() {
+            let owner = *self
+                .shared
+                .followed
+                .entry(server.run_id.clone())
+                .or_insert(self.id);
+            if owner != self.id {
+                let masters = self.shared.fleet.masters();
+                let name = masters
+                    .iter()
+                    .find(|m| m.id == owner)
+                    .map(|m| m.name.clone());
+                return Err(Unfit::Followed(name.unwrap_or_default()));
+            }
+        }
+        if intro.loading {
+            return Err(Unfit::Loading);
+        }
+        if intro.shutting_down {
+            return Err(Unfit::ShuttingDown);
+        }
+        Ok(())
+    }
+
+    /// The position to ask for; `None` for a full sync.
+    fn resume_or_copy(&self, intro: &Intro) -> Result<Option<Position>, Unfit> {
+        let (Some(resume), Some(backlog)) = (self.resume, &intro.backlog) else {
+            if self.resume.is_none() && intro.orphan {
+                return Err(Unfit::Orphan);
+            }
+            return Ok(self.resume);
+        };
+        match resume.coverage(backlog) {
+            Coverage::Continues => Ok(Some(resume)),
+            Coverage::Ahead if intro.role == Role::Replica && self.behind < BEHIND_MAX => {
+                Err(Unfit::Behind)
+            }
+            Coverage::Foreign | Coverage::Gone if intro.orphan => Err(Unfit::Orphan),
+            Coverage::Foreign | Coverage::Gone | Coverage::Ahead => Ok(None),
+        }
+    }
+}
+
+/// What the link is told.
+pub fn options(target: &Target, intro: &Intro, resume: Option<Position>, seed: u64) -> Options {
+    let auth = target.credentials().map(|credentials| Auth {
+        user: credentials.user.clone(),
+        password: credentials.password.expose_secret().as_bytes().to_vec(),
+    });
+    let role = match intro.role {
+        Role::Replica => LinkRole::Replica,
+        Role::Master | Role::Unknown => LinkRole::Master {
+            repl_timeout_ms: intro.repl_timeout_ms,
+            ping_period_ms: intro.ping_period_ms,
+        },
+    };
+    let announce = match &intro.server {
+        Some(server) if server.family == Family::Valkey && server.version >= Version::new(8, 0) => {
+            if server.cluster && intro.role == Role::Master {
+                Announce::VersionThenLower
+            } else {
+                Announce::Version
+            }
+        }
+        Some(_) => Announce::Nothing,
+        // Redis answers that it does not know the option, and that is all.
+        None => Announce::Version,
+    };
+    Options {
+        auth,
+        client_name: Some(target.link.client_name.clone()),
+        announce_port: i64::from(target.link.announce_port),
+        announce_ip: target.link.announce_ip.clone(),
+        role,
+        announce,
+        resume,
+        seed,
+    }
+}

@@ -1,0 +1,11 @@
+//! From a configured source to bytes in an owner's hands, and back to the source when they stop.
+//!
+//! `attach` decides and dials (`connect`), `driver` reads, `backoff` waits, `gate` lets few full
+//! syncs happen at once, and `supervisor` keeps one owner per master alive.
+
+pub mod attach;
+pub mod backoff;
+pub mod connect;
+pub mod driver;
+pub mod gate;
+pub mod supervisor;

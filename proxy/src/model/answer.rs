@@ -1,0 +1,341 @@
+//! Answers from the model: short ones at once, walks in slices.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use analyzer::Keyspace;
+use analyzer::glob::Glob;
+use analyzer::value::Value;
+use analyzer::value::stream::Stream;
+use analyzer::view::{By, Cursor, Facts as ModelFacts, Item, Top};
+
+use crate::clock;
+use crate::model::ask::{
+    Answer, Ask, ConsumerFacts, DbTotal, FACTS_MAX, Facts, Filter, Freshness, GroupFacts, Looked,
+    Measure, Page, Reply, Row, SCAN_COUNT_MAX, Scanned, StreamFacts, TOP_MAX, Total, WALK_MAX,
+    Walked,
+};
+use crate::model::mirror::Mirror;
+
+/// Longest slice of a walk.
+const SLICE_MAX: Duration = Duration::from_millis(2);
+
+/// Keys between two looks at the clock.
+const KEYS_AT_ONCE: usize = 1_000;
+
+/// Walks at once; one more is not begun, and its reply channel is dropped.
+const WALKS_MAX: usize = 16;
+
+/// The walks under way.
+#[derive(Debug, Default)]
+pub struct Walks {
+    queue: VecDeque<Walk>,
+}
+
+struct Walk {
+    /// Of which generation its rows are.
+    generation: u64,
+    job: Job,
+}
+
+impl std::fmt::Debug for Walk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Walk")
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+enum Job {
+    Top {
+        by: Measure,
+        k: usize,
+        filter: Filter,
+        search: Top,
+        reply: Reply<Vec<Row>>,
+    },
+    Walk {
+        db: Option<u32>,
+        filter: Filter,
+        limit: usize,
+        glob: Option<Glob>,
+        cursor: Cursor,
+        found: Walked,
+        reply: Reply<Walked>,
+    },
+}
+
+impl Walks {
+    /// True if there is work.
+    pub fn pending(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    fn push(&mut self, generation: u64, job: Job) {
+        if self.queue.len() < WALKS_MAX {
+            self.queue.push_back(Walk { generation, job });
+        }
+    }
+
+    /// One slice of one walk.
+    pub fn slice(&mut self, mirror: &mut Mirror, live: bool) {
+        let Some(mut walk) = self.queue.pop_front() else {
+            return;
+        };
+        if walk.generation != mirror.generation {
+            walk.generation = mirror.generation;
+            walk.job.restart();
+        }
+        let until = clock::now() + SLICE_MAX;
+        if walk.job.advance(&mut mirror.keyspace, until) {
+            walk.job.finish(&mirror.keyspace, mirror.freshness(live));
+        } else if !walk.job.is_abandoned() {
+            self.queue.push_back(walk);
+        }
+    }
+}
+
+impl Job {
+    fn restart(&mut self) {
+        match self {
+            Job::Top {
+                by,
+                k,
+                filter,
+                search,
+                ..
+            } => *search = top(*by, *k, filter),
+            Job::Walk {
+                db, cursor, found, ..
+            } => {
+                *cursor = start(*db);
+                *found = Walked::default();
+            }
+        }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Job::Top { reply, .. } => reply.is_closed(),
+            Job::Walk { reply, .. } => reply.is_closed(),
+        }
+    }
+
+    fn advance(&mut self, keyspace: &mut Keyspace, until: Instant) -> bool {
+        loop {
+            let done = match self {
+                Job::Top { search, .. } => keyspace.top(search, KEYS_AT_ONCE),
+                Job::Walk {
+                    filter,
+                    limit,
+                    glob,
+                    cursor,
+                    found,
+                    ..
+                } => {
+                    let mut take = |item: Item<'_>| {
+                        if passes(&item, filter, glob.as_ref()) {
+                            collect(found, *limit, keyspace, &item);
+                        }
+                    };
+                    keyspace.walk(cursor, KEYS_AT_ONCE, &mut take) || found.truncated
+                }
+            };
+            if done || clock::now() >= until {
+                return done;
+            }
+        }
+    }
+
+    fn finish(self, keyspace: &Keyspace, fresh: Freshness) {
+        match self {
+            Job::Top { search, reply, .. } => {
+                let rows = search.rows().into_iter().map(|row| Row {
+                    db: row.db,
+                    key: row.name.to_vec(),
+                    facts: facts(keyspace, &row.facts),
+                });
+                send(reply, fresh, rows.collect());
+            }
+            Job::Walk { found, reply, .. } => send(reply, fresh, found),
+        }
+    }
+}
+
+/// Answers, or begins the walk that will.
+pub fn answer(ask: Ask, mirror: &mut Mirror, walks: &mut Walks, live: bool) {
+    mirror.counters.asks += 1;
+    let fresh = mirror.freshness(live);
+    let keyspace = &mirror.keyspace;
+    match ask {
+        Ask::Facts { keys, reply } => {
+            let found = keys.iter().enumerate().map(|(i, (db, key))| {
+                let known = (i < FACTS_MAX).then(|| keyspace.facts(*db, key)).flatten();
+                known.map(|known| facts(keyspace, &known))
+            });
+            let found = found.collect();
+            send(reply, fresh, found);
+        }
+        Ask::Scan {
+            db,
+            cursor,
+            count,
+            filter,
+            reply,
+        } => {
+            let page = scan(keyspace, db, (cursor, count), &filter);
+            send(reply, fresh, page);
+        }
+        Ask::Dbs { reply } => {
+            let dbs = keyspace.dbs().into_iter().map(|db| DbTotal {
+                db: db.db,
+                keys: db.keys,
+                expires: db.expires,
+                avg_ttl_ms: db.avg_ttl_ms,
+                memory: db.bytes,
+            });
+            send(reply, fresh, dbs.collect());
+        }
+        Ask::Totals { reply } => send(reply, fresh, totals(keyspace)),
+        Ask::Random { db, reply } => {
+            let random = keyspace.random(db, clock::unix_us().wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            send(reply, fresh, random);
+        }
+        Ask::Top {
+            by,
+            k,
+            filter,
+            reply,
+        } => {
+            let k = k.min(TOP_MAX);
+            let search = top(by, k, &filter);
+            let job = Job::Top {
+                by,
+                k,
+                filter,
+                search,
+                reply,
+            };
+            walks.push(mirror.generation, job);
+        }
+        Ask::Walk {
+            db,
+            filter,
+            limit,
+            reply,
+        } => {
+            let job = Job::Walk {
+                db,
+                limit: limit.min(WALK_MAX),
+                glob: filter.glob.as_deref().map(Glob::new),
+                filter,
+                cursor: start(db),
+                found: Walked::default(),
+                reply,
+            };
+            walks.push(mirror.generation, job);
+        }
+        Ask::StreamInfo { db, key, reply } => send(reply, fresh, stream(keyspace, db, &key)),
+        Ask::Monitor { lines } => mirror.monitors.add(lines),
+    }
+}
+
+fn send<T>(reply: Reply<T>, fresh: Freshness, value: T) {
+    // Who asked may have gone.
+    drop(reply.send(Answer { fresh, value }));
+}
+
+fn facts(keyspace: &Keyspace, known: &ModelFacts) -> Facts {
+    Facts {
+        kind: known.kind,
+        encoding: known.encoding,
+        encoding_name: known.encoding.name(keyspace.profile()),
+        count: known.count,
+        memory: known.bytes,
+        expire_ms: known.expire_ms,
+        doubt: known.doubt,
+        idle_s: known.idle_s,
+        freq: known.freq,
+    }
+}
+
+fn totals(keyspace: &Keyspace) -> Vec<Total> {
+    let totals = keyspace.totals().into_iter().map(|total| Total {
+        db: total.db,
+        kind: total.kind,
+        encoding: total.encoding,
+        encoding_name: total.encoding.name(keyspace.profile()),
+        keys: total.keys,
+        memory: total.bytes,
+        elements: total.elements,
+    });
+    totals.collect()
+}
+
+fn passes(item: &Item<'_>, filter: &Filter, glob: Option<&Glob>) -> bool {
+    filter.kind.is_none_or(|kind| kind == item.facts.kind)
+        && glob.is_none_or(|glob| glob.matches(item.name))
+}
+
+fn collect(found: &mut Walked, limit: usize, keyspace: &Keyspace, item: &Item<'_>) {
+    if found.rows.len() == limit {
+        found.truncated = true;
+        return;
+    }
+    found.rows.push(Row {
+        db: item.db,
+        key: item.name.to_vec(),
+        facts: facts(keyspace, &item.facts),
+    });
+}
+
+fn scan(keyspace: &Keyspace, db: u32, (cursor, count): (u64, usize), filter: &Filter) -> Page {
+    let glob = filter.glob.as_deref().map(Glob::new);
+    let mut keys = Vec::new();
+    let mut take = |order: u64, item: Item<'_>| {
+        if passes(&item, filter, glob.as_ref()) {
+            keys.push(Scanned {
+                order,
+                name: item.name.to_vec(),
+            });
+        }
+    };
+    let cursor = keyspace.scan(db, cursor, count.clamp(1, SCAN_COUNT_MAX), &mut take);
+    Page { cursor, keys }
+}
+
+fn start(db: Option<u32>) -> Cursor {
+    db.map_or_else(Cursor::start, Cursor::db)
+}
+
+fn top(by: Measure, k: usize, filter: &Filter) -> Top {
+    let by = match by {
+        Measure::Bytes => By::Bytes,
+        Measure::Elements => By::Elements,
+    };
+    let mut search = Top::new(by, k).kind(filter.kind);
+    if let Some(glob) = filter.glob.as_deref().map(Glob::new) {
+        search = search.glob(Box::new(move |name| glob.matches(name)));
+    }
+    search
+}
+
+fn stream(keyspace: &Keyspace, db: u32, key: &[u8]) -> Looked<StreamFacts> {
+    keyspace.read_value(db, key, |value| match value {
+        None => Looked::Missing,
+        Some(Value::Stream(stream)) => Looked::Found(stream_facts(stream)),
+        Some(
+            Value::String(_)
+            | Value::List(_)
+            | Value::Set(_)
+            | Value::Zset(_)
+            | Value::Hash(_)
+            | Value::Module(_),
+        ) => Looked::WrongType,
+    })
+}
+
+fn stream_facts(stream: &Stream) -> StreamFacts {
+    let _ = (stream, GroupFacts::default(), ConsumerFacts::default());
+    StreamFacts::default()
+}

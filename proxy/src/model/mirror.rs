@@ -1,0 +1,444 @@
+//! One master's model, and everything that changes with it when the link says something.
+//!
+//! Pure of tasks and sockets: events and answers go in, and what is to be done outside is left in
+//! plain fields ([`Mirror::getack`], [`Mirror::unasked`], ..) for the owner to pick up.
+//!
+//! Answers from the second connection carry the offset they are true for. One from ahead of the
+//! stream is held until the stream is exactly there: [`Mirror::held`] is looked at behind every
+//! command, so a key that is written all the time can still be settled.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use analyzer::Keyspace;
+use analyzer::input::Outcome;
+use analyzer::keyspace::{Found, Probed};
+use analyzer::profile::{Origin, Profile};
+use replica_shim::{Command, Event, Position};
+
+use crate::clock;
+use crate::fleet::{Counters, UNKNOWN_NAMES_MAX};
+use crate::ingest::{self, LoadState, Loading, ProfileFrom};
+use crate::model::ask::{Freshness, Generation};
+use crate::model::monitor::Monitors;
+use crate::side::intro;
+use crate::side::task::{Name, Probe, Value};
+
+/// Held answers: more than can be in flight.
+const HELD_MAX: usize = 64;
+
+/// Command names that wait for their key positions.
+const UNASKED_MAX: usize = 32;
+
+/// The model of one master.
+#[derive(Debug)]
+pub struct Mirror {
+    /// The keys.
+    pub keyspace: Keyspace,
+    /// What was counted.
+    pub counters: Counters,
+    /// Unknown commands met.
+    pub unknown_names: BTreeMap<String, u64>,
+    /// Who wants to see the writes.
+    pub monitors: Monitors,
+    /// The history followed.
+    pub replid: Arc<str>,
+    /// Where a new link continues; `None` before the first snapshot and after a loss of trust.
+    pub position: Option<Position>,
+    /// Grows with every committed snapshot: a walk that began before one starts over.
+    pub generation: u64,
+    /// When the answering generation was committed, unix milliseconds.
+    pub loaded_ms: u64,
+    /// How long that took, milliseconds.
+    pub load_took_ms: u64,
+    /// The master asked for an ACK: it may be shutting down.
+    pub getack: bool,
+    /// A transaction is open: what is there now is no state the master ever had.
+    pub in_transaction: bool,
+    /// The stream held something that the model cannot follow.
+    pub desync: bool,
+    /// Names of commands whose key positions are not known.
+    pub unasked: Vec<Vec<u8>>,
+    /// Keys in flight that the server would not or could not tell: to be asked again later.
+    pub parked: Vec<Name>,
+    /// The running load, if there is one.
+    pub load: Option<Load>,
+    profile_from: ProfileFrom,
+    held: VecDeque<Held>,
+    /// Offset of the first of `held`; `u64::MAX` if there is none.
+    held_at: u64,
+}
+
+/// A running load.
+#[derive(Debug)]
+pub struct Load {
+    /// What lasts from piece to piece.
+    pub state: LoadState,
+    /// When it began.
+    pub began: Instant,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Bytes expected.
+    pub total: Option<u64>,
+}
+
+/// An answer that waits for the stream.
+#[derive(Debug)]
+struct Held {
+    at: u64,
+    answer: Stamped,
+}
+
+/// Answers that are true for one offset.
+#[derive(Debug)]
+pub enum Stamped {
+    /// Encodings and expiries.
+    Probes(Vec<(Name, Probe)>),
+    /// Values.
+    Values(Vec<(Name, Value)>),
+    /// CONFIG GET pairs.
+    Config(Vec<(String, String)>),
+}
+
+impl Mirror {
+    /// An empty model.
+    pub fn new(profile: Profile, seed: u64) -> Mirror {
+        Mirror {
+            keyspace: Keyspace::new(profile, seed).with_slots(cluster_map_slot),
+            counters: Counters::default(),
+            unknown_names: BTreeMap::new(),
+            monitors: Monitors::default(),
+            replid: Arc::from(""),
+            position: None,
+            generation: 0,
+            loaded_ms: 0,
+            load_took_ms: 0,
+            getack: false,
+            in_transaction: false,
+            desync: false,
+            unasked: Vec::new(),
+            parked: Vec::new(),
+            load: None,
+            profile_from: ProfileFrom::Snapshot,
+            held: VecDeque::new(),
+            held_at: u64::MAX,
+        }
+    }
+
+    /// Where an answer is from; `live` if the link follows the stream.
+    pub fn freshness(&self, live: bool) -> Freshness {
+        Freshness {
+            replid: self.replid.clone(),
+            offset: self.keyspace.applied(),
+            generation: self.worth(live),
+        }
+    }
+
+    /// What the answering generation is worth.
+    pub fn worth(&self, live: bool) -> Generation {
+        match (self.generation > 0, self.load.is_some(), live) {
+            (false, true, _) => Generation::Loading,
+            (false, false, _) => Generation::Empty,
+            (true, false, true) => Generation::Current,
+            (true, true, _) | (true, false, false) => Generation::Lagging,
+        }
+    }
+
+    /// A link begins: the server told its profile, or only the snapshot will.
+    pub fn attached(&mut self, profile: Option<Profile>) {
+        match profile {
+            Some(profile) => {
+                self.profile_from = ProfileFrom::Server;
+                if *self.keyspace.profile() != profile {
+                    self.keyspace.set_profile(profile);
+                }
+            }
+            None => self.profile_from = ProfileFrom::Snapshot,
+        }
+        self.getack = false;
+        self.in_transaction = false;
+        self.desync = false;
+    }
+
+    /// A link ended. What was half loaded goes, what was asked is asked again.
+    pub fn detached(&mut self, position: Option<Position>) {
+        if self.load.take().is_some() {
+            self.keyspace.abort_load();
+        } else if position.is_some() {
+            self.position = position;
+        }
+        if self.desync {
+            self.position = None;
+        }
+        self.drop_held();
+    }
+
+    /// Answers that were asked for on a lost second connection will not come.
+    pub fn drop_held(&mut self) {
+        self.held.clear();
+        self.held_at = u64::MAX;
+        self.parked.clear();
+        self.keyspace.give_up();
+    }
+
+    /// Where the origin of the profile stands.
+    pub fn origin(&self) -> Option<Origin> {
+        (self.generation > 0 || self.load.is_some()).then(|| self.keyspace.profile().origin)
+    }
+
+    /// The sink for the snapshot items of the next call of the link.
+    pub fn sink<'a>(
+        keyspace: &'a mut Keyspace,
+        load: &'a mut LoadState,
+        from: ProfileFrom,
+    ) -> Loading<'a> {
+        Loading {
+            keyspace,
+            state: load,
+            profile: from,
+        }
+    }
+
+    /// The parts that a link's step needs at the same time.
+    pub fn loading<'a>(&'a mut self, idle: &'a mut LoadState) -> Loading<'a> {
+        let from = self.profile_from;
+        let state = self.load.as_mut().map_or(idle, |load| &mut load.state);
+        Mirror::sink(&mut self.keyspace, state, from)
+    }
+
+    /// Takes what the link says. `now_ms` is the wall clock when the bytes arrived.
+    pub fn event(&mut self, event: &Event<'_>, now_ms: i64) {
+        match event {
+            Event::Command(command) => self.command(command, now_ms),
+            Event::Multi => self.in_transaction = true,
+            Event::Exec { end_offset } => {
+                self.in_transaction = false;
+                self.advance(end_offset.get());
+            }
+            Event::Ping { end_offset } => self.advance(end_offset.get()),
+            Event::GetAck { end_offset } => {
+                self.getack = true;
+                self.advance(end_offset.get());
+            }
+            Event::FullResync { .. } => self.begin_load(now_ms),
+            Event::SnapshotBegan { bytes } => {
+                if let Some(load) = &mut self.load {
+                    load.total = *bytes;
+                    load.began = clock::now();
+                }
+            }
+            Event::SnapshotEnded { position } => self.commit(position),
+            Event::Continued { position, .. } => {
+                self.counters.partial_syncs += 1;
+                self.replid = Arc::from(position.replid.to_string());
+                self.position = Some(*position);
+            }
+            Event::Declined { ask } => tracing::debug!(%ask, "declined by the server"),
+            // Only a stand-by link says so, and that one is not ours.
+            Event::StandsBy { .. } => {}
+        }
+    }
+
+    /// Bytes that were no command: the position moved.
+    pub fn advance(&mut self, offset: u64) {
+        if offset > self.keyspace.applied() {
+            self.keyspace.advance(offset);
+        }
+        self.settle_due();
+    }
+
+    fn begin_load(&mut self, now_ms: i64) {
+        self.counters.full_syncs += 1;
+        self.drop_held();
+        self.keyspace.begin_load(now_ms);
+        self.load = Some(Load {
+            state: LoadState::default(),
+            began: clock::now(),
+            bytes: 0,
+            total: None,
+        });
+    }
+
+    fn commit(&mut self, position: &Position) {
+        let Some(load) = self.load.take() else {
+            return;
+        };
+        self.keyspace.commit_load(position.offset.get());
+        self.generation += 1;
+        self.counters.full_syncs_done += 1;
+        self.replid = Arc::from(position.replid.to_string());
+        self.position = Some(*position);
+        self.loaded_ms = clock::unix_ms();
+        let took = clock::now().duration_since(load.began);
+        self.load_took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            keys = load.state.report.keys,
+            took_ms = self.load_took_ms,
+            position = %position,
+            "snapshot loaded"
+        );
+    }
+
+    fn command(&mut self, command: &Command<'_>, now_ms: i64) {
+        self.in_transaction = command.in_transaction;
+        if !self.monitors.is_empty() {
+            self.counters.monitor_dropped += self.monitors.show(command);
+        }
+        match ingest::apply(&mut self.keyspace, command, now_ms) {
+            Outcome::Applied | Outcome::NoChange | Outcome::Ignored => self.counters.commands += 1,
+            Outcome::Unknown => self.unknown(command),
+            Outcome::Malformed => {
+                self.counters.malformed_commands += 1;
+                tracing::warn!(command = %shown(command), "command does not parse");
+            }
+            Outcome::Resync => {
+                self.desync = true;
+                tracing::warn!(command = %shown(command), "command cannot be followed");
+            }
+        }
+        if self.keyspace.applied() >= self.held_at {
+            self.settle_due();
+        }
+    }
+
+    fn unknown(&mut self, command: &Command<'_>) {
+        self.counters.unknown_commands += 1;
+        let name = shown(command);
+        let met = self.unknown_names.get_mut(&name);
+        if let Some(times) = met {
+            *times += 1;
+            return;
+        }
+        tracing::warn!(command = %name, "unknown command in the stream");
+        if self.unknown_names.len() < UNKNOWN_NAMES_MAX {
+            self.unknown_names.insert(name, 1);
+        }
+        if self.unasked.len() < UNASKED_MAX {
+            self.unasked.push(command.args.name().to_vec());
+        }
+    }
+
+    /// Takes an answer that is true at `at`: at once, or when the stream is there.
+    pub fn stamped(&mut self, at: u64, answer: Stamped) {
+        if !self.keyspace.is_early(at) {
+            return self.settle(at, answer);
+        }
+        if self.held.len() == HELD_MAX {
+            return self.drop_held();
+        }
+        self.held.push_back(Held { at, answer });
+        self.held_at = self.held.front().map_or(u64::MAX, |held| held.at);
+    }
+
+    fn settle_due(&mut self) {
+        while self
+            .held
+            .front()
+            .is_some_and(|held| !self.keyspace.is_early(held.at))
+        {
+            let Some(held) = self.held.pop_front() else {
+                break;
+            };
+            self.settle(held.at, held.answer);
+        }
+        self.held_at = self.held.front().map_or(u64::MAX, |held| held.at);
+    }
+
+    fn settle(&mut self, at: u64, answer: Stamped) {
+        match answer {
+            Stamped::Probes(found) => {
+                for (name, probe) in found {
+                    self.settle_probe(at, name, probe);
+                }
+            }
+            Stamped::Values(found) => {
+                for (name, value) in found {
+                    self.settle_value(at, name, value);
+                }
+            }
+            Stamped::Config(pairs) => self.configure(&pairs),
+        }
+    }
+
+    fn settle_probe(&mut self, at: u64, name: Name, probe: Probe) {
+        let probed = match probe {
+            Probe::Missing => Probed {
+                encoding: None,
+                expire_ms: None,
+            },
+            Probe::Found(Some(encoding), expire_ms) => Probed {
+                encoding: Some(encoding),
+                expire_ms,
+            },
+            Probe::Found(None, _) | Probe::Refused => {
+                self.parked.push(name);
+                return;
+            }
+        };
+        self.keyspace.settle_probe(name.db, &name.key, at, probed);
+    }
+
+    fn settle_value(&mut self, at: u64, name: Name, value: Value) {
+        match value {
+            Value::Missing => {
+                self.keyspace.settle_value(name.db, &name.key, at, None);
+            }
+            Value::Found {
+                payload,
+                encoding,
+                expire_ms,
+            } => {
+                self.counters.reread_bytes += payload.len() as u64;
+                let begin = |shape| self.keyspace.image_for(name.db, &name.key, shape);
+                match ingest::image(self.keyspace.seed(), &payload, begin) {
+                    Ok(image) => {
+                        let found = Found {
+                            image,
+                            encoding,
+                            expire_ms: Some(expire_ms),
+                        };
+                        self.keyspace
+                            .settle_value(name.db, &name.key, at, Some(found));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "a value that was read again does not decode");
+                        self.parked.push(name);
+                    }
+                }
+            }
+            Value::TooLarge(_) => {
+                self.counters.rereads_too_large += 1;
+                self.parked.push(name);
+            }
+            Value::Refused => self.parked.push(name),
+        }
+    }
+
+    fn configure(&mut self, pairs: &[(String, String)]) {
+        let mut profile = self.keyspace.profile().clone();
+        if intro::apply(&mut profile, pairs) {
+            profile.origin = Origin::Server;
+        }
+        if profile != *self.keyspace.profile() {
+            tracing::info!("the server's configuration changed");
+            self.keyspace.set_profile(profile);
+        }
+    }
+}
+
+fn cluster_map_slot(key: &[u8]) -> u16 {
+    cluster_map::slot::Slot::of(key).number()
+}
+
+/// A command's name for logs: printable, cut. Names of commands are no data, unless the stream is
+/// garbage, so it is kept short.
+fn shown(command: &Command<'_>) -> String {
+    const NAME_MAX: usize = 32;
+    let name = command.args.name();
+    name.iter()
+        .take(NAME_MAX)
+        .map(|&b| char::from(b))
+        .filter(char::is_ascii_graphic)
+        .collect()
+}

@@ -1,0 +1,198 @@
+//! What is asked again, how often, and what happens to the answers.
+//!
+//! Keys whose encoding, expiry or value the stream alone does not tell come from the model as
+//! wants. Three budgets a second bound what is asked: keys probed, values read, bytes of values.
+//! A key that the server will not tell (too large, refused) is parked for a while, so that it does
+//! not eat the budget of the others.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use analyzer::Keyspace;
+use analyzer::keyspace::Need;
+
+use crate::config;
+use crate::side::task::{Name, QUEUE_MAX, Side, SideAsk};
+
+/// Keys in one batch of probes.
+const PROBES_BATCH: usize = 128;
+
+/// Keys in one batch of values.
+const VALUES_BATCH: usize = 16;
+
+/// Batches on their way; room is left in the queue for other questions.
+const FLIGHTS_MAX: usize = QUEUE_MAX - 2;
+
+/// How long a parked key waits.
+const PARKED_FOR: Duration = Duration::from_secs(60);
+
+/// Parked keys; beyond it the oldest comes back early.
+const PARKED_MAX: usize = 10_000;
+
+/// A budget a second, of at most a tenth of a second's worth at once (and one batch).
+#[derive(Debug)]
+struct Budget {
+    per_s: f64,
+    burst: f64,
+    left: f64,
+    at: Instant,
+}
+
+impl Budget {
+    fn new(per_s: u64, batch: u64, now: Instant) -> Budget {
+        #[expect(clippy::cast_precision_loss, reason = "a rate, not a count")]
+        let (per_s, batch) = (per_s as f64, batch as f64);
+        let burst = if per_s > 0.0 {
+            (per_s / 10.0).max(batch)
+        } else {
+            0.0
+        };
+        Budget {
+            per_s,
+            burst,
+            left: burst,
+            at: now,
+        }
+    }
+
+    /// Whole units there are now.
+    fn available(&mut self, now: Instant) -> usize {
+        let passed = now.duration_since(self.at).as_secs_f64();
+        self.at = now;
+        self.left = (self.left + passed * self.per_s).min(self.burst);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "at most the burst, and not below zero"
+        )]
+        let whole = self.left.max(0.0) as usize;
+        whole
+    }
+
+    /// Takes units; more than there are leaves a debt.
+    fn take(&mut self, units: u64) {
+        #[expect(clippy::cast_precision_loss, reason = "a rate, not a count")]
+        let units = units as f64;
+        self.left -= units;
+    }
+}
+
+/// The re-reads of one master.
+#[derive(Debug)]
+pub struct Rereads {
+    probes: Budget,
+    values: Budget,
+    bytes: Budget,
+    flights: usize,
+    parked: VecDeque<(Instant, Name)>,
+    paused_until: Option<Instant>,
+}
+
+/// What was asked in one round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Keys probed.
+    pub probes: u64,
+    /// Values read.
+    pub values: u64,
+}
+
+impl Rereads {
+    /// Budgets as configured.
+    pub fn new(limits: &config::Reread, now: Instant) -> Rereads {
+        Rereads {
+            probes: Budget::new(u64::from(limits.probes_per_s_max), PROBES_BATCH as u64, now),
+            values: Budget::new(u64::from(limits.values_per_s_max), VALUES_BATCH as u64, now),
+            bytes: Budget::new(limits.bytes_per_s_max, 1, now),
+            flights: 0,
+            parked: VecDeque::new(),
+            paused_until: None,
+        }
+    }
+
+    /// Nothing is on its way any more; nothing is asked until `until`.
+    pub fn reset(&mut self, until: Option<Instant>) {
+        self.flights = 0;
+        self.parked.clear();
+        self.paused_until = until;
+    }
+
+    /// A batch was answered; its values had so many bytes.
+    pub fn answered(&mut self, bytes: u64) {
+        self.flights = self.flights.saturating_sub(1);
+        self.bytes.take(bytes);
+    }
+
+    /// Nothing is asked for a while.
+    pub fn pause(&mut self, until: Instant) {
+        self.paused_until = Some(until);
+    }
+
+    /// Keeps a key out of the queue for a while.
+    pub fn park(&mut self, keyspace: &mut Keyspace, name: Name, now: Instant) {
+        if self.parked.len() == PARKED_MAX {
+            self.unpark(keyspace);
+        }
+        self.parked.push_back((now + PARKED_FOR, name));
+    }
+
+    fn unpark(&mut self, keyspace: &mut Keyspace) {
+        if let Some((_, name)) = self.parked.pop_front() {
+            keyspace.settle_failed(name.db, &name.key);
+        }
+    }
+
+    /// Asks for what the budgets allow.
+    pub fn ask(&mut self, keyspace: &mut Keyspace, side: &Side, now: Instant) -> Asked {
+        while self.parked.front().is_some_and(|(until, _)| *until <= now) {
+            self.unpark(keyspace);
+        }
+        let mut asked = Asked::default();
+        if self.paused_until.is_some_and(|until| until > now) {
+            return asked;
+        }
+        self.paused_until = None;
+        let doubts = keyspace.doubts();
+        if doubts.value > 0 && self.flights < FLIGHTS_MAX && self.bytes.available(now) > 0 {
+            let room = self.values.available(now).min(VALUES_BATCH);
+            let names = wants(keyspace, Need::Value, room);
+            asked.values = names.len() as u64;
+            self.values.take(asked.values);
+            self.send(keyspace, side, names, SideAsk::Values);
+        }
+        if doubts.probe > 0 && self.flights < FLIGHTS_MAX {
+            let room = self.probes.available(now).min(PROBES_BATCH);
+            let names = wants(keyspace, Need::Probe, room);
+            asked.probes = names.len() as u64;
+            self.probes.take(asked.probes);
+            self.send(keyspace, side, names, SideAsk::Probes);
+        }
+        asked
+    }
+
+    fn send(
+        &mut self,
+        keyspace: &mut Keyspace,
+        side: &Side,
+        names: Vec<Name>,
+        ask: fn(Vec<Name>) -> SideAsk,
+    ) {
+        if names.is_empty() {
+            return;
+        }
+        match side.asks.try_send(ask(names)) {
+            Ok(()) => self.flights += 1,
+            // The connection is busy with something long: what was taken goes back.
+            Err(_) => keyspace.give_up(),
+        }
+    }
+}
+
+fn wants(keyspace: &mut Keyspace, need: Need, room: usize) -> Vec<Name> {
+    let next = std::iter::from_fn(|| keyspace.next_want(need));
+    let names = next.take(room).map(|want| Name {
+        db: want.db,
+        key: want.name,
+    });
+    names.collect()
+}

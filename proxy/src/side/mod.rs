@@ -1,0 +1,10 @@
+//! The second connection to a followed server: INFO, CONFIG GET and re-reads, never a write.
+//!
+//! `client` asks and is answered, `skim` guards what is decoded, `info` and `intro` read the first
+//! answers, `task` serves the owner for the life of a link.
+
+pub mod client;
+pub mod info;
+pub mod intro;
+pub mod skim;
+pub mod task;

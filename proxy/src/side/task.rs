@@ -1,0 +1,465 @@
+//! Serving one owner on the second connection: polls, re-reads, and the question whether the server
+//! shuts down.
+//!
+//! Reads of keys are offset-stamped: `MULTI, INFO replication, reads.., EXEC` gives them and the
+//! stream offset of the same instant, so that the owner can fit them in exactly
+//! (`reference/replication.md` 6.5). When the connection fails, the request that was under way is
+//! answered [`SideAnswer::Lost`], and the task connects again by itself.
+
+use std::time::Duration;
+
+use analyzer::input::KeySpec;
+use analyzer::profile::Version;
+use analyzer::value::Encoding;
+use bytes::Bytes;
+use redis_protocol::resp2::types::BytesFrame;
+use replica_shim::Outbound;
+use replica_shim::outbound::InfoSection;
+use replica_shim::position::ReplId;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::fleet::Role;
+use crate::link::backoff::Backoff;
+use crate::side::client::{self, Client, SideError, Target};
+use crate::side::info::Info;
+use crate::side::intro;
+
+/// Questions that may wait for the connection; the owner sends no more than that.
+pub const QUEUE_MAX: usize = 4;
+
+/// Samples of the size estimate before a DUMP: constant time, good to a factor.
+const SIZE_SAMPLES: u32 = 5;
+
+/// A question of the owner.
+#[derive(Debug)]
+pub enum SideAsk {
+    /// INFO replication and CONFIG GET, stamped; with INFO memory now and then.
+    Poll {
+        /// Ask for memory too.
+        memory: bool,
+    },
+    /// Does the server shut down and wait for replicas?
+    Shutdown,
+    /// Encoding, and before 7.0 expiry, of these keys.
+    Probes(Vec<Name>),
+    /// The values of these keys.
+    Values(Vec<Name>),
+    /// Key positions of these commands.
+    KeySpecs(Vec<Vec<u8>>),
+}
+
+/// A key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// Database.
+    pub db: u32,
+    /// Name.
+    pub key: Vec<u8>,
+}
+
+/// The instant that an answer is true for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The history.
+    pub replid: ReplId,
+    /// The offset in it.
+    pub offset: u64,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub enum SideAnswer {
+    /// To a poll.
+    Poll(Polled),
+    /// The server shuts down.
+    Shutdown(bool),
+    /// To probes: everything that was asked, in order. No stamp: nothing of it can be used.
+    Probes {
+        /// When it was true.
+        stamp: Option<Stamp>,
+        /// The keys.
+        found: Vec<(Name, Probe)>,
+    },
+    /// To value reads, likewise.
+    Values {
+        /// When it was true.
+        stamp: Option<Stamp>,
+        /// The keys.
+        found: Vec<(Name, Value)>,
+    },
+    /// To key positions.
+    KeySpecs(Vec<(Vec<u8>, KeySpec)>),
+    /// The connection failed; whatever was asked is not answered.
+    Lost(SideError),
+    /// There is a connection again.
+    Ready,
+}
+
+/// What a poll tells.
+#[derive(Debug, Default)]
+pub struct Polled {
+    /// When it was true.
+    pub stamp: Option<Stamp>,
+    /// The server's role.
+    pub role: Role,
+    /// `min-replicas-to-write` is on.
+    pub min_replicas: bool,
+    /// What decides encodings; empty without the right to CONFIG GET.
+    pub config: Vec<(String, String)>,
+    /// `used_memory`, if it was asked.
+    pub used_memory: Option<u64>,
+}
+
+/// What a probe found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// No such key, or one that is expired.
+    Missing,
+    /// Encoding and, if asked, expiry.
+    Found(Option<Encoding>, Option<Option<i64>>),
+    /// The server answered with an error.
+    Refused,
+}
+
+/// What a value read found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// No such key, or one that is expired.
+    Missing,
+    /// The DUMP payload and what it lacks.
+    Found {
+        /// The payload.
+        payload: Bytes,
+        /// OBJECT ENCODING.
+        encoding: Option<Encoding>,
+        /// Expiry.
+        expire_ms: Option<i64>,
+    },
+    /// Larger than we read.
+    TooLarge(u64),
+    /// The server answered with an error.
+    Refused,
+}
+
+impl Value {
+    /// Bytes of the payload.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Value::Found { payload, .. } => payload.len() as u64,
+            Value::Missing | Value::TooLarge(_) | Value::Refused => 0,
+        }
+    }
+}
+
+/// The owner's end.
+#[derive(Debug)]
+pub struct Side {
+    /// Questions.
+    pub asks: mpsc::Sender<SideAsk>,
+    /// Answers.
+    pub answers: mpsc::Receiver<SideAnswer>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Side {
+    /// Serves on a connection that was introduced.
+    pub fn start(client: Client, target: Target, version: Version) -> Side {
+        let (asks, asked) = mpsc::channel(QUEUE_MAX);
+        let (answered, answers) = mpsc::channel(QUEUE_MAX * 2);
+        let server = Server { target, version };
+        let task = tokio::spawn(server.run(client, asked, answered));
+        Side {
+            asks,
+            answers,
+            _task: AbortOnDropHandle::new(task),
+        }
+    }
+}
+
+struct Server {
+    target: Target,
+    version: Version,
+}
+
+impl Server {
+    async fn run(
+        self,
+        mut client: Client,
+        mut asks: mpsc::Receiver<SideAsk>,
+        answers: mpsc::Sender<SideAnswer>,
+    ) {
+        while let Some(ask) = asks.recv().await {
+            let answer = match self.answer(&mut client, ask).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    if answers.send(SideAnswer::Lost(error)).await.is_err() {
+                        return;
+                    }
+                    client = self.reconnect(&mut asks).await;
+                    SideAnswer::Ready
+                }
+            };
+            if answers.send(answer).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Connects for as long as it takes; the owner drops this task with the link.
+    async fn reconnect(&self, asks: &mut mpsc::Receiver<SideAsk>) -> Client {
+        let link = &self.target.link;
+        let mut backoff = Backoff::new(link.retry_min, link.retry_max);
+        loop {
+            tokio::time::sleep(backoff.next_wait()).await;
+            // What was asked meanwhile belongs to the connection that was lost.
+            while asks.try_recv().is_ok() {}
+            match Client::connect(&self.target).await {
+                Ok(client) => return client,
+                Err(error) => tracing::debug!(error = %error, "second connection"),
+            }
+        }
+    }
+
+    async fn answer(&self, client: &mut Client, ask: SideAsk) -> Result<SideAnswer, SideError> {
+        Ok(match ask {
+            SideAsk::Poll { memory } => SideAnswer::Poll(poll(client, memory).await?),
+            SideAsk::Shutdown => {
+                let info = client.ask_one(&Outbound::Info(InfoSection::Server)).await?;
+                let text = utf8(&info);
+                SideAnswer::Shutdown(Info(&text).get("shutdown_in_milliseconds").is_some())
+            }
+            SideAsk::Probes(names) => self.probes(client, names).await?,
+            SideAsk::Values(names) => self.values(client, names).await?,
+            SideAsk::KeySpecs(names) => {
+                let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+                let reply = client.ask_one(&Outbound::CommandInfo(&names)).await?;
+                SideAnswer::KeySpecs(intro::key_specs(&reply))
+            }
+        })
+    }
+
+    /// Before 7.0 the stream carries relative expiries, and a read gives the time left.
+    fn relative_expiry(&self) -> bool {
+        self.version < Version::new(7, 0)
+    }
+
+    async fn probes(&self, client: &mut Client, names: Vec<Name>) -> Result<SideAnswer, SideError> {
+        let mut batch = Batch::default();
+        for name in &names {
+            batch.select(name.db);
+            batch.push(Outbound::ObjectEncoding(&name.key));
+            if self.relative_expiry() {
+                batch.push(Outbound::Time);
+                batch.push(Outbound::Pttl(&name.key));
+            }
+        }
+        let (stamp, mut replies) = batch.run(client).await?;
+        let found = names.into_iter().map(|name| {
+            let encoding = replies.next(name.db);
+            let expiry = self.relative_expiry().then(|| {
+                let (time, left) = (replies.take(), replies.take());
+                left_to_unix(&time, &left)
+            });
+            let probe = match &encoding {
+                BytesFrame::Null => Probe::Missing,
+                BytesFrame::Error(_) => Probe::Refused,
+                BytesFrame::SimpleString(name) | BytesFrame::BulkString(name) => {
+                    Probe::Found(Encoding::parse(name), expiry)
+                }
+                BytesFrame::Integer(_) | BytesFrame::Array(_) => Probe::Refused,
+            };
+            (name, probe)
+        });
+        let found = found.collect();
+        Ok(SideAnswer::Probes { stamp, found })
+    }
+
+    async fn values(&self, client: &mut Client, names: Vec<Name>) -> Result<SideAnswer, SideError> {
+        let sizes = sizes(client, &names).await?;
+        let limit = self.target.value_bytes_max;
+        let mut batch = Batch::default();
+        for (name, _) in names.iter().zip(&sizes).filter(|(_, size)| **size <= limit) {
+            batch.select(name.db);
+            batch.push(Outbound::Dump(&name.key));
+            batch.push(Outbound::ObjectEncoding(&name.key));
+            if self.relative_expiry() {
+                batch.push(Outbound::Time);
+                batch.push(Outbound::Pttl(&name.key));
+            } else {
+                batch.push(Outbound::PexpireTime(&name.key));
+            }
+        }
+        let (stamp, mut replies) = batch.run(client).await?;
+        let found = names.into_iter().zip(sizes).map(|(name, size)| {
+            if size > limit {
+                return (name, Value::TooLarge(size));
+            }
+            let dump = replies.next(name.db);
+            let encoding = client::text(&replies.take()).and_then(|text| Encoding::parse(text));
+            let expire_ms = if self.relative_expiry() {
+                let (time, left) = (replies.take(), replies.take());
+                left_to_unix(&time, &left)
+            } else {
+                client::integer(&replies.take()).filter(|ms| *ms >= 0)
+            };
+            let value = match dump {
+                BytesFrame::Null => Value::Missing,
+                BytesFrame::BulkString(payload) | BytesFrame::SimpleString(payload) => {
+                    Value::Found {
+                        payload,
+                        encoding,
+                        expire_ms,
+                    }
+                }
+                BytesFrame::Error(_) | BytesFrame::Integer(_) | BytesFrame::Array(_) => {
+                    Value::Refused
+                }
+            };
+            (name, value)
+        });
+        let found = found.collect();
+        Ok(SideAnswer::Values { stamp, found })
+    }
+}
+
+async fn poll(client: &mut Client, memory: bool) -> Result<Polled, SideError> {
+    let mut batch = Batch::default();
+    for pattern in intro::CONFIG_PATTERNS {
+        batch.push(Outbound::ConfigGet(pattern));
+    }
+    let (stamp, mut replies) = batch.run(client).await?;
+    let config = intro::CONFIG_PATTERNS
+        .iter()
+        .flat_map(|_| intro::pairs(&replies.take()));
+    let config = config.collect();
+    let info = Info(&replies.info);
+    let mut polled = Polled {
+        stamp,
+        role: info.role(),
+        min_replicas: info.get("min_slaves_good_slaves").is_some(),
+        config,
+        used_memory: None,
+    };
+    if memory {
+        let text = utf8(&client.ask_one(&Outbound::Info(InfoSection::Memory)).await?);
+        polled.used_memory = Info(&text).number("used_memory");
+    }
+    Ok(polled)
+}
+
+/// An estimate of each value's size; 0 for what is missing or not told.
+async fn sizes(client: &mut Client, names: &[Name]) -> Result<Vec<u64>, SideError> {
+    let mut requests = Vec::with_capacity(names.len() * 2);
+    for name in names {
+        requests.push(Outbound::Select(name.db));
+        requests.push(Outbound::MemoryUsage {
+            key: &name.key,
+            samples: SIZE_SAMPLES,
+        });
+    }
+    let replies = client.ask(&requests).await?;
+    let sizes = replies.iter().skip(1).step_by(2);
+    Ok(sizes
+        .map(|size| client::integer(size).map_or(0, |n| u64::try_from(n).unwrap_or(0)))
+        .collect())
+}
+
+/// Unix milliseconds from TIME and PTTL; `None` if the key does not expire.
+fn left_to_unix(time: &BytesFrame, left: &BytesFrame) -> Option<i64> {
+    let left = client::integer(left).filter(|ms| *ms >= 0)?;
+    let parts = client::members(time)?;
+    let part = |i: usize| -> Option<i64> {
+        std::str::from_utf8(client::text(parts.get(i)?)?)
+            .ok()?
+            .parse()
+            .ok()
+    };
+    part(0)?
+        .checked_mul(1000)?
+        .checked_add(part(1)? / 1000)?
+        .checked_add(left)
+}
+
+fn utf8(frame: &BytesFrame) -> String {
+    client::text(frame).map_or(String::new(), |text| {
+        String::from_utf8_lossy(text).into_owned()
+    })
+}
+
+/// Reads between MULTI and EXEC, with their stamp.
+#[derive(Default)]
+struct Batch<'a> {
+    requests: Vec<Outbound<'a>>,
+    db: Option<u32>,
+}
+
+impl<'a> Batch<'a> {
+    fn push(&mut self, request: Outbound<'a>) {
+        self.requests.push(request);
+    }
+
+    fn select(&mut self, db: u32) {
+        if self.db != Some(db) {
+            self.db = Some(db);
+            self.requests.push(Outbound::Select(db));
+        }
+    }
+
+    async fn run(self, client: &mut Client) -> Result<(Option<Stamp>, Replies), SideError> {
+        let head = [Outbound::Multi, Outbound::Info(InfoSection::Replication)];
+        let all: Vec<_> = head
+            .into_iter()
+            .chain(self.requests)
+            .chain([Outbound::Exec])
+            .collect();
+        let exec = client.ask(&all).await?.pop();
+        let mut frames = match exec {
+            Some(BytesFrame::Array(frames)) => frames.into_iter(),
+            Some(
+                BytesFrame::SimpleString(_)
+                | BytesFrame::Error(_)
+                | BytesFrame::Integer(_)
+                | BytesFrame::BulkString(_)
+                | BytesFrame::Null,
+            )
+            | None => Vec::new().into_iter(),
+        };
+        let info = frames.next().map_or(String::new(), |frame| utf8(&frame));
+        let text = Info(&info);
+        let stamp = text.replid().zip(text.offset());
+        let stamp = stamp.map(|(replid, offset)| Stamp { replid, offset });
+        let replies = Replies {
+            frames,
+            db: None,
+            info,
+        };
+        Ok((stamp, replies))
+    }
+}
+
+/// The replies to a [`Batch`], read in the order of its requests. What is missing reads as an error.
+struct Replies {
+    frames: std::vec::IntoIter<BytesFrame>,
+    db: Option<u32>,
+    info: String,
+}
+
+impl Replies {
+    fn take(&mut self) -> BytesFrame {
+        let missing = || BytesFrame::Error("ERR not answered".into());
+        self.frames.next().unwrap_or_else(missing)
+    }
+
+    /// The next reply for a key of this database: skips the answer to SELECT as the batch had it.
+    fn next(&mut self, db: u32) -> BytesFrame {
+        if self.db != Some(db) {
+            self.db = Some(db);
+            drop(self.take());
+        }
+        self.take()
+    }
+}
+
+/// How long the owner waits before it asks for keys again after answers without a stamp.
+pub const UNSTAMPED_PAUSE: Duration = Duration::from_secs(5);
