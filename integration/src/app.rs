@@ -1,8 +1,7 @@
 //! Keyscape itself, as the program that users run: a child process on free ports.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -11,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use crate::http;
 use crate::resp::{Client, field_of};
 use crate::server::{free_addr, signal};
 use crate::wait;
@@ -45,12 +45,12 @@ pub struct Status {
 }
 
 impl App {
-    /// Starts `keyscape serve` on these sources with further arguments.
+    /// Starts `keyscape serve` on these sources with a configuration in TOML.
     ///
     /// # Errors
     /// If it cannot be built or does not answer on its admin port.
-    pub fn start(sources: &[String], arguments: &[&str]) -> Result<Self> {
-        Self::start_at(sources, (free_addr()?, free_addr()?), arguments)
+    pub fn start(sources: &[String], config: &str) -> Result<Self> {
+        Self::start_at(sources, (free_addr()?, free_addr()?), config)
     }
 
     /// As [`Self::start`], with the addresses of the admin port and of HTTP.
@@ -60,14 +60,16 @@ impl App {
     pub fn start_at(
         sources: &[String],
         (admin, http): (SocketAddr, SocketAddr),
-        arguments: &[&str],
+        config: &str,
     ) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("keyscape-app-").tempdir()?;
         let log = fs::File::create(dir.path().join("log"))?;
         let mut command = Command::new(binary()?);
         command.arg("serve").args(sources);
         command.args(["--listen", &admin.to_string(), "--http", &http.to_string()]);
-        command.args(arguments).current_dir(dir.path());
+        let file = dir.path().join("keyscape.toml");
+        fs::write(&file, config)?;
+        command.arg("--config").arg(&file).current_dir(dir.path());
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -147,24 +149,7 @@ impl App {
     /// # Errors
     /// If the port does not answer.
     pub fn get(&self, path: &str) -> Result<(String, String)> {
-        let mut stream = TcpStream::connect_timeout(&self.http, Duration::from_secs(5))?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes())?;
-        let mut reply = Vec::new();
-        stream.read_to_end(&mut reply)?;
-        let reply = String::from_utf8_lossy(&reply).into_owned();
-        let (head, body) = reply.split_once("\r\n\r\n").context("no HTTP reply")?;
-        let chunked = head
-            .to_ascii_lowercase()
-            .contains("transfer-encoding: chunked");
-        let body = if chunked {
-            unchunk(body)
-        } else {
-            body.to_owned()
-        };
-        Ok((head.lines().next().unwrap_or_default().to_owned(), body))
+        http::get(self.http, path)
     }
 
     /// Sends a signal by name.
@@ -276,20 +261,4 @@ fn build(profile_dir: &Path) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// The body of a chunked reply.
-fn unchunk(mut body: &str) -> String {
-    let mut out = String::new();
-    while let Some((size, rest)) = body.split_once("\r\n") {
-        let Ok(size) = usize::from_str_radix(size.trim(), 16) else {
-            break;
-        };
-        let Some(chunk) = rest.get(..size).filter(|chunk| !chunk.is_empty()) else {
-            break;
-        };
-        out.push_str(chunk);
-        body = rest.get(size + 2..).unwrap_or_default();
-    }
-    out
 }

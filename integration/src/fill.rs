@@ -18,22 +18,38 @@ pub enum Shape {
     Small,
     /// All types.
     Mixed,
+    /// Not keys but traffic: writes of all kinds to the same hundred thousand keys.
+    Traffic,
 }
 
-/// Writes `count` keys of that shape.
+/// Writes `count` keys of that shape; returns how many elements they have together.
 ///
 /// # Errors
 /// If the server refuses a command.
-pub fn fill(client: &mut Client, shape: Shape, count: u64) -> Result<()> {
+pub fn fill(client: &mut Client, shape: Shape, count: u64) -> Result<u64> {
     let mut pending = 0;
+    let mut elements = 0;
     for number in 0..count {
-        client.push(&command(shape, number));
+        let command = command(shape, number);
+        elements += elements_of(&command);
+        client.push(&command);
         pending += 1;
         if pending == BATCH {
             drain(client, &mut pending)?;
         }
     }
-    drain(client, &mut pending)
+    drain(client, &mut pending)?;
+    Ok(elements)
+}
+
+/// How many elements a command writes.
+fn elements_of(command: &Command) -> u64 {
+    let arguments = command.len().saturating_sub(2) as u64;
+    match command.first().map(Vec::as_slice) {
+        Some(b"HSET" | b"ZADD") => arguments / 2,
+        Some(b"SADD" | b"RPUSH") => arguments,
+        _ => 1,
+    }
 }
 
 /// The command that writes the key of that number.
@@ -43,6 +59,7 @@ pub fn command(shape: Shape, number: u64) -> Command {
     match shape {
         Shape::Small => small(&mut rng, number),
         Shape::Mixed => mixed(&mut rng, number),
+        Shape::Traffic => traffic(&mut rng),
     }
 }
 
@@ -130,6 +147,57 @@ fn mixed(rng: &mut Rng, number: u64) -> Command {
         }
     }
     command
+}
+
+fn traffic(rng: &mut Rng) -> Command {
+    let word = |text: &str| text.as_bytes().to_vec();
+    let number = rng.below(100_000);
+    let name = |kind: &str| format!("live:{kind}:{number}").into_bytes();
+    let element = rng.below(40);
+    let length = 8 + rng.index(60);
+    match rng.below(20) {
+        0..=4 => vec![word("SET"), name("page"), text(rng, length)],
+        5 => vec![
+            word("SET"),
+            name("page"),
+            text(rng, length),
+            word("EX"),
+            word("90000"),
+        ],
+        6 | 7 => vec![word("INCR"), name("counter")],
+        8..=10 => {
+            let field = format!("field:{element}").into_bytes();
+            vec![word("HSET"), name("profile"), field, text(rng, length)]
+        }
+        11 => vec![
+            word("HDEL"),
+            name("profile"),
+            format!("field:{element}").into_bytes(),
+        ],
+        12 | 13 => {
+            let score = rng.below(100_000).to_string().into_bytes();
+            vec![
+                word("ZADD"),
+                name("board"),
+                score,
+                format!("player:{element}").into_bytes(),
+            ]
+        }
+        14 => vec![
+            word("SADD"),
+            name("tags"),
+            format!("tag:{element}").into_bytes(),
+        ],
+        15 => vec![
+            word("SREM"),
+            name("tags"),
+            format!("tag:{element}").into_bytes(),
+        ],
+        16 => vec![word("RPUSH"), name("queue"), text(rng, length)],
+        17 => vec![word("LPOP"), name("queue")],
+        18 => vec![word("PEXPIRE"), name("page"), word("80000000")],
+        _ => vec![word("DEL"), name("page")],
+    }
 }
 
 fn text(rng: &mut Rng, len: usize) -> Vec<u8> {

@@ -6,17 +6,19 @@
 //!   [`fake_master`] says what no server would;
 //! - [`truth`] compares every key of both, [`campaign`] is the whole of it, start to end;
 //! - [`fill`] makes keyspaces of any size;
-//! - [`resp`], [`seed`] and [`wait`] are the tools of these.
+//! - [`resp`], [`http`], [`child`], [`seed`] and [`wait`] are the tools of these.
 //!
 //! Nothing here is part of the product. Everything runs on loopback, on free ports, in temporary
 //! directories, and is ended by process id.
 
 pub mod app;
 pub mod campaign;
+pub mod child;
 pub mod driver;
 pub mod fake_master;
 pub mod fault;
 pub mod fill;
+pub mod http;
 pub mod resp;
 pub mod seed;
 pub mod server;

@@ -57,7 +57,7 @@ fn main() -> Result<()> {
     println!("Starting keyscape ...");
     let sources: Vec<String> = masters.iter().map(Server::url).collect();
     let ports = (preferred(6479)?, preferred(9479)?);
-    let app = App::start_at(&sources, ports, &[])?;
+    let app = App::start_at(&sources, ports, "")?;
     app.wait_synced(Duration::from_secs(60))?;
     introduce(&app, &installs);
     let stop = Arc::new(AtomicBool::new(false));
