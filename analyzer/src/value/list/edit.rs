@@ -16,6 +16,14 @@ pub(crate) enum Side {
     After,
 }
 
+/// Where an element is to go: beside the one at an offset of a node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spot {
+    pub(super) at: usize,
+    pub(super) offset: usize,
+    pub(super) side: Side,
+}
+
 impl List {
     /// What this list keeps of a text.
     pub(crate) fn item(&self, text: &Text<'_>, seed: u64) -> Item {
@@ -83,7 +91,8 @@ impl List {
                 left -= node.count();
                 self.nodes.remove(at, &rules);
             } else {
-                self.nodes.edit(at, &rules, |node| node.drop_at(end, left, &rules));
+                self.nodes
+                    .edit(at, &rules, |node| node.drop_at(end, left, &rules));
                 left = 0;
             }
         }
@@ -109,7 +118,8 @@ impl List {
                 self.nodes.insert(at, node, &rules);
             }
             (false, true, false) => {
-                self.insert_at(at, offset, Side::After, item, &rules);
+                let side = Side::After;
+                self.insert_at(Spot { at, offset, side }, item, &rules);
                 self.nodes.remove(at, &rules);
                 self.count -= 1;
             }
@@ -118,15 +128,9 @@ impl List {
         self.nodes.compress(at, &rules);
     }
 
-    /// Inserts beside the element at node `at`, `offset`; the caller has asked [`List::grow`].
-    pub(super) fn insert_at(
-        &mut self,
-        at: usize,
-        offset: usize,
-        side: Side,
-        item: &Item,
-        rules: &Rules,
-    ) {
+    /// Inserts at a spot; the caller has asked [`List::grow`].
+    pub(super) fn insert_at(&mut self, spot: Spot, item: &Item, rules: &Rules) {
+        let Spot { at, offset, side } = spot;
         self.count += 1;
         let item = &self.printed(item);
         let Some(node) = self.nodes.get(at) else {
@@ -173,12 +177,13 @@ impl List {
             node.push(item, End::Head, rules);
             self.nodes.insert(new_at, node, rules);
         } else {
-            self.insert_split(at, offset, side, item, rules);
+            self.insert_split(spot, item, rules);
         }
     }
 
     /// Inserts into a full node: splits it there, and merges what fits.
-    fn insert_split(&mut self, at: usize, offset: usize, side: Side, item: &Item, rules: &Rules) {
+    fn insert_split(&mut self, spot: Spot, item: &Item, rules: &Rules) {
+        let Spot { at, offset, side } = spot;
         let center = match side {
             Side::After => {
                 let mut right = self.split(at, offset + 1, rules);

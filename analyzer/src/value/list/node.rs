@@ -166,8 +166,9 @@ impl Node {
             End::Tail => self.packed.truncate(self.packed.len() - width),
         }
         self.count -= 1;
-        // With the element gone, what it adds is what it would add again.
-        self.bytes -= self.cost_at(&item, end, rules);
+        // With the element gone, what it adds is what it would add again. A plain node is no blob,
+        // and a loaded blob may be shorter than ours would be.
+        self.bytes = self.bytes.saturating_sub(self.cost_at(&item, end, rules));
         Some(item)
     }
 

@@ -56,10 +56,6 @@ impl Nodes {
         }
     }
 
-    pub(super) fn last(&self) -> Option<&Node> {
-        self.get(self.len().wrapping_sub(1))
-    }
-
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Node> {
         (0..self.len()).filter_map(|i| self.get(i))
     }

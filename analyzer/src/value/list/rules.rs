@@ -112,7 +112,7 @@ impl Rules {
         !left.is_plain()
             && !right.is_plain()
             && !self.exceeds(
-                left.bytes() + right.bytes() - self.merge_saves,
+                (left.bytes() + right.bytes()).saturating_sub(self.merge_saves),
                 left.count() + right.count(),
             )
     }

@@ -6,7 +6,7 @@
 //! list of equally long elements stays exact as long as it is one node.
 
 use super::List;
-use super::edit::Side;
+use super::edit::{Side, Spot};
 use super::item::Item;
 use super::rules::Rules;
 use crate::profile::Profile;
@@ -47,7 +47,9 @@ impl List {
         let told_apart = self.flags.prints && !found.unknown;
         let proved = told_apart || found.count == 1 || (limit == 1 && found.together);
         let limit = if proved { limit } else { 1 };
-        self.remove_found(&found, count < 0, limit, item, &rules);
+        let take = limit.min(found.count);
+        let skip = if count < 0 { found.count - take } else { 0 };
+        self.remove_found(&found, (skip, take), item, &rules);
         if proved {
             Followed::Exactly
         } else {
@@ -76,7 +78,7 @@ impl List {
         let same = found.together && stays && item.alike(pivot) && !self.flags.prints;
         let proved = told_apart || found.count == 1 || same;
         let (at, offset) = found.first;
-        self.insert_at(at, offset, side, item, &rules);
+        self.insert_at(Spot { at, offset, side }, item, &rules);
         self.nodes.compress(at, &rules);
         if proved {
             Followed::Exactly
@@ -125,20 +127,14 @@ impl List {
         found
     }
 
-    /// Removes up to `limit` candidates from one side.
+    /// Removes `take` candidates behind the first `skip`.
     fn remove_found(
         &mut self,
         found: &Candidates,
-        from_tail: bool,
-        limit: u64,
+        (skip, take): (u64, u64),
         item: &Item,
         rules: &Rules,
     ) {
-        let (skip, take) = if from_tail {
-            (found.count.saturating_sub(limit), limit.min(found.count))
-        } else {
-            (0, limit.min(found.count))
-        };
         let (prints, mut seen) = (self.flags.prints, 0);
         let mut at = found.first.0;
         // Nodes that are emptied go, so the next one has the same index then.

@@ -1,59 +1,257 @@
-//! A stream (its builder's shape for now).
+//! A stream: the ids of its entries and the sizes of its nodes, its consumer groups and what they
+//! have pending. No field, value or name is kept.
+//!
+//! A node is a listpack of about a hundred entries in a radix tree (`node`, `rax`); entries that are
+//! deleted stay in it, marked, until the last live one goes. Ids are kept for all of them, one or
+//! two bytes each, so that XDEL, XTRIM and XCLAIM do what they did on the master. A stream without
+//! entries is still a key.
 
-use crate::command::Malformed;
-use crate::input::{Part, Source};
+mod edit;
+mod group;
+mod load;
+mod node;
+mod rax;
+mod rules;
+
+use std::collections::VecDeque;
+
+use crate::input::StreamId;
 use crate::profile::Profile;
 use crate::value::Encoding;
+use group::Group;
+use node::{Node, ms, seq};
+use rax::{Ids, Shape};
+use rules::Rules;
+
+pub use load::Builder;
+
+pub(crate) use edit::{Bound, Claim, Trim};
+
+/// The object of a value.
+const OBJECT: u64 = 16;
 
 /// A stream.
 #[derive(Clone, Debug)]
-pub struct Stream {}
+pub struct Stream {
+    nodes: Nodes,
+    length: u64,
+    last: u128,
+    first: u128,
+    max_deleted: u128,
+    entries_added: u64,
+    groups: Vec<Group>,
+}
+
+/// The nodes in order, with their sums.
+#[derive(Clone, Debug)]
+struct Nodes {
+    nodes: VecDeque<Node>,
+    shape: Shape,
+    blocks: u64,
+    heap: usize,
+}
+
+/// A consumer group, as XINFO GROUPS tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupFacts {
+    /// Digest of its name, with the process's seed.
+    pub name: u64,
+    /// Consumers.
+    pub consumers: u64,
+    /// Pending entries.
+    pub pending: u64,
+    /// Last id delivered.
+    pub last: StreamId,
+    /// Entries read; `None` if unknown.
+    pub entries_read: Option<u64>,
+}
+
+/// A consumer, as XINFO CONSUMERS tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerFacts {
+    /// Digest of its name, with the process's seed.
+    pub name: u64,
+    /// Pending entries.
+    pub pending: u64,
+    /// Last seen, unix milliseconds.
+    pub seen_ms: i64,
+    /// Last active, unix milliseconds; `None` if it never got an entry.
+    pub active_ms: Option<i64>,
+}
 
 impl Stream {
+    /// An empty stream.
+    pub fn new(profile: &Profile) -> Stream {
+        Stream {
+            nodes: Nodes::new(&Rules::of(profile)),
+            length: 0,
+            last: 0,
+            first: 0,
+            max_deleted: 0,
+            entries_added: 0,
+            groups: Vec::new(),
+        }
+    }
+
     /// Live entries.
     pub fn count(&self) -> u64 {
-        0
+        self.length
     }
+
     /// Bytes of the value part of MEMORY USAGE, the 16 of the object included.
-    pub fn memory(&self, _profile: &Profile) -> u64 {
-        0
+    pub fn memory(&self, profile: &Profile) -> u64 {
+        let rules = Rules::of(profile);
+        let keys = self.nodes.nodes.len() as u64;
+        let groups: u64 = self.groups.iter().map(|group| group.memory(&rules)).sum();
+        OBJECT
+            + rules.stream()
+            + rules.meter.memory(1, keys, self.nodes.shape)
+            + self.nodes.blocks
+            + groups
     }
+
     /// Bytes the model allocates.
     pub fn heap_bytes(&self) -> usize {
-        0
+        let groups: usize = self.groups.iter().map(Group::heap_bytes).sum();
+        size_of::<Stream>()
+            + self.nodes.heap
+            + self.nodes.nodes.capacity() * size_of::<Node>()
+            + self.groups.capacity() * size_of::<Group>()
+            + groups
     }
+
     /// A stream never lives in a record.
     pub fn pack(&self, _out: &mut Vec<u8>) -> bool {
         false
     }
+
     /// A stream never lives in a record.
     pub fn unpack(_encoding: Encoding, _bytes: &[u8]) -> Option<Stream> {
         None
     }
-    /// For tests.
-    pub fn describe(&self) -> String {
-        String::new()
+
+    /// Last id ever given.
+    pub fn last_id(&self) -> StreamId {
+        split(self.last)
+    }
+
+    /// First live id; 0-0 if there is none.
+    pub fn first_id(&self) -> StreamId {
+        split(self.first)
+    }
+
+    /// Last live id; `None` if there is none.
+    pub fn last_live_id(&self) -> Option<StreamId> {
+        let mut nodes = self.nodes.nodes.iter().rev();
+        nodes.find_map(Node::last_live).map(split)
+    }
+
+    /// Largest id that XDEL ever removed.
+    pub fn max_deleted_id(&self) -> StreamId {
+        split(self.max_deleted)
+    }
+
+    /// Entries ever added.
+    pub fn entries_added(&self) -> u64 {
+        self.entries_added
+    }
+
+    /// Listpacks: the keys of the radix tree.
+    pub fn radix_keys(&self) -> u64 {
+        self.nodes.nodes.len() as u64
+    }
+
+    /// Nodes of the radix tree.
+    pub fn radix_nodes(&self) -> u64 {
+        self.nodes.shape.nodes
+    }
+
+    /// The groups, in the order of their making.
+    pub fn groups(&self) -> impl Iterator<Item = GroupFacts> {
+        self.groups.iter().map(|group| GroupFacts {
+            name: group.name,
+            consumers: group.consumers.len() as u64,
+            pending: group.pending.len() as u64,
+            last: split(group.last),
+            entries_read: group.entries_read,
+        })
+    }
+
+    /// The consumers of the group whose name has that digest, in no particular order.
+    pub fn consumers(&self, group: u64) -> impl Iterator<Item = ConsumerFacts> {
+        let group = self.groups.iter().find(|found| found.name == group);
+        let consumers = group.into_iter().flat_map(|group| &group.consumers);
+        consumers.map(|(&name, consumer)| ConsumerFacts {
+            name,
+            pending: consumer.pending.len() as u64,
+            seen_ms: consumer.seen_ms,
+            active_ms: consumer.active_ms,
+        })
+    }
+
+    fn first_live(&self) -> u128 {
+        self.nodes
+            .nodes
+            .iter()
+            .find_map(Node::first_live)
+            .unwrap_or(0)
     }
 }
 
-/// Takes the parts of a stream.
-#[derive(Debug)]
-pub struct Builder {}
+impl Nodes {
+    fn new(rules: &Rules) -> Nodes {
+        Nodes {
+            nodes: VecDeque::new(),
+            shape: Shape::empty(&rules.meter),
+            blocks: 0,
+            heap: 0,
+        }
+    }
 
-impl Builder {
-    /// A builder for one stream.
-    pub fn new(_source: Source, _profile: &Profile, _seed: u64) -> Builder {
-        Builder {}
+    fn edit<R>(&mut self, at: usize, edit: impl FnOnce(&mut Node) -> R) -> Option<R> {
+        let node = self.nodes.get_mut(at)?;
+        let (block, heap) = (node.block, node.heap_bytes());
+        let out = edit(node);
+        self.blocks = self.blocks + node.block - block;
+        self.heap = self.heap + node.heap_bytes() - heap;
+        Some(out)
     }
-    /// Takes one part.
-    ///
-    /// # Errors
-    /// If the part is not one of a stream.
-    pub fn part(&mut self, _part: &Part<'_>) -> Result<(), Malformed> {
-        Ok(())
+
+    /// Adds a node behind the others.
+    fn push(&mut self, node: Node, rules: &Rules) {
+        self.shape = self.shape.added(&self.nodes, node.id, &rules.meter);
+        self.blocks += node.block;
+        self.heap += node.heap_bytes();
+        self.nodes.push_back(node);
     }
-    /// The stream.
-    pub fn finish(self) -> Option<Stream> {
-        None
+
+    fn remove(&mut self, at: usize, rules: &Rules) -> Option<Node> {
+        let node = self.nodes.remove(at)?;
+        self.shape = self.shape.removed(&self.nodes, node.id, &rules.meter);
+        self.blocks -= node.block;
+        self.heap -= node.heap_bytes();
+        Some(node)
     }
+
+    /// The node that an id belongs to, if there is one.
+    fn holding(&self, id: u128) -> Option<usize> {
+        self.nodes
+            .partition_point(|node| node.id <= id)
+            .checked_sub(1)
+    }
+}
+
+impl Ids for VecDeque<Node> {
+    fn below(&self, id: u128) -> Option<u128> {
+        let at = self.partition_point(|node| node.id < id).checked_sub(1)?;
+        self.get(at).map(|node| node.id)
+    }
+    fn from(&self, id: u128) -> Option<u128> {
+        let at = self.partition_point(|node| node.id < id);
+        self.get(at).map(|node| node.id)
+    }
+}
+
+fn split(id: u128) -> StreamId {
+    (ms(id), seq(id))
 }
