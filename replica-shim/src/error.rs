@@ -246,8 +246,10 @@ impl Error {
 /// refused without a word (a child that failed to save, a full server), so it waits.
 fn by_phase(phase: Phase) -> Verdict {
     match phase {
-        Phase::Stream | Phase::Held => Verdict::Retry,
-        Phase::Handshake | Phase::Waiting | Phase::Transfer | Phase::Ended => Verdict::RetryLater,
+        Phase::Stream => Verdict::Retry,
+        Phase::Handshake | Phase::Waiting | Phase::Transfer | Phase::Held | Phase::Ended => {
+            Verdict::RetryLater
+        }
     }
 }
 

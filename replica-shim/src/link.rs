@@ -170,10 +170,11 @@ impl Link {
         self.replid.map(|_| self.commands.offset())
     }
 
-    /// Bytes have come in at `now_ms`; they are about to be fed.
+    /// Bytes have come in at `now_ms`; they are about to be fed. It may be the time when they were
+    /// read, if that was earlier; time never runs backwards here.
     pub fn arrived(&mut self, now_ms: u64) {
-        self.now_ms = now_ms;
-        self.heard_ms = now_ms;
+        self.now_ms = self.now_ms.max(now_ms);
+        self.heard_ms = self.heard_ms.max(now_ms);
     }
 
     /// Reads on in `input`, which begins where the last call stopped, to the next event. Items of
@@ -204,6 +205,7 @@ impl Link {
     }
 
     /// What to send next. Ask again until there is nothing.
+    #[inline]
     pub fn poll_transmit(&mut self) -> Option<Outbound<'_>> {
         match self.state {
             State::Handshake {
@@ -218,6 +220,7 @@ impl Link {
         }
     }
 
+    #[inline]
     fn poll_ack(&mut self) -> Option<Outbound<'static>> {
         if std::mem::take(&mut self.acks.lower_is_due) {
             return Some(Outbound::LowerVersion);
@@ -240,12 +243,13 @@ impl Link {
         [self.acks.at_ms, silence].into_iter().flatten().min()
     }
 
-    /// Time has passed.
+    /// Time has passed. Bytes that were read before are to be fed first, or a slow caller would
+    /// take its own queue for silence.
     ///
     /// # Errors
     /// [`Error::Silent`] if nothing was heard for too long; the link has ended.
     pub fn handle_timeout(&mut self, now_ms: u64) -> Result<(), Error> {
-        self.now_ms = now_ms;
+        self.now_ms = self.now_ms.max(now_ms);
         let waited_ms = now_ms.saturating_sub(self.heard_ms);
         if self.silence_ms().is_some_and(|limit| waited_ms >= limit) {
             let phase = self.phase();
