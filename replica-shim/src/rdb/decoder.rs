@@ -3,7 +3,7 @@
 use super::crc64::Crc64;
 use super::error::{Error, ErrorKind};
 use super::gather::Gather;
-use super::item::{Checksum, Header, Item, Sink};
+use super::item::{Checksum, Header, Item, Sink, Warning};
 use super::limits::{CHECKSUM_WINDOW, CONTIGUOUS_MAX};
 use super::machine::{Machine, Phase};
 use super::opcode::{Family, VALKEY_FIRST};
@@ -25,6 +25,7 @@ pub struct Decoder {
     contiguous: usize,
     /// Total length, if this is a DUMP payload.
     payload_len: Option<u64>,
+    is_tail_noted: bool,
     failed: Option<Error>,
 }
 
@@ -73,6 +74,7 @@ impl Decoder {
             gather_start: 0,
             contiguous: CONTIGUOUS_MAX,
             payload_len,
+            is_tail_noted: false,
             failed: None,
         }
     }
@@ -216,8 +218,11 @@ impl Decoder {
     fn footer<S: Sink>(&mut self, cursor: &mut Cursor<'_>, sink: &mut S) -> Result<(), Stop> {
         let end = cursor.position();
         let footer = self.payload_len.unwrap_or(0).saturating_sub(FOOTER_BYTES);
-        if end != footer {
+        if end > footer {
             return Err(ErrorKind::PayloadEnd { end, footer }.into());
+        }
+        if end < footer {
+            return self.skip_tail(footer.saturating_sub(end), cursor, sink);
         }
         let mark = cursor.mark();
         let version: [u8; 2] = cursor.array()?;
@@ -238,6 +243,26 @@ impl Decoder {
         });
         self.machine.finish_payload();
         Ok(())
+    }
+}
+
+impl Decoder {
+    /// Servers never look between value and footer; what is there is skipped, and said once.
+    fn skip_tail<S: Sink>(
+        &mut self,
+        bytes: u64,
+        cursor: &mut Cursor<'_>,
+        sink: &mut S,
+    ) -> Result<(), Stop> {
+        if !self.is_tail_noted {
+            self.is_tail_noted = true;
+            sink.item(Item::Warning(Warning::PayloadTail { bytes }));
+        }
+        if cursor.take(bytes).is_empty() {
+            Err(Stop::Short)
+        } else {
+            Ok(())
+        }
     }
 }
 

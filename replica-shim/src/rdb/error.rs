@@ -128,8 +128,8 @@ pub enum ErrorKind {
     /// A DUMP payload without room for its footer.
     #[error("a payload of {0} bytes is too short to be one")]
     PayloadLength(u64),
-    /// A DUMP payload whose value ends before its footer, or runs into it.
-    #[error("the payload's value ends at byte {end}, its footer begins at {footer}")]
+    /// A DUMP payload whose value runs into its footer.
+    #[error("the payload's value ends at byte {end}, but its footer begins at {footer}")]
     PayloadEnd {
         /// End of the value.
         end: u64,

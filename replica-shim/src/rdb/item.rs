@@ -176,6 +176,11 @@ pub enum Warning {
     },
     /// Pending ids of a group or consumer are not in ascending order.
     PendingOrder,
+    /// A DUMP payload has bytes between its value and its footer. Servers do not look.
+    PayloadTail {
+        /// How many.
+        bytes: u64,
+    },
 }
 
 /// One step of a snapshot. The order is drawn at the top of the file.
