@@ -32,6 +32,8 @@ pub(crate) const BLOB_MAX: u64 = 1 << 30;
 const SMALL_MAX: usize = 96;
 /// Elements at which pages become a packed run again.
 const SMALL_AGAIN: usize = 48;
+/// Bytes that a packed run starts with.
+const FIRST_RUN: usize = 96;
 /// Fingerprint bytes of a record in the packed run.
 const SMALL_WIDTH: usize = 6;
 /// The digest bits that the packed run keeps.
@@ -125,7 +127,8 @@ impl<P: Payload> Elements<P> {
             Body::Small(bytes) => {
                 // A run about to be copied into its key's record may as well double.
                 if bytes.capacity() < INLINE_MAX {
-                    bytes.reserve(SMALL_WIDTH + payload.len());
+                    let first = if bytes.capacity() == 0 { FIRST_RUN } else { 0 };
+                    bytes.reserve((SMALL_WIDTH + payload.len()).max(first));
                 }
                 push_record(bytes, digest, SMALL_WIDTH, payload);
             }
@@ -202,11 +205,10 @@ impl<P: Payload> Elements<P> {
 /// Appends `n`, seven bits a byte, the lowest first.
 pub(crate) fn put_varint(mut n: u64, out: &mut Vec<u8>) {
     while n > 0x7f {
-        // Masked to seven bits.
-        out.push((n & 0x7f) as u8 | 0x80);
+        out.push(n.to_le_bytes()[0] | 0x80);
         n >>= 7;
     }
-    out.push(n as u8);
+    out.push(n.to_le_bytes()[0]);
 }
 
 /// Takes a number from the front of `bytes`.

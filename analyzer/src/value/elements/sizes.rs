@@ -7,7 +7,8 @@ use crate::profile::{Family, Profile, Version};
 use crate::size::{self, Allocator, IntClass, LISTPACK_FRAME};
 use crate::value::info::Info;
 
-/// Bytes of the object header in front of every value; Valkey 9 has it in the key's block.
+/// Bytes of the object header in front of every value. Valkey 9 has it in the key's block, which
+/// is counted with the key, less this.
 const OBJECT: u64 = 16;
 /// A dict entry, as MEMORY USAGE counts it.
 const DICT_ENTRY: u64 = 24;
@@ -69,14 +70,6 @@ impl Sizes {
         }
     }
 
-    fn object(self) -> u64 {
-        if self.layout == Layout::Valkey9 {
-            0
-        } else {
-            OBJECT
-        }
-    }
-
     /// Bytes of one entry in a packed blob.
     pub(crate) fn entry(self, text: &Info) -> u64 {
         match self.layout {
@@ -90,24 +83,24 @@ impl Sizes {
     /// Bytes of a value that is one packed blob with entries of `bytes` in all.
     pub(crate) fn blob(self, bytes: u64) -> u64 {
         if self.layout == Layout::Ziplist {
-            self.object() + ZIPLIST_FRAME + bytes
+            OBJECT + ZIPLIST_FRAME + bytes
         } else {
-            self.object() + self.allocator.class(LISTPACK_FRAME + bytes)
+            OBJECT + self.allocator.class(LISTPACK_FRAME + bytes)
         }
     }
 
     /// Bytes of a hash in a listpack with expiries.
     pub(crate) fn blob_ex(self, bytes: u64) -> u64 {
-        self.object() + 32 + self.allocator.class(LISTPACK_FRAME + bytes)
+        OBJECT + 32 + self.allocator.class(LISTPACK_FRAME + bytes)
     }
 
     /// Bytes of an intset of `n` integers.
     pub(crate) fn intset(self, n: u64, width: u8) -> u64 {
         let bytes = 8 + n * u64::from(width);
         if self.layout == Layout::Ziplist {
-            self.object() + bytes
+            OBJECT + bytes
         } else {
-            self.object() + self.allocator.class(bytes)
+            OBJECT + self.allocator.class(bytes)
         }
     }
 
@@ -122,7 +115,7 @@ impl Sizes {
     }
 
     fn table(self, table: Table, n: u64) -> u64 {
-        self.object() + self.table_struct() + table.bytes(self.kind, n)
+        OBJECT + self.table_struct() + table.bytes(self.kind, n)
     }
 
     /// Block of a set member in a table.

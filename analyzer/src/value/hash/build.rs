@@ -117,10 +117,10 @@ impl Hash {
         let few = self.count() <= profile.hash_entries_max;
         match self.form {
             Form::Listpack { .. } | Form::ListpackEx { .. } if few => {}
-            Form::Listpack { .. } | Form::ListpackEx { .. } => self.to_table(0, profile),
+            Form::Listpack { .. } | Form::ListpackEx { .. } => self.become_table(0, profile),
             Form::Hashtable { .. } => {
                 if !few || longest > profile.hash_value_max {
-                    self.to_table(0, profile);
+                    self.become_table(0, profile);
                 } else if self.expiring == 0 {
                     self.reform(Form::Listpack { bytes: 0 }, profile);
                 } else {

@@ -159,8 +159,12 @@ impl Hash {
 
     /// The field with this digest.
     pub(crate) fn get(&self, digest: u64) -> Option<Field> {
+        self.find(digest).map(|(_, field)| field)
+    }
+
+    fn find(&self, digest: u64) -> Option<(At, Field)> {
         let at = self.fields.find(digest)?;
-        Some(Field::unpack(self.fields.payload(at)))
+        Some((at, Field::unpack(self.fields.payload(at))))
     }
 
     /// Calls `visit` with every field.
@@ -176,9 +180,9 @@ impl Hash {
             return;
         };
         if profile.small_sets() && pairs > profile.hash_entries_max {
-            self.to_table(pairs, profile);
+            self.become_table(pairs, profile);
         } else if longest > profile.hash_value_max || bytes + total > BLOB_MAX {
-            self.to_table(0, profile);
+            self.become_table(0, profile);
         }
     }
 
@@ -195,10 +199,10 @@ impl Hash {
             && field.name.len.max(field.value.len) > profile.hash_value_max
             && self.encoding() != Encoding::Hashtable
         {
-            self.to_table(0, profile);
+            self.become_table(0, profile);
         }
-        let found = self.fields.find(digest);
-        let old = found.map(|at| Field::unpack(self.fields.payload(at)));
+        let found = self.find(digest);
+        let old = found.map(|(_, old)| old);
         field.expire_ms = match expiry {
             Expiry::Clear => None,
             Expiry::Keep => old.and_then(|old| old.expire_ms),
@@ -208,9 +212,9 @@ impl Hash {
             // The server keeps the first spelling's block; equal text has equal lengths.
             field.name = old.name;
         }
-        self.put(digest, found, old, &field, profile);
+        self.put(digest, found, &field, profile);
         if self.count() > profile.hash_entries_max && self.encoding() != Encoding::Hashtable {
-            self.to_table(0, profile);
+            self.become_table(0, profile);
         }
         found.is_none()
     }
@@ -222,24 +226,16 @@ impl Hash {
         expire_ms: Option<i64>,
         profile: &Profile,
     ) -> bool {
-        let Some(at) = self.fields.find(digest) else {
+        let Some((at, old)) = self.find(digest) else {
             return false;
         };
-        let old = Field::unpack(self.fields.payload(at));
         let field = Field { expire_ms, ..old };
-        self.put(digest, Some(at), Some(old), &field, profile);
+        self.put(digest, Some((at, old)), &field, profile);
         true
     }
 
     /// Writes a field and keeps the sums.
-    fn put(
-        &mut self,
-        digest: u64,
-        found: Option<At>,
-        old: Option<Field>,
-        field: &Field,
-        profile: &Profile,
-    ) {
+    fn put(&mut self, digest: u64, found: Option<(At, Field)>, field: &Field, profile: &Profile) {
         let sizes = Sizes::of(profile);
         let used = self.count();
         if let Form::Hashtable { table, .. } = &mut self.form {
@@ -249,20 +245,20 @@ impl Hash {
                 table.step();
             }
         }
-        let gone = old.map_or(0, |old| self.weigh(&old, sizes));
+        let gone = found.map_or(0, |(_, old)| self.weigh(&old, sizes));
         let come = self.weigh(field, sizes);
         let (Form::Listpack { bytes: sum }
         | Form::ListpackEx { bytes: sum }
         | Form::Hashtable { blocks: sum, .. }) = &mut self.form;
         *sum = (*sum + come).saturating_sub(gone);
-        if old.is_some_and(|old| old.expire_ms.is_some()) {
+        if found.is_some_and(|(_, old)| old.expire_ms.is_some()) {
             self.expiring -= 1;
         }
         if field.expire_ms.is_some() {
             self.expiring += 1;
         }
         match found {
-            Some(at) => self.fields.replace(at, field.pack().as_bytes()),
+            Some((at, _)) => self.fields.replace(at, field.pack().as_bytes()),
             None => self.fields.add(digest, field.pack().as_bytes()),
         }
     }
@@ -281,13 +277,12 @@ impl Hash {
     /// Removes a field; false if it was not there.
     pub(crate) fn remove(&mut self, digest: u64, profile: &Profile) -> bool {
         let sizes = Sizes::of(profile);
-        let Some(at) = self.fields.find(digest) else {
+        let Some((at, old)) = self.find(digest) else {
             if let Form::Hashtable { table, .. } = &mut self.form {
                 table.step();
             }
             return false;
         };
-        let old = Field::unpack(self.fields.payload(at));
         let gone = self.weigh(&old, sizes);
         self.fields.remove(at);
         self.expiring -= u64::from(old.expire_ms.is_some());
@@ -309,11 +304,25 @@ impl Hash {
         };
         match profile.family {
             Family::Redis => self.reform(Form::ListpackEx { bytes: 0 }, profile),
-            Family::Valkey => self.to_table(0, profile),
+            Family::Valkey => self.become_table(0, profile),
         }
     }
 
-    fn to_table(&mut self, hint: u64, profile: &Profile) {
+    /// Takes the encoding that the server says the hash has.
+    pub(crate) fn take_encoding(&mut self, encoding: Encoding, profile: &Profile) {
+        if encoding == self.encoding() {
+            return;
+        }
+        if encoding == Encoding::Hashtable {
+            self.become_table(0, profile);
+        } else if encoding == Encoding::ListpackEx {
+            self.reform(Form::ListpackEx { bytes: 0 }, profile);
+        } else if encoding == Encoding::Listpack {
+            self.reform(Form::Listpack { bytes: 0 }, profile);
+        }
+    }
+
+    fn become_table(&mut self, hint: u64, profile: &Profile) {
         let kind = Sizes::of(profile).kind;
         let table = Table::sized(kind, hint.max(self.count()));
         self.reform(Form::Hashtable { table, blocks: 0 }, profile);

@@ -109,10 +109,10 @@ impl Set {
     fn reload(&mut self, profile: &Profile) {
         match self.form {
             Form::Intset { .. } if self.count() > profile.set_intset_max => {
-                self.to_table(0, profile);
+                self.become_table(0, profile);
             }
             Form::Listpack { .. } if self.count() > profile.set_listpack_max => {
-                self.to_table(0, profile);
+                self.become_table(0, profile);
             }
             Form::Intset { .. } | Form::Listpack { .. } => {}
             Form::Hashtable { .. } => self.settle(profile),

@@ -174,7 +174,7 @@ impl Set {
             Form::Hashtable { .. } => false,
         };
         if over && profile.small_sets() {
-            self.to_table(hint, profile);
+            self.become_table(hint, profile);
         }
     }
 
@@ -201,7 +201,7 @@ impl Set {
         if let Form::Intset { .. } = self.form
             && self.count() > profile.set_intset_max
         {
-            self.to_table(0, profile);
+            self.become_table(0, profile);
         }
         true
     }
@@ -216,9 +216,9 @@ impl Set {
                     && member.text.len <= profile.set_value_max
                     && self.longest() <= profile.set_value_max
                 {
-                    self.to_listpack(profile);
+                    self.become_listpack(profile);
                 } else {
-                    self.to_table(self.count() + 1, profile);
+                    self.become_table(self.count() + 1, profile);
                 }
             }
             Form::Listpack { bytes } => {
@@ -227,7 +227,7 @@ impl Set {
                     || member.text.len > profile.set_value_max
                     || !safe
                 {
-                    self.to_table(self.count() + 1, profile);
+                    self.become_table(self.count() + 1, profile);
                 }
             }
             Form::Hashtable { .. } => {}
@@ -257,6 +257,20 @@ impl Set {
         true
     }
 
+    /// Takes the encoding that the server says the set has, where its members allow it.
+    pub(crate) fn take_encoding(&mut self, encoding: Encoding, profile: &Profile) {
+        if encoding == self.encoding() {
+            return;
+        }
+        if encoding == Encoding::Hashtable {
+            self.become_table(0, profile);
+        } else if encoding == Encoding::Listpack {
+            self.become_listpack(profile);
+        } else if encoding == Encoding::Intset {
+            self.become_intset();
+        }
+    }
+
     /// Removes all members but those that `wanted` accepts, without a change of encoding.
     pub(crate) fn keep(&mut self, wanted: impl Fn(u64) -> bool, profile: &Profile) {
         let mut gone = Vec::new();
@@ -276,14 +290,21 @@ impl Set {
         longest
     }
 
-    fn to_listpack(&mut self, profile: &Profile) {
+    /// Only for members that are all integers.
+    fn become_intset(&mut self) {
+        let mut width = INTSET_WIDTH;
+        self.each(|_, member| width = width.max(member.text.class.intset_width()));
+        self.form = Form::Intset { width };
+    }
+
+    fn become_listpack(&mut self, profile: &Profile) {
         let sizes = Sizes::of(profile);
         let mut bytes = 0;
         self.each(|_, member| bytes += sizes.entry(&member.text));
         self.form = Form::Listpack { bytes };
     }
 
-    fn to_table(&mut self, hint: u64, profile: &Profile) {
+    fn become_table(&mut self, hint: u64, profile: &Profile) {
         let sizes = Sizes::of(profile);
         let mut blocks = 0;
         self.each(|_, member| blocks += sizes.member_block(&member.text));
@@ -302,17 +323,15 @@ impl Set {
             longest = longest.max(member.text.len);
         });
         if integers && self.count() <= profile.set_intset_max {
-            let mut width = INTSET_WIDTH;
-            self.each(|_, member| width = width.max(member.text.class.intset_width()));
-            self.form = Form::Intset { width };
+            self.become_intset();
         } else if profile.small_sets()
             && !integers
             && self.count() <= profile.set_listpack_max
             && longest <= profile.set_value_max
         {
-            self.to_listpack(profile);
+            self.become_listpack(profile);
         } else {
-            self.to_table(0, profile);
+            self.become_table(0, profile);
         }
     }
 

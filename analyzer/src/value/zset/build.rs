@@ -86,7 +86,7 @@ impl Zset {
     fn reload(&mut self, profile: &Profile) {
         match self.form {
             Form::Listpack { .. } if self.count() <= profile.zset_entries_max => {}
-            Form::Listpack { .. } => self.to_skiplist(0, profile),
+            Form::Listpack { .. } => self.become_skiplist(0, profile),
             Form::Skiplist { .. } => self.settle(profile),
         }
     }

@@ -49,7 +49,7 @@ impl Zset {
         };
         let mut zset = Zset::listpack();
         if many || longest > profile.zset_value_max {
-            zset.to_skiplist(if profile.small_sets() { hint } else { 0 }, profile);
+            zset.become_skiplist(if profile.small_sets() { hint } else { 0 }, profile);
         }
         zset
     }
@@ -151,7 +151,7 @@ impl Zset {
         if (profile.small_sets() && hint > profile.zset_entries_max)
             || (by_longest(profile) && longest > profile.zset_value_max)
         {
-            self.to_skiplist(hint, profile);
+            self.become_skiplist(hint, profile);
         }
     }
 
@@ -164,7 +164,7 @@ impl Zset {
                 || text.len > profile.zset_value_max
                 || bytes + text.len > BLOB_MAX)
         {
-            self.to_skiplist(self.count() + 1, profile);
+            self.become_skiplist(self.count() + 1, profile);
         }
         let used = self.count();
         let come = self.weigh(&scored, sizes);
@@ -235,7 +235,19 @@ impl Zset {
         }
     }
 
-    fn to_skiplist(&mut self, hint: u64, profile: &Profile) {
+    /// Takes the encoding that the server says the sorted set has.
+    pub(crate) fn take_encoding(&mut self, encoding: Encoding, profile: &Profile) {
+        if encoding == self.encoding() {
+            return;
+        }
+        if encoding == Encoding::Skiplist {
+            self.become_skiplist(0, profile);
+        } else if encoding == Encoding::Listpack {
+            self.reform(Form::Listpack { bytes: 0 }, profile);
+        }
+    }
+
+    fn become_skiplist(&mut self, hint: u64, profile: &Profile) {
         let kind = Sizes::of(profile).kind;
         let table = Table::sized(kind, hint.max(self.count()));
         self.reform(Form::Skiplist { table, blocks: 0 }, profile);
@@ -258,7 +270,7 @@ impl Zset {
         if self.count() <= profile.zset_entries_max && longest <= profile.zset_value_max {
             self.reform(Form::Listpack { bytes: 0 }, profile);
         } else {
-            self.to_skiplist(0, profile);
+            self.become_skiplist(0, profile);
         }
     }
 }
