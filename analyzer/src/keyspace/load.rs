@@ -3,13 +3,12 @@
 //! Finished keys wait in a small ring until there are [`RING`] of them; then the pages that they
 //! go to are touched together and filled, so that one wait for memory serves many keys.
 
-use std::hint::black_box;
-
 use crate::command::Entry;
 use crate::input::{Key, Part, Shape, Source};
 use crate::keyspace::db::{Db, Pulse};
 use crate::keyspace::generation::Generation;
 use crate::keyspace::image::{Image, unsaid};
+use crate::keyspace::ring::warm;
 use crate::store::packing;
 use crate::store::record::{Body, Draft, Name, Record};
 use crate::store::weigh::{Scale, Weight};
@@ -216,13 +215,9 @@ impl Loading {
 
     /// Puts the waiting keys into their pages.
     pub(crate) fn flush(&mut self, scale: &Scale) {
-        let mut touched = 0;
-        for staged in &self.staged {
-            if let Some(db) = self.generation.db(staged.db) {
-                touched ^= db.table.touch(staged.digest);
-            }
-        }
-        black_box(touched);
+        warm(&self.generation, || {
+            self.staged.iter().map(|staged| (staged.db, staged.digest))
+        });
         for staged in self.staged.drain(..) {
             let db = self.generation.db_mut(staged.db);
             let record = &self.records[staged.start..staged.end];

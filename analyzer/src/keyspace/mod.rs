@@ -13,17 +13,19 @@ pub(crate) mod db;
 mod generation;
 mod image;
 mod load;
+mod ring;
 mod settle;
 mod wants;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::command::dispatch::{Call, Dispatch};
-use crate::command::{Args, Context, Entry};
+use crate::command::{Args, Context, Entry, server};
 use crate::input::{Command, Key, KeySpec, Outcome, Part, Shape, Source};
 use crate::keyspace::db::{Db, NewStr, OldStr, Pulse, Scratch, Tools, Turn};
 use crate::keyspace::generation::Generation;
 use crate::keyspace::load::Loading;
+use crate::keyspace::ring::Ring;
 use crate::keyspace::wants::Wants;
 use crate::profile::Profile;
 use crate::store::weigh::Scale;
@@ -89,6 +91,7 @@ pub struct Keyspace {
     specs: BTreeMap<Vec<u8>, KeySpec>,
     slot_of: Option<SlotOf>,
     dispatch: Dispatch,
+    ring: Ring,
     scratch: Scratch,
 }
 
@@ -111,6 +114,7 @@ impl Keyspace {
             specs: BTreeMap::new(),
             slot_of: None,
             dispatch: Dispatch::new(),
+            ring: Ring::default(),
             scratch: Scratch::default(),
         }
     }
@@ -136,6 +140,7 @@ impl Keyspace {
     /// Takes what is now known of the server. New thresholds act on later writes, as on the server.
     /// Another family, version or allocator weighs every key anew, in one go: do it before a load.
     pub fn set_profile(&mut self, profile: Profile) {
+        self.catch_up();
         let same = self.scale.same_as(&profile);
         self.scale = Scale::new(profile);
         if !same {
@@ -171,6 +176,7 @@ impl Keyspace {
 
     /// Begins a full sync beside the live generation; one that is under way is dropped.
     pub fn begin_load(&mut self, now_ms: i64) {
+        self.catch_up();
         self.abort_load();
         self.clock(now_ms);
         self.loading = Some(Box::new(Loading::new(self.seed)));
@@ -203,6 +209,7 @@ impl Keyspace {
     /// The full sync is complete: its generation, which is the master's state at `offset`, takes
     /// the place of the live one.
     pub fn commit_load(&mut self, offset: u64) {
+        self.catch_up();
         let Some(mut loading) = self.loading.take() else {
             return;
         };
@@ -245,13 +252,61 @@ impl Keyspace {
         Image::new(shape, source, self.profile(), self.seed)
     }
 
-    /// Applies one command of the stream.
+    /// Applies one command of the stream, at once or together with the next few, which is several
+    /// times faster on a large keyspace. Commands that wait are counted as applied; `catch_up`, or
+    /// any other call that changes the keyspace, applies them. Call it when the input runs dry and
+    /// before answering questions: until then answers are those of offset `applied()`.
+    #[inline]
+    pub fn follow(&mut self, command: &Command<'_>) -> Outcome {
+        let call = command.argv.first().map(|name| self.dispatch.call(name));
+        if let Some(Call::Handler(handler)) = call
+            && self.ring.push(command, handler, self.seed)
+        {
+            if self.ring.is_full() {
+                self.catch_up();
+            }
+            return Outcome::Applied;
+        }
+        self.apply(command)
+    }
+
+    /// Applies the commands that wait.
+    pub fn catch_up(&mut self) {
+        if self.ring.is_empty() {
+            return;
+        }
+        let mut ring = std::mem::take(&mut self.ring);
+        ring.warm(&self.live);
+        ring.drain(|waiting, argv| {
+            let command = Command {
+                db: waiting.db,
+                argv,
+                now_ms: waiting.now_ms,
+                end_offset: waiting.end_offset,
+            };
+            self.apply_as(&command, Call::Handler(waiting.handler));
+        });
+        self.ring = ring;
+    }
+
+    /// Applies one command of the stream, behind those that wait.
     pub fn apply(&mut self, command: &Command<'_>) -> Outcome {
+        self.catch_up();
+        match command.argv.first() {
+            Some(name) => {
+                let call = self.dispatch.call(name);
+                self.apply_as(command, call)
+            }
+            None => Outcome::Malformed,
+        }
+    }
+
+    fn apply_as(&mut self, command: &Command<'_>, call: Call) -> Outcome {
         if command.now_ms != self.now_ms {
             self.clock(command.now_ms);
         }
         self.offset = command.end_offset;
-        let outcome = self.call(command);
+        let outcome = self.call(command, call);
         self.applied = command.end_offset;
         *match outcome {
             Outcome::Applied => &mut self.counters.applied,
@@ -264,20 +319,19 @@ impl Keyspace {
         outcome
     }
 
-    fn call(&mut self, command: &Command<'_>) -> Outcome {
-        let Some(name) = command.argv.first() else {
-            return Outcome::Malformed;
+    fn call(&mut self, command: &Command<'_>, call: Call) -> Outcome {
+        let writes = self.writes;
+        let mut context = Context {
+            keyspace: self,
+            db: command.db,
+            now_ms: command.now_ms,
         };
         let args = Args(command.argv);
-        let writes = self.writes;
-        let result = match self.dispatch.call(name) {
-            Call::Handler(handler) => handler(&mut self.context(command), args),
+        let result = match call {
+            Call::Handler(handler) => handler(&mut context, args),
             Call::Ignore => return Outcome::Ignored,
             Call::Resync => return Outcome::Resync,
-            Call::Unknown => {
-                let mut context = self.context(command);
-                return crate::command::server::unknown(&mut context, args);
-            }
+            Call::Unknown => return server::unknown(&mut context, args),
         };
         match result {
             Err(_) => Outcome::Malformed,
@@ -286,16 +340,9 @@ impl Keyspace {
         }
     }
 
-    fn context(&mut self, command: &Command<'_>) -> Context<'_> {
-        Context {
-            keyspace: self,
-            db: command.db,
-            now_ms: command.now_ms,
-        }
-    }
-
     /// The stream went on to `end_offset` with bytes that are no command to the model.
     pub fn advance(&mut self, end_offset: u64) {
+        self.catch_up();
         self.applied = end_offset;
     }
 

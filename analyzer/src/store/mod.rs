@@ -150,10 +150,22 @@ impl Table {
         self.find(digest, self.long_name(handle)?)
     }
 
-    /// Touches what `find` will read.
+    /// First step of a lookup, for its effect on the caches.
     #[inline]
-    pub(crate) fn touch(&self, digest: u64) -> u8 {
-        self.page(self.page_of(digest)).touch()
+    pub(crate) fn touch_page(&self, digest: u64) -> u8 {
+        self.page(self.page_of(digest)).touch_head()
+    }
+
+    /// Second step of a lookup, for its effect on the caches.
+    #[inline]
+    pub(crate) fn touch_tags(&self, digest: u64) -> u8 {
+        self.page(self.page_of(digest)).touch_tags()
+    }
+
+    /// Third step of a lookup, for its effect on the caches.
+    #[inline]
+    pub(crate) fn touch_record(&self, digest: u64) -> u8 {
+        self.page(self.page_of(digest)).touch_record(tag_of(digest))
     }
 
     pub(crate) fn record(&self, place: Place) -> Record<'_> {

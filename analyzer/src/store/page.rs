@@ -18,8 +18,9 @@ const ENTRY: usize = 6;
 /// Holes below this are not worth packing.
 const HOLES_MIN: usize = 512;
 
-/// Records and their index.
+/// Records and their index. The head takes one line of the cache.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub(crate) struct Page {
     buf: Vec<u8>,
     count: u32,
@@ -76,12 +77,29 @@ impl Page {
         self.buf[at..at + 4].copy_from_slice(&offset.to_le_bytes());
     }
 
-    /// Touches what a lookup reads first, so that several lookups wait for memory together.
+    /// Touches the page's head.
     #[inline]
-    pub(crate) fn touch(&self) -> u8 {
-        let first = self.buf.first().copied().unwrap_or(0);
+    pub(crate) fn touch_head(&self) -> u8 {
+        // The low byte is as good as any.
+        self.count as u8
+    }
+
+    /// Touches the tags, and where a record would be added.
+    #[inline]
+    pub(crate) fn touch_tags(&self) -> u8 {
+        let lines = self.buf.iter().take(self.room as usize * 2).step_by(64);
         let last = self.buf.last().copied().unwrap_or(0);
-        first ^ last
+        lines.fold(last, |sum, byte| sum ^ byte)
+    }
+
+    /// Touches the first record with that tag: nearly always the one that is looked for.
+    #[inline]
+    pub(crate) fn touch_record(&self, tag: u16) -> u8 {
+        let slot = self.find(tag, |_| true);
+        slot.map_or(0, |slot| {
+            let record = self.record(slot);
+            record[0] ^ record.get(32).copied().unwrap_or(0)
+        })
     }
 
     /// The slot with that tag for whose bytes `same` holds.

@@ -1,0 +1,280 @@
+//! Doubts and re-reads: what is asked for, and which answers may be taken.
+
+mod kit;
+
+use analyzer::Profile;
+use analyzer::command::Doubt;
+use analyzer::input::{KeySpec, Outcome, Part, Shape};
+use analyzer::keyspace::{Found, Need, Probed, Settled, Want};
+use analyzer::profile::{Family, Version};
+use analyzer::value::{Encoding, Kind};
+use kit::Driver;
+
+impl Driver {
+    fn doubt(&self, name: &str) -> Doubt {
+        let facts = self.keyspace.facts(self.db, name.as_bytes());
+        facts.expect("the key is there").doubt
+    }
+
+    fn want(&mut self, need: Need) -> Option<String> {
+        let Want { name, .. } = self.keyspace.next_want(need)?;
+        Some(String::from_utf8(name).expect("text"))
+    }
+
+    fn probed(&mut self, name: &str, at: u64, encoding: Option<Encoding>) -> Settled {
+        let found = Probed {
+            encoding,
+            expire_ms: None,
+        };
+        let db = self.db;
+        self.keyspace.settle_probe(db, name.as_bytes(), at, found)
+    }
+
+    fn read(&mut self, name: &str, at: u64, len: u64) -> Settled {
+        let db = self.db;
+        let mut image = self.keyspace.image_for(db, name.as_bytes(), Shape::String);
+        image.part(&Part::Str { len, int: None });
+        let found = Found {
+            image,
+            encoding: Some(Encoding::Raw),
+            expire_ms: None,
+        };
+        self.keyspace
+            .settle_value(db, name.as_bytes(), at, Some(found))
+    }
+}
+
+/// A key that INCR could not follow, asked for at offset 30.
+fn doubtful() -> Driver {
+    let mut driver = Driver::new();
+    driver.line("SET k 12");
+    driver.line("APPEND k 34");
+    driver.line("INCR k");
+    assert_eq!(driver.doubt("k"), Doubt::Value);
+    assert_eq!(driver.keyspace.doubts().value, 1);
+    assert_eq!(driver.want(Need::Value).as_deref(), Some("k"));
+    assert_eq!(driver.want(Need::Value), None);
+    driver
+}
+
+#[test]
+fn an_answer_of_the_right_time_is_taken() {
+    let mut driver = doubtful();
+    driver.line("SET other 1");
+    assert_eq!(driver.read("k", 30, 4), Settled::Taken);
+    assert_eq!(driver.doubt("k"), Doubt::None);
+    assert_eq!(driver.keyspace.in_flight(), 0);
+    driver.keyspace.audit().expect("sums agree");
+}
+
+#[test]
+fn an_answer_from_the_future_waits() {
+    let mut driver = doubtful();
+    assert!(driver.keyspace.is_early(50));
+    assert_eq!(driver.read("k", 50, 4), Settled::Early);
+    driver.line("APPEND k x");
+    driver.line("SET other 1");
+    assert_eq!(driver.read("k", 50, 5), Settled::Taken);
+}
+
+#[test]
+fn an_answer_from_before_a_write_is_dropped_and_asked_again() {
+    let mut driver = doubtful();
+    driver.line("APPEND k x");
+    assert_eq!(driver.read("k", 30, 4), Settled::Stale);
+    assert_eq!(driver.doubt("k"), Doubt::Value);
+    assert_eq!(driver.want(Need::Value).as_deref(), Some("k"));
+    assert_eq!(driver.read("k", 40, 5), Settled::Taken);
+    assert_eq!(driver.keyspace.counters().stale, 1);
+}
+
+#[test]
+fn an_answer_older_than_the_question_is_dropped() {
+    let mut driver = doubtful();
+    assert_eq!(driver.read("k", 20, 4), Settled::Stale);
+}
+
+#[test]
+fn a_doubt_that_a_write_has_settled_is_moot() {
+    let mut driver = doubtful();
+    driver.line("SET k fresh");
+    assert_eq!(driver.read("k", 40, 4), Settled::Moot);
+    let facts = driver.keyspace.facts(0, b"k").expect("there");
+    assert_eq!((facts.count, facts.doubt), (5, Doubt::None));
+}
+
+#[test]
+fn structural_commands_count_as_writes() {
+    for line in [
+        "FLUSHALL",
+        "FLUSHDB",
+        "SWAPDB 0 3",
+        "SWAPDB 3 0",
+        "MOVE k 3",
+        "RENAME k l",
+    ] {
+        let mut driver = doubtful();
+        driver.line(line);
+        driver.line("SET k 1");
+        driver.line("APPEND k 1");
+        driver.line("INCR k");
+        let settled = driver.read("k", 30, 4);
+        assert_eq!(settled, Settled::Stale, "{line}");
+        driver.keyspace.audit().expect("sums agree");
+    }
+}
+
+#[test]
+fn a_doubt_follows_its_key() {
+    let mut driver = doubtful();
+    driver.line("RENAME k l");
+    assert_eq!(driver.doubt("l"), Doubt::Value);
+    assert_eq!(driver.want(Need::Value).as_deref(), Some("l"));
+    driver.line("SWAPDB 0 3");
+    driver.db = 3;
+    assert_eq!(driver.read("l", 50, 4), Settled::Moot);
+    // Nobody queued it under its new database: the walk finds it.
+    driver.keyspace.give_up();
+    assert_eq!(driver.want(Need::Value).as_deref(), Some("l"));
+    assert_eq!(driver.read("l", 50, 4), Settled::Taken);
+}
+
+#[test]
+fn a_missing_key_is_removed_unless_it_may_have_expired() {
+    let mut driver = doubtful();
+    assert_eq!(
+        driver.keyspace.settle_value(0, b"k", 30, None),
+        Settled::Taken
+    );
+    assert!(driver.keyspace.facts(0, b"k").is_none());
+    assert_eq!(driver.keyspace.counters().drifted, 1);
+
+    let mut driver = doubtful();
+    let past = driver.now_ms - 1;
+    driver.line(&format!("PEXPIREAT k {past}"));
+    assert_eq!(driver.read("k", 30, 4), Settled::Stale);
+    // Nobody can read it any more, so nobody is asked.
+    assert_eq!(driver.want(Need::Value), None);
+    driver.now_ms = past - 10;
+    driver.line("SET other 1");
+    assert_eq!(driver.want(Need::Value).as_deref(), Some("k"));
+    assert_eq!(
+        driver.keyspace.settle_value(0, b"k", 50, None),
+        Settled::Moot
+    );
+    assert!(driver.keyspace.facts(0, b"k").is_some());
+}
+
+#[test]
+fn a_lost_connection_asks_again() {
+    let mut driver = doubtful();
+    driver.keyspace.give_up();
+    assert_eq!(driver.keyspace.in_flight(), 0);
+    assert_eq!(driver.want(Need::Value).as_deref(), Some("k"));
+    driver.keyspace.settle_failed(0, b"k");
+    assert_eq!(driver.want(Need::Value).as_deref(), Some("k"));
+}
+
+#[test]
+fn loaded_strings_are_probed_until_none_is_left() {
+    let mut driver = Driver::new();
+    driver.keyspace.begin_load(driver.now_ms);
+    for n in 0..3000 {
+        driver.load_str(0, format!("k{n}").as_bytes(), 10 + n % 100, None);
+    }
+    driver.keyspace.commit_load(0);
+    let open = driver.keyspace.doubts().probe;
+    assert!(open > 900 && open < 1200);
+    let mut asked = 0;
+    while driver.keyspace.doubts().probe > 0 {
+        while let Some(name) = driver.want(Need::Probe) {
+            let truth = [Encoding::Embstr, Encoding::Raw][asked % 2];
+            assert_eq!(driver.probed(&name, 0, Some(truth)), Settled::Taken);
+            let facts = driver.keyspace.facts(0, name.as_bytes()).expect("there");
+            assert_eq!((facts.encoding, facts.doubt), (truth, Doubt::None));
+            asked += 1;
+        }
+    }
+    assert_eq!(asked as u64, open);
+    driver.keyspace.audit().expect("sums agree");
+}
+
+#[test]
+fn a_probe_that_contradicts_asks_for_the_value() {
+    let mut driver = Driver::new();
+    driver.line("SET k 1.5");
+    driver.line("SET k 2 KEEPTTL");
+    assert_eq!(driver.want(Need::Probe).as_deref(), Some("k"));
+    assert_eq!(
+        driver.probed("k", 20, Some(Encoding::Hashtable)),
+        Settled::Stale
+    );
+    assert_eq!(driver.want(Need::Value).as_deref(), Some("k"));
+    driver.line("SET k 3 KEEPTTL");
+    assert_eq!(driver.read("k", 30, 1), Settled::Taken);
+}
+
+#[test]
+fn relative_expiries_are_probed() {
+    let mut driver = Driver::on(Profile::defaults(Family::Redis, Version::new(6, 0)));
+    driver.line("SET k v EX 100");
+    assert_eq!(driver.doubt("k"), Doubt::Probe);
+    assert_eq!(driver.want(Need::Probe).as_deref(), Some("k"));
+    let told = Probed {
+        encoding: Some(Encoding::Embstr),
+        expire_ms: Some(Some(1_700_000_100_123)),
+    };
+    let settled = driver.keyspace.settle_probe(0, b"k", 10, told);
+    assert_eq!(settled, Settled::Taken);
+    let facts = driver.keyspace.facts(0, b"k").expect("there");
+    assert_eq!(facts.expire_ms, Some(1_700_000_100_123));
+    // Overwriting the value does not make a relative expiry certain.
+    driver.line("EXPIRE k 100");
+    driver.line("APPEND k w");
+    assert_eq!(driver.doubt("k"), Doubt::Probe);
+}
+
+#[test]
+fn unknown_commands_leave_doubts_on_their_keys() {
+    let mut driver = Driver::new();
+    driver.line("SET a 1");
+    let spec = KeySpec {
+        first: 1,
+        last: -1,
+        step: 2,
+    };
+    driver
+        .keyspace
+        .set_key_specs([(b"mod.mset".to_vec(), spec)]);
+    assert_eq!(driver.line("MOD.MSET a x b y"), Outcome::Unknown);
+    assert_eq!(driver.doubt("a"), Doubt::Value);
+    assert_eq!(driver.doubt("b"), Doubt::Value);
+    let facts = driver
+        .keyspace
+        .facts(0, b"b")
+        .expect("expected to be there");
+    assert_eq!(facts.kind, Kind::Module);
+    assert!(driver.keyspace.facts(0, b"x").is_none());
+    assert_eq!(driver.line("OTHER.SET a x"), Outcome::Unknown);
+    assert_eq!(driver.line("EVAL x 0"), Outcome::Resync);
+    assert_eq!(driver.line("PUBLISH a x"), Outcome::Ignored);
+    assert_eq!(driver.line("SET a"), Outcome::Malformed);
+    assert_eq!(driver.keyspace.counters().unknown, 2);
+}
+
+#[test]
+fn a_slot_is_flushed_in_every_database() {
+    let mut driver = Driver::new();
+    assert_eq!(driver.line("CLUSTER FLUSHSLOT 1"), Outcome::Malformed);
+    driver.keyspace = driver
+        .keyspace
+        .with_slots(|name| u16::from(name.ends_with(b"1")));
+    for n in 0..40 {
+        driver.db = n % 2;
+        driver.line(&format!("SET k{n} v"));
+    }
+    assert_eq!(driver.line("CLUSTER FLUSHSLOT 1 ASYNC"), Outcome::Applied);
+    assert_eq!(driver.keyspace.keys(), 36);
+    assert_eq!(driver.line("CLUSTER SETSLOT 1 NODE x"), Outcome::NoChange);
+    driver.keyspace.audit().expect("sums agree");
+}
