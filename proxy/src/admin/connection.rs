@@ -1,0 +1,223 @@
+//! One client's socket: what arrives is cut into requests, answered, and written back.
+//!
+//! ```text
+//! read -> guard -> requests (at most PIPELINE_MAX) -> Session::answer -> write -> read ...
+//!                                        MONITOR lines, kill, idle timeout join in at the read
+//! ```
+//!
+//! Nothing is read while answers wait to be written, so a client that does not read its answers
+//! stops being served, and after `WRITE_MAX` it is closed. What one client can make us hold is the
+//! input limit of the guard plus one answer; an idle one holds a few hundred bytes.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::guard::{Guard, LOCKED, OPEN, Refusal};
+use super::request::{self, Request};
+use super::session::{Output, Session};
+use crate::clock;
+
+/// Requests taken from one read before their answers are written.
+const PIPELINE_MAX: usize = 1024;
+
+/// Time that a client has to take an answer.
+const WRITE_MAX: Duration = Duration::from_secs(30);
+
+/// Time that a client has to authenticate.
+const LOCKED_MAX: Duration = Duration::from_secs(60);
+
+/// Input buffers begin and grow to these sizes.
+const READ_MIN: usize = 512;
+const READ_MAX: usize = 64 * 1024;
+
+/// A larger output buffer is not kept.
+const WRITE_KEPT: usize = 64 * 1024;
+
+/// A client's byte stream, plain or TLS.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// One client's socket and what is in flight on it.
+pub(crate) struct Connection {
+    stream: Box<dyn Stream>,
+    session: Session,
+    guard: Guard,
+    input: BytesMut,
+    output: Output,
+    read_bytes: usize,
+}
+
+/// What woke the connection.
+enum Woken {
+    /// So many bytes arrived; 0 is the end.
+    Read(usize),
+    /// A line for a MONITOR client.
+    Line(String),
+    /// Silent for too long.
+    Idle,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: Box<dyn Stream>, session: Session) -> Connection {
+        Connection {
+            stream,
+            session,
+            guard: Guard::new(),
+            input: BytesMut::new(),
+            output: Output::default(),
+            read_bytes: READ_MIN,
+        }
+    }
+
+    /// Serves the client until it leaves.
+    pub(crate) async fn run(mut self) -> io::Result<()> {
+        loop {
+            match self.wait().await? {
+                Woken::Idle | Woken::Read(0) => return Ok(()),
+                Woken::Line(line) => self.pass_lines(&line).await?,
+                Woken::Read(_) => self.serve().await?,
+            }
+            if self.session.closing {
+                return self.stream.shutdown().await;
+            }
+        }
+    }
+
+    async fn wait(&mut self) -> io::Result<Woken> {
+        let idle = match (
+            self.session.user.is_none(),
+            self.session.port.config.idle_ms,
+        ) {
+            (true, _) => LOCKED_MAX,
+            // A subscriber or a MONITOR is silent by nature.
+            (false, 0) => Duration::MAX,
+            (false, _) if self.session.subscribed() || self.session.monitor.is_some() => {
+                Duration::MAX
+            }
+            (false, ms) => Duration::from_millis(ms),
+        };
+        if self.input.is_empty() {
+            // An idle client keeps no buffer of its busy times.
+            self.input = BytesMut::with_capacity(self.read_bytes);
+        } else {
+            self.input.reserve(self.read_bytes);
+        }
+        let monitor = &mut self.session.monitor;
+        let line = async {
+            match monitor {
+                Some(feed) => feed.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        let woken = tokio::select! {
+            read = self.stream.read_buf(&mut self.input) => Woken::Read(read?),
+            line = line => Woken::Line(line),
+            () = tokio::time::sleep(idle) => Woken::Idle,
+        };
+        if let Woken::Read(bytes) = woken {
+            self.session.port.meters.received.add(bytes as u64);
+            self.read_bytes = match bytes >= self.read_bytes {
+                true => (self.read_bytes * 2).min(READ_MAX),
+                false => (self.read_bytes / 2).max(READ_MIN),
+            };
+        }
+        Ok(woken)
+    }
+
+    /// Answers every complete request that has arrived.
+    async fn serve(&mut self) -> io::Result<()> {
+        loop {
+            let (requests, refusal) = self.take();
+            if requests.is_empty() && refusal.is_none() {
+                return Ok(());
+            }
+            self.note(requests.len());
+            let mut rest = &requests[..];
+            while !rest.is_empty() && !self.session.closing {
+                let started = clock::now();
+                let answered = self.session.answer(rest, &mut self.output).await;
+                let took = clock::now().duration_since(started);
+                self.session.port.meters.answered(took);
+                rest = rest.get(answered..).unwrap_or_default();
+                self.write().await?;
+            }
+            if let Some(refusal) = refusal {
+                let text = format!("-ERR Protocol error: {refusal}\r\n");
+                self.output.bytes.extend_from_slice(text.as_bytes());
+                self.session.closing = true;
+                self.write().await?;
+            }
+            if self.session.closing {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next requests in the input. One by one before AUTH: it may change the limits.
+    fn take(&mut self) -> (Vec<Request>, Option<Refusal>) {
+        let (limits, most) = match self.session.user {
+            None => (&LOCKED, 1),
+            Some(_) => (&OPEN, PIPELINE_MAX),
+        };
+        let mut requests = Vec::new();
+        while requests.len() < most {
+            match request::take(&mut self.guard, &mut self.input, limits) {
+                Ok(Some(request)) if from_a_browser(&request) => {
+                    self.session.closing = true;
+                    break;
+                }
+                Ok(Some(request)) => requests.push(request),
+                Ok(None) => break,
+                Err(refusal) => return (requests, Some(refusal)),
+            }
+        }
+        (requests, None)
+    }
+
+    fn note(&self, requests: usize) {
+        self.session.port.meters.requests.add(requests as u64);
+        self.session.client.note(|seen| seen.last = clock::now());
+    }
+
+    async fn pass_lines(&mut self, first: &str) -> io::Result<()> {
+        self.output.bytes.extend_from_slice(first.as_bytes());
+        while let Some(feed) = &mut self.session.monitor
+            && self.output.bytes.len() < WRITE_KEPT
+            && let Some(line) = feed.ready()
+        {
+            self.output.bytes.extend_from_slice(line.as_bytes());
+        }
+        self.write().await
+    }
+
+    async fn write(&mut self) -> io::Result<()> {
+        let bytes = self.output.bytes.len() as u64;
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.session.port.meters.sent.add(bytes);
+        let write = async {
+            self.stream.write_all(&self.output.bytes).await?;
+            // TLS keeps what was written until it is flushed.
+            self.stream.flush().await
+        };
+        tokio::time::timeout(WRITE_MAX, write)
+            .await
+            .map_err(|_| io::ErrorKind::TimedOut)??;
+        self.output.bytes.clear();
+        if self.output.bytes.capacity() > WRITE_KEPT {
+            self.output.bytes = BytesMut::new();
+        }
+        Ok(())
+    }
+}
+
+/// A web page can make a browser send `POST / HTTP/1.1` here, with commands in its body. Redis
+/// closes such connections at the first line (networking.c `securityWarningCommand`), and so do we.
+fn from_a_browser(request: &Request) -> bool {
+    request.is(0, "POST") || request.is(0, "Host:")
+}

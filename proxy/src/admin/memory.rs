@@ -1,0 +1,94 @@
+//! MEMORY STATS and DOCTOR: what the keys take on their masters, and what the model takes here.
+
+use super::port::Port;
+use super::reply::Reply;
+use super::session::Session;
+use crate::model::ask::Ask;
+
+/// Sums over all masters.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sums {
+    pub keys: u64,
+    /// Bytes of the keys on their masters.
+    pub dataset: u64,
+    /// Bytes of the model.
+    pub model: u64,
+}
+
+pub(crate) async fn sums(port: &Port) -> Result<Sums, Reply> {
+    let mut sums = Sums::default();
+    for (master, answer) in port.ask_everyone(|reply| Ask::Dbs { reply }).await? {
+        sums.keys += answer.value.iter().map(|total| total.keys).sum::<u64>();
+        sums.dataset += answer.value.iter().map(|total| total.memory).sum::<u64>();
+        sums.model += master.status().model_bytes;
+    }
+    Ok(sums)
+}
+
+pub(crate) async fn stats(session: &Session) -> Result<Reply, Reply> {
+    let sums = sums(&session.port).await?;
+    let process = process();
+    Ok(Reply::fields([
+        (
+            "total.allocated",
+            Reply::count(process.allocated.max(sums.model)),
+        ),
+        ("keys.count", Reply::count(sums.keys)),
+        (
+            "keys.bytes-per-key",
+            Reply::count(per(sums.dataset, sums.keys)),
+        ),
+        ("dataset.bytes", Reply::count(sums.dataset)),
+        ("keyscape.model.bytes", Reply::count(sums.model)),
+        (
+            "keyscape.model.bytes-per-key",
+            Reply::count(per(sums.model, sums.keys)),
+        ),
+        ("keyscape.process.resident", Reply::count(process.resident)),
+    ]))
+}
+
+pub(crate) async fn doctor(session: &Session) -> Result<Reply, Reply> {
+    let sums = sums(&session.port).await?;
+    Ok(Reply::Verbatim(format!(
+        "{} keys take {} bytes on their masters ({} bytes a key). Their model takes {} bytes here \
+         ({} bytes a key).\n",
+        sums.keys,
+        sums.dataset,
+        per(sums.dataset, sums.keys),
+        sums.model,
+        per(sums.model, sums.keys),
+    )))
+}
+
+fn per(bytes: u64, keys: u64) -> u64 {
+    bytes.checked_div(keys).unwrap_or(0)
+}
+
+/// Memory of this process.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Process {
+    /// Bytes handed out by the allocator; 0 if it does not say.
+    pub allocated: u64,
+    /// Bytes resident.
+    pub resident: u64,
+}
+
+pub(crate) fn process() -> Process {
+    // The figures of the allocator are those of its last epoch.
+    let _ = tikv_jemalloc_ctl::epoch::advance();
+    let figure = |read: Result<usize, _>| read.map_or(0, |bytes: usize| bytes as u64);
+    Process {
+        allocated: figure(tikv_jemalloc_ctl::stats::allocated::read()),
+        resident: resident().unwrap_or_else(|| figure(tikv_jemalloc_ctl::stats::resident::read())),
+    }
+}
+
+/// Resident bytes as the kernel counts them (`/proc/self/statm`, second figure, in pages).
+fn resident() -> Option<u64> {
+    /// Page size of x86-64 and of most arm64 kernels; a wrong guess only scales the figure.
+    const PAGE_BYTES: u64 = 4096;
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * PAGE_BYTES)
+}

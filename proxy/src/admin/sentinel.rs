@@ -1,0 +1,91 @@
+//! What Sentinel and masters see of us: a replica that can never be promoted.
+//!
+//! Sentinel finds our announced port in its master's INFO. It reads role, master and priority from
+//! our INFO every ten seconds, and on a failover sends `MULTI, SLAVEOF host port, ..., EXEC`; it
+//! counts the failover done when our INFO names the new master (`reference/replication.md` 4.2).
+//! So REPLICAOF changes what we report at once. Which master is followed is decided by discovery,
+//! never by whoever can reach this port.
+
+use super::port::Port;
+use super::reply::Reply;
+use super::request::Request;
+use super::session::Session;
+use crate::fleet::{Master, State};
+use std::sync::Arc;
+
+/// Whom we say to replicate: Sentinel's last word, else the first master.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Followed {
+    pub host: String,
+    pub port: u16,
+    /// The master that the figures are of, if it is one that we follow.
+    pub master: Option<Arc<Master>>,
+}
+
+pub(crate) fn followed(port: &Port) -> Followed {
+    let masters = port.fleet.masters();
+    let Some((host, number)) = port.notice() else {
+        let first = masters.into_iter().next();
+        return Followed {
+            host: first.as_ref().map_or_else(String::new, |m| m.host.clone()),
+            port: first.as_ref().map_or(0, |m| m.port),
+            master: first,
+        };
+    };
+    let noticed = masters.iter().find(|m| m.host == host && m.port == number);
+    Followed {
+        master: noticed.or(masters.first()).cloned(),
+        host,
+        port: number,
+    }
+}
+
+/// REPLICAOF host port: noted, reported, and logged. NO ONE never makes a master of us.
+pub(crate) fn replicaof(session: &mut Session, request: &Request) -> Reply {
+    if request.is(1, "NO") && request.is(2, "ONE") {
+        tracing::info!(client = session.client.id, "refused to become a master");
+        return Reply::OK;
+    }
+    let Some(number) = request.number::<u16>(2) else {
+        return Reply::error("ERR Invalid master port");
+    };
+    let host = request.text(1);
+    let known = session.port.fleet.masters();
+    let known = known.iter().any(|m| m.host == host && m.port == number);
+    tracing::info!(
+        client = session.client.id,
+        known,
+        "took the notice of a failover"
+    );
+    session.port.set_notice(Some((host, number)));
+    Reply::OK
+}
+
+/// ROLE, as a replica answers it.
+pub(crate) fn role(session: &mut Session, _: &Request) -> Reply {
+    let followed = followed(&session.port);
+    let (state, offset) = match &followed.master {
+        None => ("connect", -1),
+        Some(master) => {
+            let status = master.status();
+            let offset = i64::try_from(status.offset).unwrap_or(i64::MAX);
+            (word(&status.state), offset)
+        }
+    };
+    Reply::Array(vec![
+        Reply::text("slave"),
+        Reply::text(followed.host),
+        Reply::Int(i64::from(followed.port)),
+        Reply::text(state),
+        Reply::Int(offset),
+    ])
+}
+
+fn word(state: &State) -> &'static str {
+    match state {
+        State::Connecting | State::Lost { .. } | State::Failed { .. } => "connect",
+        State::Waiting => "connecting",
+        State::Loading { .. } => "sync",
+        State::Synced => "connected",
+    }
+}

@@ -1,0 +1,95 @@
+//! XINFO, without the entries that only the master has.
+
+use super::points::{WRONGTYPE, now_ms};
+use super::port::silent;
+use super::reply::Reply;
+use super::request::Request;
+use super::session::Session;
+use crate::model::ask::{Ask, ConsumerFacts, GroupFacts, Looked, StreamFacts, StreamId};
+
+/// The stream of that name, from the first master that has such a key.
+async fn look(session: &Session, key: &[u8]) -> Result<StreamFacts, Reply> {
+    let db = session.db;
+    let ask = |reply| Ask::StreamInfo {
+        db,
+        key: key.to_vec(),
+        reply,
+    };
+    let mut missing = None;
+    for (master, answer) in session.port.ask_all(ask).await {
+        match answer.map(|answer| answer.value) {
+            None => missing = Some(master),
+            Some(Looked::Missing) => {}
+            Some(Looked::WrongType) => return Err(WRONGTYPE),
+            Some(Looked::Found(facts)) => return Ok(facts),
+        }
+    }
+    Err(missing.map_or(Reply::error("ERR no such key"), |master| silent(&master)))
+}
+
+pub(crate) async fn stream(session: &Session, request: &Request) -> Result<Reply, Reply> {
+    let facts = look(session, request.arg(2)).await?;
+    Ok(Reply::fields([
+        ("length", Reply::count(facts.length)),
+        ("radix-tree-keys", Reply::count(facts.nodes)),
+        ("last-generated-id", id(facts.last)),
+        ("max-deleted-entry-id", id(facts.max_deleted)),
+        ("entries-added", Reply::count(facts.entries_added)),
+        ("recorded-first-entry-id", id(facts.first)),
+        ("groups", Reply::count(facts.groups.len() as u64)),
+        // The entries themselves are values.
+        ("first-entry", Reply::Null),
+        ("last-entry", Reply::Null),
+    ]))
+}
+
+pub(crate) async fn groups(session: &Session, request: &Request) -> Result<Reply, Reply> {
+    let facts = look(session, request.arg(2)).await?;
+    let group = |group: &GroupFacts| {
+        let lag = group
+            .entries_read
+            .map(|read| facts.entries_added.saturating_sub(read));
+        Reply::fields([
+            ("name", Reply::text(&group.name)),
+            ("consumers", Reply::count(group.consumers.len() as u64)),
+            ("pending", Reply::count(group.pending)),
+            ("last-delivered-id", id(group.last)),
+            (
+                "entries-read",
+                group.entries_read.map_or(Reply::Null, Reply::count),
+            ),
+            ("lag", lag.map_or(Reply::Null, Reply::count)),
+        ])
+    };
+    Ok(Reply::Array(facts.groups.iter().map(group).collect()))
+}
+
+pub(crate) async fn consumers(session: &Session, request: &Request) -> Result<Reply, Reply> {
+    let facts = look(session, request.arg(2)).await?;
+    let wanted = request.arg(3);
+    let Some(group) = facts.groups.iter().find(|group| group.name == wanted) else {
+        return Err(Reply::Error(
+            format!(
+                "NOGROUP No such consumer group '{}' for key name '{}'",
+                request.text(3),
+                request.text(2)
+            )
+            .into(),
+        ));
+    };
+    let now = now_ms();
+    let consumer = |consumer: &ConsumerFacts| {
+        let since = |at: i64| Reply::Int(now.saturating_sub(at).max(0));
+        Reply::fields([
+            ("name", Reply::text(&consumer.name)),
+            ("pending", Reply::count(consumer.pending)),
+            ("idle", since(consumer.seen_ms)),
+            ("inactive", consumer.active_ms.map_or(Reply::Int(-1), since)),
+        ])
+    };
+    Ok(Reply::Array(group.consumers.iter().map(consumer).collect()))
+}
+
+fn id((ms, seq): StreamId) -> Reply {
+    format!("{ms}-{seq}").into()
+}

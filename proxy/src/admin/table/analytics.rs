@@ -1,0 +1,41 @@
+//! Our own verbs.
+
+use super::{Command, Handler};
+use crate::admin::handlers::Model;
+use crate::admin::report;
+
+const READ: &[&str] = &["readonly", "loading", "stale"];
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command::new("ks.help", 1, Handler::Session(report::help))
+        .flags(READ)
+        .about(
+            "analytics",
+            "0.1.0",
+            "Lists the verbs that only Keyscape has.",
+        ),
+    Command::new("ks.nodes", -1, Handler::Model(Model::Nodes))
+        .flags(READ)
+        .syntax("[FORMAT <TEXT | JSON>]")
+        .about(
+            "analytics",
+            "0.1.0",
+            "Shows every master, its link and how fresh its model is.",
+        ),
+    Command::new("ks.summary", -1, Handler::Model(Model::Summary))
+        .flags(READ)
+        .syntax("[FORMAT <TEXT | JSON>]")
+        .about(
+            "analytics",
+            "0.1.0",
+            "Sums up keys and bytes by database, type and encoding.",
+        ),
+    Command::new("ks.top", -2, Handler::Model(Model::Top))
+        .flags(READ)
+        .syntax("<BYTES | ELEMENTS> [count] [TYPE type] [MATCH pattern] [FORMAT <TEXT | JSON>]")
+        .about(
+            "analytics",
+            "0.1.0",
+            "Lists the largest keys of all databases, largest first.",
+        ),
+];

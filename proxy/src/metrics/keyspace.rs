@@ -1,0 +1,499 @@
+//! Masters, links and keyspaces, written at every scrape from what their owners publish.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use analyzer::profile::Family as ServerFamily;
+use tokio::sync::oneshot;
+
+use super::text::{Kind, Text, seconds};
+use super::{install, process};
+use crate::fleet::{Fleet, Loss, Master, Status};
+use crate::http;
+use crate::model::ask::{Ask, DbTotal, Total};
+
+/// An owner that does not answer in this time is left out of the scrape but for its status.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// The name for what has no name of its own because the list is full.
+const OTHER: &str = "__other__";
+
+/// Every state of a link, for the one-hot family.
+const STATES: [&str; 6] = [
+    "connecting",
+    "waiting",
+    "loading",
+    "synced",
+    "lost",
+    "failed",
+];
+
+/// What is known of one master at the scrape.
+struct Sample {
+    name: String,
+    status: Arc<Status>,
+    dbs: Vec<DbTotal>,
+    totals: Vec<Total>,
+}
+
+/// The body of a scrape.
+pub(crate) async fn scrape(fleet: &Fleet) -> String {
+    let samples = samples(fleet).await;
+    let build = fleet.build.clone();
+    // Formatting a thousand masters takes tens of milliseconds, which no other task should wait for.
+    let written = tokio::task::spawn_blocking(move || {
+        let mut text = Text::new(install().render());
+        process::write(&build, &mut text);
+        write(&samples, &mut text);
+        text.body
+    });
+    written.await.unwrap_or_default()
+}
+
+async fn samples(fleet: &Fleet) -> Vec<Sample> {
+    let deadline = tokio::time::Instant::now() + ANSWER_MAX;
+    let mut waiting = Vec::new();
+    for master in fleet.masters() {
+        let (dbs, db_totals) = oneshot::channel();
+        let (totals, form_totals) = oneshot::channel();
+        // A full queue means that the owner is busy: it is not waited for here.
+        let asked = master.asks.try_send(Ask::Dbs { reply: dbs }).is_ok()
+            && master.asks.try_send(Ask::Totals { reply: totals }).is_ok();
+        waiting.push((master, asked, db_totals, form_totals));
+    }
+    let mut samples = Vec::with_capacity(waiting.len());
+    for (master, asked, dbs, totals) in waiting {
+        let both = async { Some((dbs.await.ok()?.value, totals.await.ok()?.value)) };
+        let answered = match asked {
+            true => tokio::time::timeout_at(deadline, both).await.ok().flatten(),
+            false => None,
+        };
+        samples.push(sample(&master, answered.unwrap_or_default()));
+    }
+    samples
+}
+
+fn sample(master: &Master, (dbs, totals): (Vec<DbTotal>, Vec<Total>)) -> Sample {
+    Sample {
+        name: master.name.clone(),
+        status: master.status(),
+        dbs,
+        totals,
+    }
+}
+
+fn write(samples: &[Sample], text: &mut Text) {
+    link(samples, text);
+    for (name, kind, help, value) in FIGURES {
+        let mut family = text.family(name, *kind, help);
+        for sample in samples {
+            family.put(&[("master", &sample.name)], value(&sample.status));
+        }
+    }
+    for (name, kind, help, value) in TIMES {
+        let mut family = text.family(name, *kind, help);
+        for sample in samples {
+            family.put(&[("master", &sample.name)], seconds(value(&sample.status)));
+        }
+    }
+    unknown_commands(samples, text);
+    databases(samples, text);
+    types(samples, text);
+    encodings(samples, text);
+    truncated(text);
+}
+
+type Figure = (&'static str, Kind, &'static str, fn(&Status) -> u64);
+
+/// Families with one series per master.
+const FIGURES: &[Figure] = &[
+    (
+        "keyscape_synced",
+        Kind::Gauge,
+        "1 while the model is close behind its master.",
+        |s| u64::from(http::behind(s).is_none()),
+    ),
+    (
+        "keyscape_model_loaded",
+        Kind::Gauge,
+        "1 if a model was ever committed.",
+        |s| u64::from(s.generation.loaded()),
+    ),
+    (
+        "keyscape_model_keys",
+        Kind::Gauge,
+        "Keys in the model.",
+        |s| s.keys,
+    ),
+    (
+        "keyscape_model_bytes",
+        Kind::Gauge,
+        "Bytes that the model takes here.",
+        |s| s.model_bytes,
+    ),
+    (
+        "keyscape_keys_inexact",
+        Kind::Gauge,
+        "Keys whose value waits to be read again.",
+        |s| s.inexact,
+    ),
+    (
+        "keyscape_keys_unverified",
+        Kind::Gauge,
+        "Keys whose encoding or expiry is asked for.",
+        |s| s.unverified,
+    ),
+    (
+        "keyscape_ingest_lag_bytes",
+        Kind::Gauge,
+        "Bytes behind the master at the last INFO.",
+        |s| s.lag_bytes,
+    ),
+    (
+        "keyscape_ingest_queued_bytes",
+        Kind::Gauge,
+        "Bytes received and not yet applied.",
+        |s| s.queued_bytes,
+    ),
+    (
+        "keyscape_applied_offset_bytes",
+        Kind::Gauge,
+        "Replication offset applied.",
+        |s| s.offset,
+    ),
+    (
+        "keyscape_master_used_memory_bytes",
+        Kind::Gauge,
+        "The master's used_memory.",
+        |s| {
+            s.server
+                .as_ref()
+                .and_then(|server| server.used_memory)
+                .unwrap_or(0)
+        },
+    ),
+    (
+        "keyscape_stream_bytes_total",
+        Kind::Counter,
+        "Bytes received on the link.",
+        |s| s.counters.bytes,
+    ),
+    (
+        "keyscape_stream_commands_total",
+        Kind::Counter,
+        "Commands of the stream applied.",
+        |s| s.counters.commands,
+    ),
+    (
+        "keyscape_malformed_commands_total",
+        Kind::Counter,
+        "Commands that did not parse.",
+        |s| s.counters.malformed_commands,
+    ),
+    (
+        "keyscape_full_syncs_total",
+        Kind::Counter,
+        "Full syncs begun.",
+        |s| s.counters.full_syncs,
+    ),
+    (
+        "keyscape_full_syncs_done_total",
+        Kind::Counter,
+        "Full syncs committed.",
+        |s| s.counters.full_syncs_done,
+    ),
+    (
+        "keyscape_partial_syncs_total",
+        Kind::Counter,
+        "Partial resyncs granted.",
+        |s| s.counters.partial_syncs,
+    ),
+    (
+        "keyscape_owner_restarts_total",
+        Kind::Counter,
+        "Owners restarted after a panic.",
+        |s| s.counters.restarts,
+    ),
+    (
+        "keyscape_probes_total",
+        Kind::Counter,
+        "Keys whose encoding was asked for.",
+        |s| s.counters.probes,
+    ),
+    (
+        "keyscape_rereads_total",
+        Kind::Counter,
+        "Values read again.",
+        |s| s.counters.rereads,
+    ),
+    (
+        "keyscape_reread_bytes_total",
+        Kind::Counter,
+        "Bytes of values read again.",
+        |s| s.counters.reread_bytes,
+    ),
+    (
+        "keyscape_rereads_stale_total",
+        Kind::Counter,
+        "Values read again in vain.",
+        |s| s.counters.rereads_stale,
+    ),
+    (
+        "keyscape_rereads_too_large_total",
+        Kind::Counter,
+        "Values too large to be read again.",
+        |s| s.counters.rereads_too_large,
+    ),
+    (
+        "keyscape_side_errors_total",
+        Kind::Counter,
+        "Requests to the master that failed.",
+        |s| s.counters.side_errors,
+    ),
+    (
+        "keyscape_questions_total",
+        Kind::Counter,
+        "Questions answered from the model.",
+        |s| s.counters.asks,
+    ),
+    (
+        "keyscape_monitor_dropped_total",
+        Kind::Counter,
+        "MONITOR lines dropped.",
+        |s| s.counters.monitor_dropped,
+    ),
+];
+
+/// The same, in milliseconds where they come from.
+const TIMES: &[Figure] = &[
+    (
+        "keyscape_ingest_lag_seconds",
+        Kind::Gauge,
+        "Age of the oldest byte not yet applied.",
+        |s| s.lag_ms,
+    ),
+    (
+        "keyscape_last_sync_duration_seconds",
+        Kind::Gauge,
+        "Time that the last load took.",
+        |s| s.load_took_ms,
+    ),
+    (
+        "keyscape_last_sync_timestamp_seconds",
+        Kind::Gauge,
+        "When the last load ended.",
+        |s| s.loaded_ms,
+    ),
+    (
+        "keyscape_last_byte_timestamp_seconds",
+        Kind::Gauge,
+        "When a byte last arrived.",
+        |s| s.last_byte_ms,
+    ),
+];
+
+fn link(samples: &[Sample], text: &mut Text) {
+    let mut family = text.family(
+        "keyscape_link_state",
+        Kind::Gauge,
+        "1 for the state that the link is in.",
+    );
+    for sample in samples {
+        for state in STATES {
+            let here = u8::from(sample.status.state.name() == state);
+            family.put(&[("master", &sample.name), ("state", state)], here);
+        }
+    }
+    let mut family = text.family(
+        "keyscape_link_drops_total",
+        Kind::Counter,
+        "Links lost, by reason.",
+    );
+    for sample in samples {
+        for reason in Loss::ALL {
+            let drops = sample.status.counters.drops.get(&reason).unwrap_or(&0);
+            family.put(
+                &[("master", &sample.name), ("reason", reason.name())],
+                drops,
+            );
+        }
+    }
+    let mut family = text.family(
+        "keyscape_master_info",
+        Kind::Gauge,
+        "Always 1; the labels say what the followed server is.",
+    );
+    for sample in samples {
+        let Some(server) = &sample.status.server else {
+            continue;
+        };
+        let software = match server.family {
+            ServerFamily::Redis => "redis",
+            ServerFamily::Valkey => "valkey",
+        };
+        let v = server.version;
+        let version = format!("{}.{}.{}", v.major, v.minor, v.patch);
+        let labels = [
+            ("master", sample.name.as_str()),
+            ("role", sample.status.role.name()),
+            ("software", software),
+            ("version", version.as_str()),
+            ("mode", "psync"),
+        ];
+        family.put(&labels, 1);
+    }
+}
+
+/// By name as far as the status has names, the rest together.
+fn unknown_commands(samples: &[Sample], text: &mut Text) {
+    let mut family = text.family(
+        "keyscape_unknown_commands_total",
+        Kind::Counter,
+        "Commands of the stream that are not known here.",
+    );
+    for sample in samples {
+        let names = &sample.status.unknown_names;
+        let named: u64 = names.values().sum();
+        for (name, count) in names {
+            family.put(&[("master", &sample.name), ("cmd", name)], count);
+        }
+        let rest = sample
+            .status
+            .counters
+            .unknown_commands
+            .saturating_sub(named);
+        family.put(&[("master", &sample.name), ("cmd", OTHER)], rest);
+    }
+}
+
+fn databases(samples: &[Sample], text: &mut Text) {
+    type Value = fn(&DbTotal) -> f64;
+    #[expect(clippy::cast_precision_loss, reason = "every sample is a double")]
+    let families: [(&str, &str, Value); 4] = [
+        ("keyscape_db_keys", "Keys of a database.", |db| {
+            db.keys as f64
+        }),
+        (
+            "keyscape_db_keys_expiring",
+            "Keys of a database with an expiry.",
+            |db| db.expires as f64,
+        ),
+        (
+            "keyscape_db_avg_ttl_seconds",
+            "Mean time to live of those.",
+            |db| seconds(db.avg_ttl_ms),
+        ),
+        (
+            "keyscape_db_memory_bytes",
+            "Bytes of a database's keys.",
+            |db| db.memory as f64,
+        ),
+    ];
+    for (name, help, value) in families {
+        let mut family = text.family(name, Kind::Gauge, help);
+        for sample in samples {
+            for db in &sample.dbs {
+                let number = db.db.to_string();
+                family.put(&[("master", &sample.name), ("db", &number)], value(db));
+            }
+        }
+    }
+}
+
+type Sums<G> = BTreeMap<G, [u64; 3]>;
+
+/// Keys, bytes and elements by group.
+fn grouped<G: Ord>(totals: &[Total], group: impl Fn(&Total) -> G) -> Sums<G> {
+    let mut sums: Sums<G> = BTreeMap::new();
+    for total in totals {
+        let sum = sums.entry(group(total)).or_default();
+        for (figure, more) in sum
+            .iter_mut()
+            .zip([total.keys, total.memory, total.elements])
+        {
+            *figure += more;
+        }
+    }
+    sums
+}
+
+fn types(samples: &[Sample], text: &mut Text) {
+    let groups: Vec<_> = samples
+        .iter()
+        .map(|sample| {
+            (
+                sample,
+                grouped(&sample.totals, |total| (total.db, total.kind.name())),
+            )
+        })
+        .collect();
+    let families = [
+        ("keyscape_keys", "Keys by database and type."),
+        (
+            "keyscape_memory_bytes",
+            "Bytes that the keys take on their master.",
+        ),
+        (
+            "keyscape_elements",
+            "Elements of collections, bytes of strings.",
+        ),
+    ];
+    for (index, (name, help)) in families.into_iter().enumerate() {
+        let mut family = text.family(name, Kind::Gauge, help);
+        for (sample, sums) in &groups {
+            for ((db, kind), figures) in sums {
+                let db = db.to_string();
+                let labels = [
+                    ("master", sample.name.as_str()),
+                    ("db", &db),
+                    ("type", kind),
+                ];
+                family.put(&labels, figures[index]);
+            }
+        }
+    }
+}
+
+fn encodings(samples: &[Sample], text: &mut Text) {
+    let groups: Vec<_> = samples
+        .iter()
+        .map(|sample| {
+            let group = |total: &Total| (total.kind.name(), total.encoding_name);
+            (sample, grouped(&sample.totals, group))
+        })
+        .collect();
+    let families = [
+        ("keyscape_encoding_keys", "Keys by type and encoding."),
+        (
+            "keyscape_encoding_memory_bytes",
+            "Bytes of keys by type and encoding.",
+        ),
+    ];
+    for (index, (name, help)) in families.into_iter().enumerate() {
+        let mut family = text.family(name, Kind::Gauge, help);
+        for (sample, sums) in &groups {
+            for ((kind, encoding), figures) in sums {
+                let labels = [
+                    ("master", sample.name.as_str()),
+                    ("type", kind),
+                    ("encoding", encoding),
+                ];
+                family.put(&labels, figures[index]);
+            }
+        }
+    }
+}
+
+/// Series left out of scrapes since the start.
+fn truncated(text: &mut Text) {
+    static TRUNCATED: AtomicU64 = AtomicU64::new(0);
+    let now = text.truncated;
+    let all = TRUNCATED.fetch_add(now, Ordering::Relaxed) + now;
+    text.body.push_str(&format!(
+        "# HELP keyscape_series_truncated_total Series left out because a scrape was too large.\n\
+         # TYPE keyscape_series_truncated_total counter\n\
+         keyscape_series_truncated_total {all}\n"
+    ));
+}

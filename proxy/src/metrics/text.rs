@@ -1,0 +1,94 @@
+//! The Prometheus text format, with a cap on series.
+
+use std::fmt::{Display, Write};
+
+/// Series that one scrape may have; the rest is left out and counted.
+pub(super) const SERIES_MAX: usize = 250_000;
+
+/// Kind of a family.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+}
+
+/// A scrape that is being written.
+#[derive(Debug, Default)]
+pub(super) struct Text {
+    pub body: String,
+    series: usize,
+    /// Series left out.
+    pub truncated: u64,
+}
+
+impl Text {
+    /// A scrape that begins with this text.
+    pub(super) fn new(body: String) -> Text {
+        Text {
+            body,
+            ..Text::default()
+        }
+    }
+
+    /// Begins a family; its series follow at once.
+    pub(super) fn family<'a>(&'a mut self, name: &'a str, kind: Kind, help: &str) -> Family<'a> {
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
+        // Writing to a string cannot fail, here and below.
+        let _ = writeln!(self.body, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        Family { text: self, name }
+    }
+}
+
+/// One family of a scrape.
+pub(super) struct Family<'a> {
+    text: &'a mut Text,
+    name: &'a str,
+}
+
+impl Family<'_> {
+    /// One series. Label values are escaped here.
+    pub(super) fn put(&mut self, labels: &[(&str, &str)], value: impl Display) {
+        if self.text.series >= SERIES_MAX {
+            self.text.truncated += 1;
+            return;
+        }
+        self.text.series += 1;
+        let body = &mut self.text.body;
+        body.push_str(self.name);
+        for (index, (name, value)) in labels.iter().enumerate() {
+            body.push(if index == 0 { '{' } else { ',' });
+            body.push_str(name);
+            body.push_str("=\"");
+            escape(value, body);
+            body.push('"');
+        }
+        if !labels.is_empty() {
+            body.push('}');
+        }
+        let _ = writeln!(body, " {value}");
+    }
+}
+
+fn escape(value: &str, body: &mut String) {
+    for c in value.chars() {
+        match c {
+            '\\' => body.push_str("\\\\"),
+            '"' => body.push_str("\\\""),
+            '\n' => body.push_str("\\n"),
+            other => body.push(other),
+        }
+    }
+}
+
+/// Milliseconds as seconds.
+pub(super) fn seconds(ms: u64) -> f64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a time in seconds is shown as a double"
+    )]
+    let ms = ms as f64;
+    ms / 1000.0
+}
