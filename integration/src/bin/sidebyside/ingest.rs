@@ -47,7 +47,7 @@ pub(super) fn measure(data: &Data) -> Result<Ingest> {
 
 fn ours(data: &Data) -> Result<(f64, u64)> {
     let before = allocated()?;
-    let profile = Profile::defaults(Family::Redis, Version::new(7, 0, 15));
+    let profile = Profile::defaults(Family::Redis, Version::new(7, 0));
     let mut keyspace = Keyspace::new(profile, 7);
     let started = Instant::now();
     let file = BufReader::with_capacity(1 << 20, File::open(&data.file)?);
