@@ -12,7 +12,9 @@ pub mod admin;
 pub mod http;
 pub mod metrics;
 
+pub mod analyze;
 pub mod app;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use keyscape::app::{self, AppError, EXIT_USAGE};
-use keyscape::cli::{Cli, Serve, Verb};
+use keyscape::cli::{Check, Cli, Serve, Verb};
 use keyscape::config::Config;
+use keyscape::{analyze, check};
 
 // The model is millions of small blocks that come and go; jemalloc keeps them tight and counts them.
 #[global_allocator]
@@ -24,7 +25,10 @@ fn main() -> ExitCode {
     };
     let done = match cli.verb {
         Verb::Serve(flags) => serve(flags),
-        Verb::Check(_) | Verb::Analyze(_) => Ok(ExitCode::from(EXIT_USAGE)),
+        Verb::Check(flags) => check(flags),
+        Verb::Analyze(flags) => {
+            analyze::analyze(&flags, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)
+        }
     };
     match done {
         Ok(code) => code,
@@ -50,6 +54,23 @@ fn serve(flags: Serve) -> Result<ExitCode, AppError> {
     let config = Config::from_raw(raw)?;
     runtime()?.block_on(app::serve(config))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn check(flags: Check) -> Result<ExitCode, AppError> {
+    let mut raw = app::settings(&flags.common)?;
+    raw.sources = vec![flags.source];
+    app::start_logging(&raw)?;
+    let config = Config::from_raw(raw)?;
+    let source = config.sources.first().ok_or(AppError::NoSources)?;
+    let target = app::target(&config, source);
+    let mut out = std::io::stdout();
+    let works = runtime()?.block_on(check::check(&target, &mut out));
+    let works = works.map_err(|e| AppError::Process("cannot print", e))?;
+    Ok(if works {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, AppError> {
