@@ -51,12 +51,13 @@ fuzz_target!(|data: &[u8]| {
     // The length at which it is right, if there is one: found by the crate.
     for guess in 1..=data.len() * 3 {
         let guess = u32::try_from(guess).expect("inputs are small");
-        if guess > 64 {
+        if guess > 40 {
             break;
         }
         check(data, guess);
     }
-    if len > 60_000 && !data.is_empty() {
+    // Long ones take a millisecond: one input in two hundred and fifty-six.
+    if !data.is_empty() && xxh3_64_with_seed(data, 0) & 0xff == 0 {
         // The input, repeated until it is long, compressed; then damaged in one place.
         let content: Vec<u8> = data
             .iter()
