@@ -72,31 +72,7 @@ fn step(driver: &mut Driver, model: &mut Model, dice: &mut Dice) {
             });
             plain.text.extend(text);
         }
-        6 | 7 => {
-            driver.run(&[b"DEL", &name, &other]);
-            model.remove(&id);
-            model.remove(&(driver.db, other));
-        }
-        8 => {
-            driver.run(&[b"PEXPIREAT", &name, at.as_bytes()]);
-            if let Some(plain) = model.get_mut(&id) {
-                plain.expire_ms = at.parse().ok();
-            }
-        }
-        9 => {
-            driver.run(&[b"RENAME", &name, &other]);
-            if name != other
-                && let Some(plain) = model.remove(&id)
-            {
-                model.insert((driver.db, other), plain);
-            }
-        }
-        10 => {
-            driver.run(&[b"COPY", &name, &name, b"DB", b"7", b"REPLACE"]);
-            if let Some(plain) = model.get(&id).cloned() {
-                model.insert((7, name), plain);
-            }
-        }
+        6..11 => step_key(driver, model, dice, (name, other)),
         11 => {
             driver.run(&[b"SETRANGE", &name, b"70", &text]);
             if !text.is_empty() {
@@ -114,6 +90,40 @@ fn step(driver: &mut Driver, model: &mut Model, dice: &mut Dice) {
             for ((db, name), plain) in old {
                 let db = [1, 0].get(db as usize).copied().unwrap_or(db);
                 model.insert((db, name), plain);
+            }
+        }
+    }
+}
+
+/// A command that does not look at the value.
+fn step_key(driver: &mut Driver, model: &mut Model, dice: &mut Dice, names: (Vec<u8>, Vec<u8>)) {
+    let (name, other) = names;
+    let id = (driver.db, name.clone());
+    let at = (driver.now_ms + 1_000_000).to_string();
+    match dice.below(5) {
+        0 | 1 => {
+            driver.run(&[b"DEL", &name, &other]);
+            model.remove(&id);
+            model.remove(&(driver.db, other));
+        }
+        2 => {
+            driver.run(&[b"PEXPIREAT", &name, at.as_bytes()]);
+            if let Some(plain) = model.get_mut(&id) {
+                plain.expire_ms = at.parse().ok();
+            }
+        }
+        3 => {
+            driver.run(&[b"RENAME", &name, &other]);
+            if name != other
+                && let Some(plain) = model.remove(&id)
+            {
+                model.insert((driver.db, other), plain);
+            }
+        }
+        _ => {
+            driver.run(&[b"COPY", &name, &name, b"DB", b"7", b"REPLACE"]);
+            if let Some(plain) = model.get(&id).cloned() {
+                model.insert((7, name), plain);
             }
         }
     }

@@ -8,9 +8,12 @@ use analyzer::profile::{Family, Version};
 use analyzer::value::Encoding;
 use kit::Driver;
 
+/// Length, encoding and doubt of a key.
+type Left = (u64, Encoding, Doubt);
+
 /// Runs lines and checks the key `k`: length, encoding, doubt; `None` is "no such key".
 #[track_caller]
-fn check(lines: &[&str], expect: Option<(u64, Encoding, Doubt)>) {
+fn check(lines: &[&str], expect: Option<Left>) {
     let mut driver = Driver::new();
     for line in lines {
         driver.line(line);
@@ -26,7 +29,7 @@ fn each_command_leaves_what_the_server_has() {
     use Doubt::{None as Sure, Probe, Value};
     use Encoding::{Embstr, Int, Raw};
     let long = format!("SET k {}", "x".repeat(45));
-    let cases: &[(&[&str], Option<(u64, Encoding, Doubt)>)] = &[
+    let cases: &[(&[&str], Option<Left>)] = &[
         (&["SET k 12"], Some((2, Int, Sure))),
         (&["SET k abc"], Some((3, Embstr, Sure))),
         (&[&long], Some((45, Raw, Sure))),

@@ -36,18 +36,16 @@ impl Name {
         let field = bytes.get_mut(..text.len())?;
         field.copy_from_slice(text);
         field.make_ascii_uppercase();
-        // At most NAME_MAX.
-        Some(Name {
-            len: text.len() as u8,
-            bytes,
-        })
+        let len = u8::try_from(text.len()).ok()?;
+        Some(Name { len, bytes })
     }
 
     fn slot(&self) -> usize {
         let [a, b, c, d, e, f, g, h, ..] = self.bytes;
         let word = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
         let mixed = (word ^ u64::from(self.len) << 56).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (mixed >> 56) as usize % SLOTS
+        let [.., top] = mixed.to_le_bytes();
+        usize::from(top) % SLOTS
     }
 }
 

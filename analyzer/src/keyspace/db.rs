@@ -35,7 +35,8 @@ impl Pulse {
     /// Takes the wall clock, unix milliseconds.
     pub(crate) fn clock(&mut self, now_ms: i64) {
         // 24 bits of seconds: 194 days, as a server's own clock.
-        self.seconds = (now_ms.div_euclid(1000) & i64::from(SECONDS_MASK)) as u32;
+        let seconds = now_ms.div_euclid(1000) & i64::from(SECONDS_MASK);
+        self.seconds = u32::try_from(seconds).unwrap_or(0);
     }
 
     /// The last-write field of a new key.
@@ -45,7 +46,8 @@ impl Pulse {
 
     /// The last-write field of a loaded key.
     pub(crate) fn loaded(&self, idle_s: Option<u64>, freq: Option<u8>) -> u32 {
-        let idle = idle_s.unwrap_or(0).min(u64::from(SECONDS_MASK)) as u32;
+        let idle = u32::try_from(idle_s.unwrap_or(0)).unwrap_or(SECONDS_MASK);
+        let idle = idle.min(SECONDS_MASK);
         let seconds = self.seconds.wrapping_sub(idle) & SECONDS_MASK;
         seconds << 8 | u32::from(freq.unwrap_or(COUNTER_INIT))
     }
@@ -74,8 +76,8 @@ impl Pulse {
     pub(crate) fn freq(&self, lru: u32) -> u8 {
         let minutes = self.idle_s(lru) / 60;
         let counter = lru & 0xff;
-        // At most 255.
-        counter.saturating_sub(minutes) as u8
+        let [low, ..] = counter.saturating_sub(minutes).to_le_bytes();
+        low
     }
 }
 
@@ -205,12 +207,7 @@ impl Db {
             };
             value.refit(holder, tools.scale.profile());
         }
-        let weight = tools.scale.weigh_entry(&entry, key.name.len() as u64);
-        let lru = match held.place {
-            Some(_) => tools.pulse.again(held.lru),
-            None => tools.pulse.fresh(),
-        };
-        self.write(key, &held, entry, (weight, lru), tools);
+        let weight = self.write(key, &held, entry, tools);
         Turn {
             before: held.before,
             after: Some(weight),
@@ -233,9 +230,13 @@ impl Db {
         key: Named<'_>,
         held: &Held,
         entry: Entry,
-        (weight, lru): (Weight, u32),
         tools: &mut Tools<'_>,
-    ) {
+    ) -> Weight {
+        let weight = tools.scale.weigh_entry(&entry, key.name.len() as u64);
+        let lru = match held.place {
+            Some(_) => tools.pulse.again(held.lru),
+            None => tools.pulse.fresh(),
+        };
         let Scratch { record, packed } = &mut *tools.scratch;
         record.clear();
         packed.clear();
@@ -276,6 +277,7 @@ impl Db {
         }
         let name = key.name.len() as u64;
         self.totals.turn(name, held.before.as_ref(), Some(&weight));
+        weight
     }
 
     fn place_large(&mut self, handle: Option<u32>, entry: Entry) -> u32 {

@@ -16,6 +16,10 @@ pub struct Image {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, and never moved while parts come"
+)]
 enum Build {
     String(Option<(u64, Option<i64>)>),
     List(list::Builder),

@@ -6,6 +6,7 @@ use crate::keyspace::Keyspace;
 use crate::keyspace::db::Turn;
 use crate::keyspace::image::{Image, unsaid};
 use crate::keyspace::wants::{Need, Settled, Want};
+use crate::profile::Profile;
 use crate::value::{Encoding, Value};
 
 /// Pages that one call of `next_want` looks through for keys that are not queued.
@@ -189,10 +190,10 @@ impl Keyspace {
         let Some(encoding) = found.encoding else {
             return self.settle_missing(db, name);
         };
-        let doubt = self.edit(db, name, |slot, _| {
+        let doubt = self.edit(db, name, |slot, profile| {
             slot.as_mut().map_or(Doubt::None, |entry| {
                 if entry.doubt == Doubt::Probe {
-                    probe(entry, encoding, found.expire_ms);
+                    probe(entry, encoding, found.expire_ms, profile);
                 }
                 entry.doubt
             })
@@ -217,7 +218,7 @@ impl Keyspace {
         // Whatever does not fit a second time is not going to: the value is what was read.
         entry.doubt = unsaid(&entry.value);
         if let Some(encoding) = found.encoding {
-            take_encoding(&mut entry, encoding);
+            take_encoding(&mut entry, encoding, self.profile());
             entry.doubt = Doubt::None;
         }
         self.edit(db, name, |slot, _| *slot = Some(entry));
@@ -301,11 +302,11 @@ fn need_of(doubt: Doubt) -> Option<Need> {
 }
 
 /// Takes what a probe says, or asks for the value if that contradicts what is known.
-fn probe(entry: &mut Entry, encoding: Encoding, expire_ms: Option<Option<i64>>) {
+fn probe(entry: &mut Entry, encoding: Encoding, expire_ms: Option<Option<i64>>, profile: &Profile) {
     if let Some(expire_ms) = expire_ms {
         entry.expire_ms = expire_ms;
     }
-    take_encoding(entry, encoding);
+    take_encoding(entry, encoding, profile);
     entry.doubt = if entry.value.encoding() == encoding {
         Doubt::None
     } else {
@@ -313,10 +314,13 @@ fn probe(entry: &mut Entry, encoding: Encoding, expire_ms: Option<Option<i64>>) 
     };
 }
 
-fn take_encoding(entry: &mut Entry, encoding: Encoding) {
+fn take_encoding(entry: &mut Entry, encoding: Encoding, profile: &Profile) {
     match &mut entry.value {
         Value::String(value) => value.settle(encoding),
         Value::List(value) => value.settle_encoding(encoding),
-        Value::Set(_) | Value::Zset(_) | Value::Hash(_) | Value::Stream(_) | Value::Module(_) => {}
+        Value::Set(value) => value.take_encoding(encoding, profile),
+        Value::Zset(value) => value.take_encoding(encoding, profile),
+        Value::Hash(value) => value.take_encoding(encoding, profile),
+        Value::Stream(_) | Value::Module(_) => {}
     }
 }

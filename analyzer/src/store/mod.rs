@@ -76,7 +76,8 @@ pub(crate) fn order_of(digest: u64) -> u64 {
 
 /// The tag comes from bits that neither page numbers nor the order use.
 fn tag_of(digest: u64) -> u16 {
-    (digest >> ORDER_BITS) as u16
+    let [.., low, high] = digest.to_le_bytes();
+    u16::from_le_bytes([low, high])
 }
 
 impl Table {
@@ -126,6 +127,10 @@ impl Table {
 
     /// The page of a digest.
     #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the low bits of a digest, as many as there are bits in a number of pages"
+    )]
     pub(crate) fn page_of(&self, digest: u64) -> usize {
         let wide = (digest & ((2u64 << self.level) - 1)) as usize;
         if wide < self.pages {
@@ -243,11 +248,6 @@ impl Table {
             page.pack(|bytes| Record::read(bytes).len());
         }
         self.bytes = self.bytes + record.len() as u64 - old as u64;
-    }
-
-    /// Overwrites the last-write field.
-    pub(crate) fn set_lru(&mut self, place: Place, lru: u32) {
-        record::set_lru(self.page_mut(place.page).record_mut(place.slot), lru);
     }
 
     /// Removes the record at `place`, with its long name. Its large value is the caller's.

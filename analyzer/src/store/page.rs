@@ -12,6 +12,9 @@
 /// Index entries are added in steps of this many: one comparison step of a lookup.
 const STEP: usize = 16;
 
+/// The same as a count of entries.
+const STEP_ENTRIES: u32 = 16;
+
 /// Bytes of an index entry: tag and offset.
 const ENTRY: usize = 6;
 
@@ -80,8 +83,8 @@ impl Page {
     /// Touches the page's head.
     #[inline]
     pub(crate) fn touch_head(&self) -> u8 {
-        // The low byte is as good as any.
-        self.count as u8
+        let [low, ..] = self.count.to_le_bytes();
+        low
     }
 
     /// Touches the tags, and where a record would be added.
@@ -186,7 +189,7 @@ impl Page {
         let (offsets, data) = (room * 2, room * ENTRY);
         self.buf.copy_within(data..end, data + STEP * ENTRY);
         self.buf.copy_within(offsets..data, offsets + STEP * 2);
-        self.room += STEP as u32;
+        self.room += STEP_ENTRIES;
     }
 
     /// Writes `record` over the one in `slot`, which is `old` bytes long.

@@ -242,16 +242,8 @@ pub(crate) fn has_name<'a>(
     if first & HAS_MORE != 0 && bytes[1] & NAME_ELSEWHERE != 0 {
         return long(u32_at(bytes, 6)) == Some(name);
     }
-    let (len, at) = varint::get(bytes, lru_at(bytes) + 4);
-    len == name.len() as u64 && bytes.get(at..at + name.len()) == Some(name)
-}
-
-/// Overwrites the last-write field of the record at the front of `bytes`.
-pub(crate) fn set_lru(bytes: &mut [u8], lru: u32) {
-    let at = lru_at(bytes);
-    if let Some(field) = bytes.get_mut(at..at + 4) {
-        field.copy_from_slice(&lru.to_le_bytes());
-    }
+    let (len, at) = varint::get_len(bytes, lru_at(bytes) + 4);
+    len == name.len() && bytes.get(at..at + name.len()) == Some(name)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -277,9 +269,8 @@ impl<'a> Record<'a> {
         let lru = u32_at(bytes, at);
         at += 4;
         let name = if more & NAME_ELSEWHERE == 0 {
-            let (len, start) = varint::get(bytes, at);
-            // A name inside a record is at most NAME_MAX long.
-            at = start + len as usize;
+            let (len, start) = varint::get_len(bytes, at);
+            at = start + len;
             Name::Here(&bytes[start..at])
         } else {
             at += 4;
@@ -344,8 +335,8 @@ impl<'a> Record<'a> {
             return (Body::Str(Str::from_parts(first, form)), at + 1);
         }
         let (memory, at) = varint::get(self.bytes, at);
-        let (len, at) = varint::get(self.bytes, at);
-        let end = at + len as usize;
+        let (len, at) = varint::get_len(self.bytes, at);
+        let end = at + len;
         let body = Body::Packed {
             count: first,
             memory,

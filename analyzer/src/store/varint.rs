@@ -3,10 +3,12 @@
 /// Appends `n`.
 pub(crate) fn put(mut n: u64, out: &mut Vec<u8>) {
     while n >= 0x80 {
-        out.push((n & 0x7f) as u8 | 0x80);
+        let [low, ..] = n.to_le_bytes();
+        out.push(low | 0x80);
         n >>= 7;
     }
-    out.push(n as u8);
+    let [low, ..] = n.to_le_bytes();
+    out.push(low);
 }
 
 /// Reads a number at `at`; returns it and the position behind it. Bytes beyond the end read as 0:
@@ -24,6 +26,17 @@ pub(crate) fn get(bytes: &[u8], mut at: usize) -> (u64, usize) {
         }
         shift += 7;
     }
+}
+
+/// Reads a length at `at`; returns it and the position behind it.
+#[inline]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "lengths of what lies in memory fit a usize"
+)]
+pub(crate) fn get_len(bytes: &[u8], at: usize) -> (usize, usize) {
+    let (n, at) = get(bytes, at);
+    (n as usize, at)
 }
 
 /// Maps small magnitudes of either sign to small numbers.

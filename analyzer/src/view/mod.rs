@@ -10,7 +10,7 @@ use crate::store::record::Form;
 use crate::value::{Encoding, Kind, Value};
 
 pub use scan::{Cursor, Item};
-pub use top::{By, Top, TopRow};
+pub use top::{By, Glob, Top, TopRow};
 
 /// What is known of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,12 @@ pub struct Doubts {
 const RANDOM_TRIES: u32 = 64;
 
 /// Most keys of a page that `random` gives the same chance.
-const RANDOM_SLOTS: u64 = 384;
+const RANDOM_SLOTS: usize = 384;
+
+/// An index below `len`, which is not 0.
+fn index(dice: u64, len: usize) -> usize {
+    usize::try_from(dice % len as u64).unwrap_or(0)
+}
 
 impl Keyspace {
     /// What is known of a key.
@@ -162,14 +167,13 @@ impl Keyspace {
             dice = dice
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
-            let page = (dice >> 32) as usize % table.pages();
-            let slot = (dice >> 16) as u16;
-            let slot = (u64::from(slot) % RANDOM_SLOTS) as usize;
+            let page = index(dice >> 32, table.pages());
+            let slot = index(dice >> 20, RANDOM_SLOTS);
             if let Some(record) = table.records(page).nth(slot) {
                 return Some(table.name(&record).to_vec());
             }
         }
-        let start = (dice >> 32) as usize % table.pages();
+        let start = index(dice >> 32, table.pages());
         let mut pages = (start..table.pages()).chain(0..start);
         let record = pages.find_map(|page| table.records(page).next())?;
         Some(table.name(&record).to_vec())

@@ -25,6 +25,9 @@ pub enum By {
     Elements,
 }
 
+/// Which names count.
+pub type Glob = Box<dyn Fn(&[u8]) -> bool + Send>;
+
 /// A row of the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopRow {
@@ -41,7 +44,7 @@ pub struct Top {
     by: By,
     k: usize,
     kind: Option<Kind>,
-    glob: Option<Box<dyn Fn(&[u8]) -> bool + Send>>,
+    glob: Option<Glob>,
     cursor: Cursor,
     best: BinaryHeap<Reverse<Ranked>>,
 }
@@ -117,7 +120,7 @@ impl Top {
     }
 
     /// Only with names for which `glob` holds.
-    pub fn glob(self, glob: Box<dyn Fn(&[u8]) -> bool + Send>) -> Top {
+    pub fn glob(self, glob: Glob) -> Top {
         Top {
             glob: Some(glob),
             ..self
