@@ -22,6 +22,8 @@ mod node;
 mod nodes;
 mod rules;
 mod search;
+#[cfg(test)]
+mod tests;
 
 use crate::profile::{Family, Profile, Version};
 use crate::value::{Encoding, INLINE_MAX};

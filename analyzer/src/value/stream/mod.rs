@@ -12,6 +12,8 @@ mod load;
 mod node;
 mod rax;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 
