@@ -15,14 +15,18 @@
 //! to resume from: behind the last command outside a transaction, or behind the last EXEC.
 
 mod kept;
+mod kind;
+mod transaction;
 
 use kept::{Kept, Large};
+use kind::{Kind, whole_up_to};
+use transaction::{Record, Transaction};
 
 use crate::event::Command;
 use crate::limits;
 use crate::position::Offset;
+use crate::resp::Fault;
 use crate::resp::request::{Limits, Scanned, Scanner};
-use crate::resp::{self, Args, Fault};
 
 /// Where the stream changes from reading in place to collecting. They are the constants of
 /// [`limits`], except in tests, which meet the other paths sooner with smaller ones.
@@ -104,31 +108,6 @@ impl From<Fault> for Broken {
     fn from(fault: Fault) -> Broken {
         Broken::Resp(fault)
     }
-}
-
-/// Where the stream stands with respect to MULTI and EXEC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Transaction {
-    Outside,
-    /// Commands are copied until EXEC.
-    Held {
-        began: u64,
-    },
-    /// Copies are released; `next` counts them, 0 being MULTI. `whole` if EXEC follows.
-    Replaying {
-        next: usize,
-        whole: bool,
-    },
-    /// Larger than is held: commands are released as they arrive.
-    Through,
-}
-
-/// A command held back: its spans end here.
-#[derive(Clone, Copy, Debug)]
-struct Record {
-    spans_end: usize,
-    end_offset: u64,
-    db: u32,
 }
 
 /// The stream's reader.
@@ -463,117 +442,6 @@ impl Commands {
         self.sort(kind, Ready::Kept { span })
     }
 
-    /// A command that was applied from another link.
-    #[cold]
-    fn skipped(&mut self, kind: Kind) -> Result<Option<Ready>, Broken> {
-        if self.offset > self.skip_until {
-            let expected = "the end of a command at the hand-over offset";
-            return Err(Broken::Order {
-                expected,
-                got: "a command across it",
-            });
-        }
-        match kind {
-            Kind::Select(db) => self.db = db,
-            Kind::Multi => self.transaction = Transaction::Through,
-            Kind::Exec => self.transaction = Transaction::Outside,
-            Kind::Ordinary | Kind::Ping | Kind::GetAck => {}
-        }
-        Ok(None)
-    }
-
-    /// What a command means where the stream stands.
-    fn sort(&mut self, kind: Kind, ready: Ready) -> Result<Option<Ready>, Broken> {
-        match self.transaction {
-            Transaction::Outside if kind == Kind::Multi => {
-                self.transaction = Transaction::Held { began: self.offset };
-                Ok(None)
-            }
-            Transaction::Held { began } => self.hold(kind, began),
-            Transaction::Outside | Transaction::Through | Transaction::Replaying { .. } => {
-                self.release(kind, ready)
-            }
-        }
-    }
-
-    /// A command that is not held back: outside, or in a transaction too large for it.
-    fn release(&mut self, kind: Kind, ready: Ready) -> Result<Option<Ready>, Broken> {
-        let ready = match kind {
-            Kind::Multi => return Err(nested()),
-            Kind::Ordinary => Some(ready),
-            Kind::Ping => Some(Ready::Ping),
-            Kind::GetAck => Some(Ready::GetAck),
-            Kind::Select(db) => {
-                self.db = db;
-                None
-            }
-            Kind::Exec => {
-                self.transaction = Transaction::Outside;
-                Some(Ready::Exec)
-            }
-        };
-        self.committed = (self.offset, self.db);
-        Ok(ready)
-    }
-
-    /// A command inside a transaction that is held back. Its arguments are in `kept` already.
-    fn hold(&mut self, kind: Kind, began: u64) -> Result<Option<Ready>, Broken> {
-        match kind {
-            Kind::Multi => return Err(nested()),
-            Kind::Ping => return Ok(Some(Ready::Ping)),
-            Kind::GetAck => return Ok(Some(Ready::GetAck)),
-            Kind::Select(db) => self.db = db,
-            Kind::Exec => {
-                self.transaction = Transaction::Replaying {
-                    next: 0,
-                    whole: true,
-                }
-            }
-            Kind::Ordinary => {
-                self.records.push(Record {
-                    spans_end: self.kept.len(),
-                    end_offset: self.offset,
-                    db: self.db,
-                });
-                if self.offset.saturating_sub(began) > self.thresholds.transaction_bytes {
-                    self.transaction = Transaction::Replaying {
-                        next: 0,
-                        whole: false,
-                    };
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// The next thing to tell of a transaction that was held back, if one is being released.
-    fn replay(&mut self) -> Option<Ready> {
-        let Transaction::Replaying { next, whole } = self.transaction else {
-            return None;
-        };
-        self.transaction = Transaction::Replaying {
-            next: next.saturating_add(1),
-            whole,
-        };
-        let Some(index) = next.checked_sub(1) else {
-            return Some(Ready::Multi);
-        };
-        if let Some(record) = self.records.get(index) {
-            if !whole {
-                self.committed = (record.end_offset, record.db);
-            }
-            return Some(Ready::Held { index });
-        }
-        self.is_spent = true;
-        self.committed = (self.offset, self.db);
-        if whole {
-            self.transaction = Transaction::Outside;
-            return Some(Ready::Exec);
-        }
-        self.transaction = Transaction::Through;
-        None
-    }
-
     /// Drops what was kept, and gives back what was much.
     #[cold]
     fn forget(&mut self) {
@@ -581,13 +449,6 @@ impl Commands {
         self.records.clear();
         self.records.shrink_to(limits::IDLE_CAPACITY >> 5);
         self.kept.clear();
-    }
-}
-
-fn nested() -> Broken {
-    Broken::Order {
-        expected: "commands or EXEC",
-        got: "MULTI inside MULTI",
     }
 }
 
@@ -599,84 +460,4 @@ enum Read {
     InPlace { len: usize },
     /// Whole in `kept`, from this span on.
     Kept { consumed: usize, span: usize },
-}
-
-/// The commands that mean something to the link itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Ordinary,
-    Ping,
-    GetAck,
-    Select(u32),
-    Multi,
-    Exec,
-}
-
-impl Kind {
-    /// Names come in any case: scripts pass theirs through, and 7.0 pings in lower case.
-    #[inline]
-    fn of(args: &Args<'_>) -> Result<Kind, Broken> {
-        let name = args.name();
-        match name {
-            [b'p' | b'P', _, _, _]
-            | [b'e' | b'E', _, _, _]
-            | [b'm' | b'M', _, _, _, _]
-            | [b's' | b'S', _, _, _, _, _]
-            | [b'r' | b'R', _, _, _, _, _, _, _] => Kind::control(args, name),
-            [] => Err(empty()),
-            _ => Ok(Kind::Ordinary),
-        }
-    }
-
-    fn control(args: &Args<'_>, name: &[u8]) -> Result<Kind, Broken> {
-        if name.eq_ignore_ascii_case(b"PING") {
-            return Ok(Kind::Ping);
-        }
-        if name.eq_ignore_ascii_case(b"EXEC") {
-            return Ok(Kind::Exec);
-        }
-        if name.eq_ignore_ascii_case(b"MULTI") {
-            return Ok(Kind::Multi);
-        }
-        if name.eq_ignore_ascii_case(b"SELECT") {
-            let db = args
-                .bytes(1)
-                .and_then(resp::unsigned)
-                .and_then(|db| u32::try_from(db).ok());
-            let expected = "SELECT with the number of a database";
-            return db.map(Kind::Select).ok_or(Broken::Order {
-                expected,
-                got: "another argument",
-            });
-        }
-        let is_getack = name.eq_ignore_ascii_case(b"REPLCONF")
-            && args
-                .bytes(1)
-                .is_some_and(|option| option.eq_ignore_ascii_case(b"GETACK"));
-        Ok(if is_getack {
-            Kind::GetAck
-        } else {
-            Kind::Ordinary
-        })
-    }
-}
-
-#[cold]
-fn empty() -> Broken {
-    Broken::Order {
-        expected: "a command",
-        got: "a request without a name",
-    }
-}
-
-/// Whether argument `index`, being large, is needed whole, as what, and up to which size. The
-/// command's name and the arguments before are known.
-fn whole_up_to(args: &Args<'_>, index: usize) -> Option<(&'static str, u64)> {
-    const KEY: (&str, u64) = ("key", limits::KEY_BYTES_MAX as u64);
-    match (args.upper_name().as_bytes(), index) {
-        (_, 0) => Some(("command name", limits::LONG_BYTES as u64)),
-        (b"RESTORE" | b"RESTORE-ASKING", 3) => Some(("payload", limits::PAYLOAD_BYTES_MAX as u64)),
-        (_, 1) | (b"DEL" | b"UNLINK" | b"RENAME" | b"RENAMENX" | b"COPY", _) => Some(KEY),
-        _ => None,
-    }
 }
