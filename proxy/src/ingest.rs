@@ -427,7 +427,8 @@ fn shape(kind: ValueType) -> Shape {
 fn part(item: Item<'_>) -> Option<Part<'_>> {
     Some(match item {
         Item::Str { len, int } => Part::Str { len, int },
-        Item::Element(element) => Part::Element(text(element)),
+        // A node's field names stand behind it as elements.
+        Item::Element(element) | Item::StreamField(element) => Part::Element(text(element)),
         Item::Scored { member, score } => Part::Scored {
             member: text(member),
             score,
@@ -467,10 +468,8 @@ fn part(item: Item<'_>) -> Option<Part<'_>> {
         | Item::Pending { .. }
         | Item::Consumer { .. }
         | Item::ConsumerPending { .. } => return group_part(item),
-        // Field names are part of the node's bytes, and the earliest expiry follows from the
-        // fields; the rest is not part of a value.
-        Item::StreamField(_)
-        | Item::MinExpire(_)
+        // The earliest expiry follows from the fields; the rest is not part of a value.
+        Item::MinExpire(_)
         | Item::Header(_)
         | Item::Aux { .. }
         | Item::SelectDb(_)

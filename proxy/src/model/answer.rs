@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use analyzer::Keyspace;
 use analyzer::glob::Glob;
 use analyzer::value::Value;
-use analyzer::value::stream::Stream;
+use analyzer::value::stream::{self, Stream};
 use analyzer::view::{By, Cursor, Facts as ModelFacts, Item, Top};
 
 use crate::clock;
@@ -235,7 +235,7 @@ pub fn answer(ask: Ask, mirror: &mut Mirror, walks: &mut Walks, live: bool) {
             };
             walks.push(mirror.generation, job);
         }
-        Ask::StreamInfo { db, key, reply } => send(reply, fresh, stream(keyspace, db, &key)),
+        Ask::StreamInfo { db, key, reply } => send(reply, fresh, look(keyspace, db, &key)),
         Ask::Monitor { lines } => mirror.monitors.add(lines),
     }
 }
@@ -320,7 +320,7 @@ fn top(by: Measure, k: usize, filter: &Filter) -> Top {
     search
 }
 
-fn stream(keyspace: &Keyspace, db: u32, key: &[u8]) -> Looked<StreamFacts> {
+fn look(keyspace: &Keyspace, db: u32, key: &[u8]) -> Looked<StreamFacts> {
     keyspace.read_value(db, key, |value| match value {
         None => Looked::Missing,
         Some(Value::Stream(stream)) => Looked::Found(stream_facts(stream)),
@@ -336,6 +336,35 @@ fn stream(keyspace: &Keyspace, db: u32, key: &[u8]) -> Looked<StreamFacts> {
 }
 
 fn stream_facts(stream: &Stream) -> StreamFacts {
-    let _ = (stream, GroupFacts::default(), ConsumerFacts::default());
-    StreamFacts::default()
+    let groups = stream.groups().map(|group| GroupFacts {
+        name: fingerprint(group.name),
+        last: group.last,
+        entries_read: group.entries_read,
+        pending: group.pending,
+        consumers: stream.consumers(group.name).map(consumer_facts).collect(),
+    });
+    StreamFacts {
+        length: stream.count(),
+        nodes: stream.radix_keys(),
+        radix_nodes: stream.radix_nodes(),
+        last: stream.last_id(),
+        first: stream.first_id(),
+        max_deleted: stream.max_deleted_id(),
+        entries_added: stream.entries_added(),
+        groups: groups.collect(),
+    }
+}
+
+fn consumer_facts(consumer: stream::ConsumerFacts) -> ConsumerFacts {
+    ConsumerFacts {
+        name: fingerprint(consumer.name),
+        pending: consumer.pending,
+        seen_ms: consumer.seen_ms,
+        active_ms: consumer.active_ms,
+    }
+}
+
+/// Names of groups and consumers are kept as fingerprints only.
+fn fingerprint(digest: u64) -> Vec<u8> {
+    format!("#{digest:016x}").into_bytes()
 }

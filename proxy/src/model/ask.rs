@@ -299,8 +299,10 @@ pub type StreamId = (u64, u64);
 pub struct StreamFacts {
     /// Live entries.
     pub length: u64,
-    /// Macro nodes.
+    /// Macro nodes: keys of the radix tree.
     pub nodes: u64,
+    /// Nodes of the radix tree itself.
+    pub radix_nodes: u64,
     /// Last id ever given.
     pub last: StreamId,
     /// First live id; 0-0 if there is none.
@@ -316,7 +318,7 @@ pub struct StreamFacts {
 /// What XINFO GROUPS tells of a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupFacts {
-    /// Name.
+    /// A fingerprint in place of the name, which is not kept.
     pub name: Vec<u8>,
     /// Last id delivered.
     pub last: StreamId,
@@ -331,7 +333,7 @@ pub struct GroupFacts {
 /// What XINFO CONSUMERS tells of a consumer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConsumerFacts {
-    /// Name.
+    /// A fingerprint in place of the name, which is not kept.
     pub name: Vec<u8>,
     /// Pending entries.
     pub pending: u64,

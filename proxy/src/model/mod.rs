@@ -7,3 +7,4 @@ pub mod monitor;
 pub mod owner;
 pub mod rereads;
 pub mod session;
+pub mod wire;

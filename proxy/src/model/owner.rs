@@ -25,12 +25,14 @@ use crate::fault::{AttachError, Fault};
 use crate::fleet::{Counters, Loss, Master, Role, Seat, State, Status};
 use crate::link::attach::{Attached, Plan, Shared};
 use crate::link::backoff::{Backoff, GOOD_LIFE};
-use crate::link::driver::{Arrival, End};
+use crate::link::connect::{self, Connection, DialError};
+use crate::link::driver::{Arrival, Chunk, End};
 use crate::model::answer::{self, Walks};
 use crate::model::ask::Ask;
 use crate::model::mirror::{Mirror, Stamped};
 use crate::model::rereads::Rereads;
 use crate::model::session::Session;
+use crate::model::wire::Wire;
 use crate::side::client::Target;
 use crate::side::task::{Polled, SideAnswer, SideAsk, Stamp, UNSTAMPED_PAUSE};
 
@@ -85,6 +87,7 @@ pub struct Owner<'a> {
     rereads: Rereads,
     session: Option<Box<Session>>,
     attach: Option<AbortOnDropHandle<Result<Attached, AttachError>>>,
+    standby_dial: Option<AbortOnDropHandle<Result<Connection, DialError>>>,
     /// When the next attempt is due, if none is under way.
     retry_at: Instant,
     attempts: Attempts,
@@ -110,6 +113,7 @@ struct Timers {
     work: Instant,
     clock: Instant,
     poll: Instant,
+    standby: Instant,
     polls: u32,
     shutdown: Instant,
     dirty: bool,
@@ -124,6 +128,9 @@ enum Wake {
     Side(SideAnswer),
     Attached(Result<Attached, AttachError>),
     Sent(std::io::Result<usize>),
+    StandbyDialled(Result<Connection, DialError>),
+    StandbyArrival(Arrival),
+    StandbySent(std::io::Result<usize>),
     Time,
 }
 
@@ -150,6 +157,7 @@ impl<'a> Owner<'a> {
             walks: Walks::default(),
             session: None,
             attach: None,
+            standby_dial: None,
             retry_at: now,
             attempts: Attempts::default(),
             status: Status::default(),
@@ -158,6 +166,7 @@ impl<'a> Owner<'a> {
                 work: now,
                 clock: now,
                 poll: now,
+                standby: now,
                 polls: 0,
                 shutdown: now,
                 dirty: true,
@@ -184,6 +193,12 @@ impl<'a> Owner<'a> {
                     let text = format!("cannot send: {error}");
                     self.lose(Fault::own(Loss::Closed, Verdict::Retry, &text));
                 }
+                Wake::StandbyDialled(dialled) => self.standby_dialled(dialled),
+                Wake::StandbyArrival(Arrival::Chunk(chunk)) => self.standby_chunk(&chunk),
+                Wake::StandbyArrival(Arrival::End(_)) | Wake::StandbySent(Err(_)) => {
+                    self.drop_standby();
+                }
+                Wake::StandbySent(Ok(bytes)) => self.standby_sent(bytes),
                 Wake::Time => {}
             }
             self.between();
@@ -194,11 +209,14 @@ impl<'a> Owner<'a> {
         let wake_at = self.wake_at();
         let hold_asks = self.mirror.in_transaction;
         let (mut arrivals, mut sending, mut side) = (None, None, None);
+        let (mut standby_arrivals, mut standby_sending) = (None, None);
         if let Some(session) = &mut self.session {
             let ends = session.ends();
             arrivals = Some(ends.inbox);
             sending = ends.sending;
             side = ends.side;
+            standby_arrivals = ends.standby_inbox;
+            standby_sending = ends.standby_sending;
         }
         tokio::select! {
             biased;
@@ -234,10 +252,31 @@ impl<'a> Owner<'a> {
             },
             sent = async {
                 match sending {
-                    Some((writer, outbox)) => Session::write_some(writer, outbox).await,
+                    Some(sending) => Wire::send(sending).await,
                     None => std::future::pending().await,
                 }
             } => Wake::Sent(sent),
+            joined = async {
+                match &mut self.standby_dial {
+                    Some(task) => task.await,
+                    None => std::future::pending().await,
+                }
+            } => {
+                self.standby_dial = None;
+                joined.map_or(Wake::Time, Wake::StandbyDialled)
+            },
+            arrival = async {
+                match standby_arrivals {
+                    Some(inbox) => inbox.next().await,
+                    None => std::future::pending().await,
+                }
+            } => Wake::StandbyArrival(arrival),
+            sent = async {
+                match standby_sending {
+                    Some(sending) => Wire::send(sending).await,
+                    None => std::future::pending().await,
+                }
+            } => Wake::StandbySent(sent),
             () = tokio::time::sleep_until(wake_at.into()) => Wake::Time,
         }
     }
@@ -323,8 +362,9 @@ impl<'a> Owner<'a> {
             Some(session) if session.timeout().is_some_and(|at| at <= now) => session.wake(),
             Some(_) | None => Ok(()),
         };
-        if let Err(error) = woken {
-            self.broken(&error);
+        match woken {
+            Ok(()) => self.change_over(),
+            Err(error) => self.broken(&error),
         }
         if self.timers.work <= now {
             self.timers.work = now + WORK_EVERY;
@@ -363,6 +403,15 @@ impl<'a> Owner<'a> {
             let names = std::mem::take(&mut self.mirror.unasked);
             drop(side.asks.try_send(SideAsk::KeySpecs(names)));
         }
+        let wants_standby = session.wants_standby() && filters(session);
+        if wants_standby && self.standby_dial.is_none() && self.timers.standby <= now {
+            self.timers.standby = now + FAILED_WAIT;
+            let target = self.given.target.clone();
+            let dial = async move {
+                connect::dial(&target.source, &target.tls, target.link.connect_timeout).await
+            };
+            self.standby_dial = Some(AbortOnDropHandle::new(tokio::spawn(dial)));
+        }
         let asked = self.rereads.ask(&mut self.mirror.keyspace, side, now);
         self.mirror.counters.probes += asked.probes;
         self.mirror.counters.rereads += asked.values;
@@ -398,6 +447,7 @@ impl<'a> Owner<'a> {
         );
         self.session = Some(Box::new(session));
         self.timers.poll = clock::now();
+        self.timers.standby = clock::now();
         self.enter(State::Waiting);
     }
 
@@ -408,7 +458,7 @@ impl<'a> Owner<'a> {
         self.lose(Fault::of_attach(error));
     }
 
-    fn chunk(&mut self, chunk: &crate::link::driver::Chunk) {
+    fn chunk(&mut self, chunk: &Chunk) {
         let Some(session) = &mut self.session else {
             return;
         };
@@ -427,6 +477,7 @@ impl<'a> Owner<'a> {
             let text = "the stream holds a command that cannot be followed without values";
             return self.lose(Fault::own(Loss::Desync, Verdict::FullResync, text));
         }
+        self.change_over();
         if live && !was_live {
             self.enter(State::Synced);
             if let Some(session) = &mut self.session {
@@ -438,6 +489,52 @@ impl<'a> Owner<'a> {
                 bytes: load.bytes,
                 total: load.total,
             };
+        }
+    }
+
+    fn standby_dialled(&mut self, dialled: Result<Connection, DialError>) {
+        let pass = self
+            .given
+            .shared
+            .gate
+            .try_pass(&self.given.target.source.host);
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        // Without connection or pass it is tried again when the timer says so.
+        if let (Ok(connection), Some(pass)) = (dialled, pass) {
+            tracing::info!(master = %self.given.master.name, "a link that no quorum counts stands by");
+            session.stand_by(connection, pass);
+        }
+    }
+
+    fn standby_chunk(&mut self, chunk: &Chunk) {
+        if let Some(session) = &mut self.session {
+            session.feed_standby(chunk);
+        }
+        self.change_over();
+    }
+
+    fn standby_sent(&mut self, bytes: usize) {
+        if let Some(standby) = self.session.as_mut().and_then(|s| s.standby.as_mut()) {
+            standby.wire.sent(bytes);
+        }
+    }
+
+    fn drop_standby(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.standby = None;
+        }
+    }
+
+    fn change_over(&mut self) {
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        match session.change_over(&mut self.mirror) {
+            Ok(true) => tracing::info!(master = %self.given.master.name, "changed over"),
+            Ok(false) => {}
+            Err(error) => self.broken(&error),
         }
     }
 
@@ -470,14 +567,14 @@ impl<'a> Owner<'a> {
         if let End::Broken(error) = end {
             tracing::debug!(master = %self.given.master.name, %error, "connection broke");
         }
-        let error = session.closed();
+        let error = session.wire.link.closed();
         self.broken(&error);
     }
 
     fn sent(&mut self, bytes: usize) {
         if let Some(session) = &mut self.session {
-            session.sent(bytes);
-            if session.is_clogged() {
+            session.wire.sent(bytes);
+            if session.wire.is_clogged() {
                 let text = "the server does not read what we send";
                 self.lose(Fault::own(Loss::Silent, Verdict::RetryLater, text));
             }
@@ -494,9 +591,10 @@ impl<'a> Owner<'a> {
     fn lose(&mut self, fault: Fault) {
         let now = clock::now();
         let mut good = false;
+        self.standby_dial = None;
         if let Some(session) = self.session.take() {
             let before = self.mirror.position;
-            let position = session.link.position();
+            let position = session.wire.link.position();
             good = session.is_live() || position.is_some();
             self.mirror.detached(position);
             let progress = position.is_some() && position != before;
@@ -627,9 +725,12 @@ impl<'a> Owner<'a> {
         status.profile = mirror.origin();
         status.replid = mirror.replid.clone();
         status.offset = mirror.keyspace.applied();
-        status.queued_bytes = self.session.as_ref().map_or(0, |session| session.queued());
+        status.queued_bytes = self
+            .session
+            .as_ref()
+            .map_or(0, |session| session.wire.queued());
         status.lag_ms = match &self.session {
-            Some(session) if session.queued() > 0 => session.lag_ms,
+            Some(session) if session.wire.queued() > 0 => session.lag_ms,
             Some(_) | None => 0,
         };
         let behind = status
@@ -663,4 +764,10 @@ const TIDY_KEYS: usize = 2_000;
 fn shutdown_waits(session: &Session) -> bool {
     let server = session.intro.server.as_ref();
     server.is_some_and(|s| s.family == Family::Valkey || s.version >= Version::new(7, 0))
+}
+
+/// From 7.0 on a master can be asked for an empty snapshot. Before, a stand-by would cost a whole
+/// one, so there the wait for the quorum stays as it is.
+fn filters(session: &Session) -> bool {
+    session.intro.role == Role::Master && shutdown_waits(session)
 }

@@ -1,35 +1,42 @@
-//! One link while it lasts: the machine, the queue of received bytes, what is to be sent, and the
-//! second connection.
+//! One link while it lasts: its wire, the second connection, and, where `min-replicas-to-write` is
+//! on, the wire that stands by to take over.
+//!
+//! ```text
+//! A: PSYNC link, followed ----------------------------> closed
+//! B:        SYNC, empty snapshot, stands by at x ------> followed, and silent for ever
+//!                                   A at or beyond x --^
+//! ```
+//!
+//! A link made with SYNC needs no ACK, so a few seconds later it counts for no write quorum
+//! (`reference/replication.md` 2.4).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use replica_shim::{Error, Link, Phase};
-use tokio::io::AsyncWriteExt;
+use replica_shim::rdb::{Item, Sink};
+use replica_shim::{Error, Event, Link, Offset, Options, Phase};
 
 use crate::clock;
-use crate::ingest::LoadState;
+use crate::ingest::{LoadState, Loading};
 use crate::link::attach::Attached;
-use crate::link::connect::{Reader, Writer};
+use crate::link::connect::Connection;
 use crate::link::driver::{Chunk, Inbox};
 use crate::link::gate::Pass;
 use crate::model::mirror::Mirror;
+use crate::model::wire::{Sending, Wire, World};
 use crate::side::client::Target;
 use crate::side::intro::Intro;
 use crate::side::task::Side;
 
-/// More than this is never to be sent: the peer does not read.
-const OUTBOX_MAX: usize = 64 * 1024;
-
-/// Capacity that the carry keeps when it is empty.
-const CARRY_IDLE: usize = 1 << 20;
+/// How long a silent stand-by is waited for before it is taken anyway.
+const QUIET_LIMIT: Duration = Duration::from_secs(3);
 
 /// A link and all that belongs to it.
 pub struct Session {
-    /// The machine.
-    pub link: Link,
+    /// The wire that is followed.
+    pub wire: Wire,
     /// The second connection, if there is one.
     pub side: Option<Side>,
-    /// What the server told at the beginning.
+    /// What the server told at the beginning, and in polls since.
     pub intro: Intro,
     /// When the link began.
     pub began: Instant,
@@ -39,30 +46,42 @@ pub struct Session {
     pub pass: Option<Pass>,
     /// Age of the bytes that were applied last, when they were.
     pub lag_ms: u64,
-    inbox: Inbox,
-    writer: Writer,
-    outbox: Vec<u8>,
-    /// Written bytes may still be in a TLS buffer.
-    flush: bool,
-    /// What the machine left of earlier chunks.
-    carry: Vec<u8>,
+    /// Stands by to take over.
+    pub standby: Option<Standby>,
+    /// The wire followed is one that took over: it counts for no quorum.
+    pub is_uncounted: bool,
+    options: Options,
+    queue_bytes_max: usize,
+    origin: Instant,
     /// Takes what a snapshot without a load would say, which no server sends.
     idle: LoadState,
-    origin: Instant,
+}
+
+/// A wire that stands by.
+pub struct Standby {
+    /// The wire.
+    pub wire: Wire,
+    /// Where its stream begins, once it is there, and since when.
+    ready: Option<(Offset, Instant)>,
+    _pass: Pass,
 }
 
 /// What a select over a session waits for.
 pub struct Ends<'a> {
     /// Received bytes, and the end.
     pub inbox: &'a mut Inbox,
-    /// The sending half and what is to be sent, if anything is.
-    pub sending: Option<(&'a mut Writer, &'a [u8])>,
+    /// What is to be sent.
+    pub sending: Option<Sending<'a>>,
     /// The second connection.
     pub side: Option<&'a mut Side>,
+    /// Received bytes of the stand-by, unless it is to be left alone.
+    pub standby_inbox: Option<&'a mut Inbox>,
+    /// What the stand-by has to send.
+    pub standby_sending: Option<Sending<'a>>,
 }
 
 impl Session {
-    /// A link on a fresh connection. `origin` is the zero of the machine's clock.
+    /// A link on a fresh connection. `origin` is the zero of the machines' clock.
     pub fn new(
         attached: Attached,
         target: &Target,
@@ -72,89 +91,73 @@ impl Session {
         let now = clock::now();
         let version = attached.intro.server.as_ref().map(|server| server.version);
         let side = attached.side.zip(version);
-        let (reader, writer): (Reader, Writer) =
-            (attached.connection.reader, attached.connection.writer);
-        let mut session = Session {
-            link: Link::new(attached.options, millis(now, origin)),
+        let link = Link::new(attached.options.clone(), millis(now, origin));
+        Session {
+            wire: Wire::new(link, attached.connection, queue_bytes_max, origin),
             side: side.map(|(client, version)| Side::start(client, target.clone(), version)),
             intro: attached.intro,
             began: now,
             heard: now,
             pass: attached.pass,
             lag_ms: 0,
-            inbox: Inbox::start(reader, queue_bytes_max),
-            writer,
-            outbox: Vec::new(),
-            flush: false,
-            carry: Vec::new(),
-            idle: LoadState::default(),
+            standby: None,
+            is_uncounted: false,
+            options: attached.options,
+            queue_bytes_max,
             origin,
-        };
-        session.collect();
-        session
-    }
-
-    /// One write, or one flush if all is written. Either may be cancelled without loss.
-    ///
-    /// # Errors
-    /// The connection is broken.
-    pub async fn write_some(writer: &mut Writer, outbox: &[u8]) -> std::io::Result<usize> {
-        if outbox.is_empty() {
-            writer.flush().await?;
-            return Ok(0);
-        }
-        match writer.write(outbox).await? {
-            0 => Err(std::io::ErrorKind::WriteZero.into()),
-            written => Ok(written),
+            idle: LoadState::default(),
         }
     }
 
     /// Everything that a select waits for at once.
     pub fn ends(&mut self) -> Ends<'_> {
-        Ends {
-            inbox: &mut self.inbox,
-            sending: (self.flush || !self.outbox.is_empty())
-                .then_some((&mut self.writer, self.outbox.as_slice())),
-            side: self.side.as_mut(),
+        let (inbox, sending) = self.wire.ends();
+        let (mut standby_inbox, mut standby_sending) = (None, None);
+        if let Some(standby) = &mut self.standby {
+            // What stands by consumes nothing: one chunk of its stream is enough to know.
+            let is_full = standby.wire.carried() > 0 && standby.ready.is_some();
+            let (inbox, sending) = standby.wire.ends();
+            standby_inbox = (!is_full).then_some(inbox);
+            standby_sending = sending;
         }
-    }
-
-    /// That many bytes were written; none: they were flushed.
-    pub fn sent(&mut self, bytes: usize) {
-        self.outbox.drain(..bytes.min(self.outbox.len()));
-        self.flush = bytes > 0;
-    }
-
-    /// True if the peer does not read what we send.
-    pub fn is_clogged(&self) -> bool {
-        self.outbox.len() > OUTBOX_MAX
+        Ends {
+            inbox,
+            sending,
+            side: self.side.as_mut(),
+            standby_inbox,
+            standby_sending,
+        }
     }
 
     /// True if the model follows the stream.
     pub fn is_live(&self) -> bool {
-        self.link.phase() == Phase::Stream
+        self.wire.link.phase() == Phase::Stream
     }
 
-    /// Bytes received and not applied.
-    pub fn queued(&self) -> u64 {
-        self.inbox.queued() + self.carry.len() as u64
-    }
-
-    /// When the machine wants to be woken.
+    /// When a machine wants to be woken, or a stand-by is to be looked at.
     pub fn timeout(&self) -> Option<Instant> {
-        let at = self.link.poll_timeout()?;
-        Some(self.origin + std::time::Duration::from_millis(at))
+        let mut at = self.wire.timeout();
+        if let Some(standby) = &self.standby {
+            let ready = standby.ready.map(|(_, since)| since + QUIET_LIMIT);
+            for due in [standby.wire.timeout(), ready].into_iter().flatten() {
+                at = Some(at.map_or(due, |at| at.min(due)));
+            }
+        }
+        at
     }
 
-    /// Wakes the machine.
+    /// Wakes the followed machine.
     ///
     /// # Errors
     /// The link is dead.
     pub fn wake(&mut self) -> Result<(), Error> {
-        let now = millis(clock::now(), self.origin);
-        let woken = self.link.handle_timeout(now);
-        self.collect();
-        woken
+        if let Some(standby) = &mut self.standby
+            && let Err(error) = standby.wire.wake()
+        {
+            tracing::debug!(%error, "stand-by lost");
+            self.standby = None;
+        }
+        self.wire.wake()
     }
 
     /// Feeds received bytes into the machine, and what it says into the mirror.
@@ -164,70 +167,146 @@ impl Session {
     pub fn feed(&mut self, chunk: &Chunk, mirror: &mut Mirror) -> Result<(), Error> {
         self.heard = chunk.at;
         mirror.counters.bytes += chunk.bytes.len() as u64;
-        self.link.arrived(millis(chunk.at, self.origin));
-        let result = if self.carry.is_empty() {
-            let (consumed, result) = self.pump(&chunk.bytes, chunk.at, mirror);
-            self.carry.extend_from_slice(&chunk.bytes[consumed..]);
-            result
-        } else {
-            let mut carry = std::mem::take(&mut self.carry);
-            carry.extend_from_slice(&chunk.bytes);
-            let (consumed, result) = self.pump(&carry, chunk.at, mirror);
-            carry.drain(..consumed);
-            if carry.is_empty() {
-                carry.shrink_to(CARRY_IDLE);
-            }
-            self.carry = carry;
-            result
+        let mut world = Following {
+            mirror,
+            idle: &mut self.idle,
+            now_ms: unix_then(chunk.at),
         };
+        let result = self.wire.feed(chunk, &mut world);
         if let Some(load) = &mut mirror.load {
             load.bytes += chunk.bytes.len() as u64;
         }
         let age = clock::now().duration_since(chunk.at);
         self.lag_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        self.note_position(mirror);
         result
     }
 
-    /// The peer closed the connection and everything received was fed.
-    pub fn closed(&mut self) -> Error {
-        self.link.closed()
+    /// True if a stand-by should be begun.
+    pub fn wants_standby(&self) -> bool {
+        self.intro.min_replicas && !self.is_uncounted && self.standby.is_none() && self.is_live()
     }
 
-    fn pump(
-        &mut self,
-        input: &[u8],
-        at: Instant,
-        mirror: &mut Mirror,
-    ) -> (usize, Result<(), Error>) {
-        let now_ms = unix_then(at);
-        let mut consumed = 0;
-        loop {
-            let mut sink = mirror.loading(&mut self.idle);
-            let step = match self.link.next(&input[consumed..], &mut sink) {
-                Ok(step) => step,
-                Err(error) => return (consumed, Err(error)),
-            };
-            let stuck = step.is_stuck();
-            consumed += step.consumed;
-            if let Some(event) = step.event {
-                mirror.event(&event, now_ms);
-            }
-            self.collect();
-            if stuck {
-                break;
-            }
+    /// Begins a stand-by on a fresh connection.
+    pub fn stand_by(&mut self, connection: Connection, pass: Pass) {
+        let options = Options {
+            resume: None,
+            ..self.options.clone()
+        };
+        let link = Link::sync_only(options, true, millis(clock::now(), self.origin));
+        self.standby = Some(Standby {
+            wire: Wire::new(link, connection, self.queue_bytes_max, self.origin),
+            ready: None,
+            _pass: pass,
+        });
+    }
+
+    /// Feeds the stand-by.
+    pub fn feed_standby(&mut self, chunk: &Chunk) {
+        let Some(standby) = &mut self.standby else {
+            return;
+        };
+        let mut world = Waiting { ready: None };
+        let fed = standby.wire.feed(chunk, &mut world);
+        if let Some(offset) = world.ready {
+            standby.ready = Some((offset, clock::now()));
         }
-        if let (Some(position), Phase::Stream) = (self.link.position(), self.link.phase()) {
+        if let Err(error) = fed {
+            tracing::debug!(%error, "stand-by lost");
+            self.standby = None;
+        }
+    }
+
+    /// Changes over to the stand-by if both are where they must be; true if so.
+    ///
+    /// # Errors
+    /// The new link is dead.
+    pub fn change_over(&mut self, mirror: &mut Mirror) -> Result<bool, Error> {
+        let Some(standby) = &self.standby else {
+            return Ok(false);
+        };
+        let (Some((begins, since)), Some(position)) = (standby.ready, self.wire.link.position())
+        else {
+            return Ok(false);
+        };
+        let quiet = clock::now().duration_since(since) >= QUIET_LIMIT;
+        let there = position.offset >= begins && !mirror.in_transaction;
+        if !there || !(quiet || standby.wire.carried() > 0) {
+            return Ok(false);
+        }
+        let Some(mut standby) = self.standby.take() else {
+            return Ok(false);
+        };
+        if let Err(error) = standby.wire.link.take_over(&position) {
+            tracing::debug!(%error, "stand-by does not fit");
+            return Ok(false);
+        }
+        self.wire = standby.wire;
+        self.is_uncounted = true;
+        let mut world = Following {
+            mirror,
+            idle: &mut self.idle,
+            now_ms: unix_then(clock::now()),
+        };
+        let drained = self.wire.drain(&mut world);
+        self.note_position(mirror);
+        drained.map(|()| true)
+    }
+
+    fn note_position(&self, mirror: &mut Mirror) {
+        if let (Some(position), Phase::Stream) = (self.wire.link.position(), self.wire.link.phase())
+        {
             mirror.advance(position.offset.get());
             mirror.position = Some(position);
         }
-        (consumed, Ok(()))
+    }
+}
+
+/// The mirror, as the followed machine sees it.
+struct Following<'a> {
+    mirror: &'a mut Mirror,
+    idle: &'a mut LoadState,
+    /// Wall clock when the bytes arrived, unix milliseconds.
+    now_ms: i64,
+}
+
+impl World for Following<'_> {
+    type Sink<'a>
+        = Loading<'a>
+    where
+        Self: 'a;
+
+    fn sink(&mut self) -> Loading<'_> {
+        self.mirror.loading(self.idle)
     }
 
-    /// Encodes all that the machine wants to say.
-    fn collect(&mut self) {
-        while let Some(outbound) = self.link.poll_transmit() {
-            outbound.encode(&mut self.outbox);
+    fn event(&mut self, event: &Event<'_>) {
+        self.mirror.event(event, self.now_ms);
+    }
+}
+
+/// Nobody, but for the one thing that a stand-by says.
+struct Waiting {
+    ready: Option<Offset>,
+}
+
+/// Takes the items of a snapshot that is empty.
+struct Nothing;
+
+impl Sink for Nothing {
+    fn item(&mut self, _: Item<'_>) {}
+}
+
+impl World for Waiting {
+    type Sink<'a> = Nothing;
+
+    fn sink(&mut self) -> Nothing {
+        Nothing
+    }
+
+    fn event(&mut self, event: &Event<'_>) {
+        if let Event::StandsBy { offset, .. } = event {
+            self.ready = Some(*offset);
         }
     }
 }

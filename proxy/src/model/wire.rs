@@ -1,0 +1,195 @@
+//! One connection under a link machine: what was received and not consumed, what is to be sent.
+
+use std::time::{Duration, Instant};
+
+use replica_shim::rdb::Sink;
+use replica_shim::{Error, Event, Link};
+use tokio::io::AsyncWriteExt;
+
+use crate::clock;
+use crate::link::connect::{Connection, Writer};
+use crate::link::driver::{Chunk, Inbox};
+
+/// More than this is never to be sent: the peer does not read.
+const OUTBOX_MAX: usize = 64 * 1024;
+
+/// Capacity that the carry keeps when it is empty.
+const CARRY_IDLE: usize = 1 << 20;
+
+/// What is to be sent: the half that sends it, and the bytes. No bytes: a flush.
+pub type Sending<'a> = (&'a mut Writer, &'a [u8]);
+
+/// A connection and its machine.
+pub struct Wire {
+    /// The machine.
+    pub link: Link,
+    /// Received chunks.
+    inbox: Inbox,
+    writer: Writer,
+    outbox: Vec<u8>,
+    /// Written bytes may still be in a TLS buffer.
+    flush: bool,
+    /// What the machine left of earlier chunks.
+    carry: Vec<u8>,
+    origin: Instant,
+}
+
+impl Wire {
+    /// A machine on a connection. `origin` is the zero of the machine's clock.
+    pub fn new(
+        link: Link,
+        connection: Connection,
+        queue_bytes_max: usize,
+        origin: Instant,
+    ) -> Wire {
+        let mut wire = Wire {
+            link,
+            inbox: Inbox::start(connection.reader, queue_bytes_max),
+            writer: connection.writer,
+            outbox: Vec::new(),
+            flush: false,
+            carry: Vec::new(),
+            origin,
+        };
+        wire.collect();
+        wire
+    }
+
+    /// Received chunks, and what is to be sent, for a select over both.
+    pub fn ends(&mut self) -> (&mut Inbox, Option<Sending<'_>>) {
+        let sends = self.flush || !self.outbox.is_empty();
+        let sending = sends.then_some((&mut self.writer, self.outbox.as_slice()));
+        (&mut self.inbox, sending)
+    }
+
+    /// One write, or one flush if all is written. Either may be cancelled without loss.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub async fn send((writer, outbox): Sending<'_>) -> std::io::Result<usize> {
+        if outbox.is_empty() {
+            writer.flush().await?;
+            return Ok(0);
+        }
+        match writer.write(outbox).await? {
+            0 => Err(std::io::ErrorKind::WriteZero.into()),
+            written => Ok(written),
+        }
+    }
+
+    /// That many bytes were written; none: they were flushed.
+    pub fn sent(&mut self, bytes: usize) {
+        self.outbox.drain(..bytes.min(self.outbox.len()));
+        self.flush = bytes > 0;
+    }
+
+    /// True if the peer does not read what we send.
+    pub fn is_clogged(&self) -> bool {
+        self.outbox.len() > OUTBOX_MAX
+    }
+
+    /// Bytes received and not consumed.
+    pub fn queued(&self) -> u64 {
+        self.inbox.queued() + self.carried()
+    }
+
+    /// Bytes that the machine left.
+    pub fn carried(&self) -> u64 {
+        self.carry.len() as u64
+    }
+
+    /// When the machine wants to be woken.
+    pub fn timeout(&self) -> Option<Instant> {
+        Some(self.origin + Duration::from_millis(self.link.poll_timeout()?))
+    }
+
+    /// Wakes the machine.
+    ///
+    /// # Errors
+    /// The link is dead.
+    pub fn wake(&mut self) -> Result<(), Error> {
+        let now = self.millis(clock::now());
+        if self.inbox.queued() > 0 {
+            // The peer is not silent; it is us who have not listened yet.
+            self.link.arrived(now);
+        }
+        let woken = self.link.handle_timeout(now);
+        self.collect();
+        woken
+    }
+
+    /// Feeds a chunk; `sink` and `event` take what comes of it. They are asked for anew at each
+    /// step through `world`.
+    ///
+    /// # Errors
+    /// The link is dead; what was said before stays said.
+    pub fn feed<W: World>(&mut self, chunk: &Chunk, world: &mut W) -> Result<(), Error> {
+        self.link.arrived(self.millis(chunk.at));
+        if self.carry.is_empty() {
+            let (consumed, result) = self.pump(&chunk.bytes, world);
+            self.carry.extend_from_slice(&chunk.bytes[consumed..]);
+            return result;
+        }
+        self.carry.extend_from_slice(&chunk.bytes);
+        self.drain(world)
+    }
+
+    /// Feeds what is carried, without new bytes.
+    ///
+    /// # Errors
+    /// The link is dead.
+    pub fn drain<W: World>(&mut self, world: &mut W) -> Result<(), Error> {
+        let mut carry = std::mem::take(&mut self.carry);
+        let (consumed, result) = self.pump(&carry, world);
+        carry.drain(..consumed);
+        if carry.is_empty() {
+            carry.shrink_to(CARRY_IDLE);
+        }
+        self.carry = carry;
+        result
+    }
+
+    fn pump<W: World>(&mut self, input: &[u8], world: &mut W) -> (usize, Result<(), Error>) {
+        let mut consumed = 0;
+        loop {
+            let step = match self.link.next(&input[consumed..], &mut world.sink()) {
+                Ok(step) => step,
+                Err(error) => return (consumed, Err(error)),
+            };
+            let stuck = step.is_stuck();
+            consumed += step.consumed;
+            if let Some(event) = step.event {
+                world.event(&event);
+            }
+            self.collect();
+            if stuck {
+                return (consumed, Ok(()));
+            }
+        }
+    }
+
+    /// Encodes all that the machine wants to say.
+    pub fn collect(&mut self) {
+        while let Some(outbound) = self.link.poll_transmit() {
+            outbound.encode(&mut self.outbox);
+        }
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        u64::try_from(at.duration_since(self.origin).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Who takes what a machine says.
+pub trait World {
+    /// Takes items of a snapshot.
+    type Sink<'a>: Sink
+    where
+        Self: 'a;
+
+    /// The sink for the next step.
+    fn sink(&mut self) -> Self::Sink<'_>;
+
+    /// Takes an event.
+    fn event(&mut self, event: &Event<'_>);
+}
