@@ -194,11 +194,12 @@ fn zrem(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
 }
 
 /// Removes picked members; a choice among equals leaves a doubt, unless nothing is left.
-fn remove_picked(ctx: &mut Context<'_>, key: &[u8], pick: impl FnOnce(&mut Zset) -> Picked) {
+fn remove_picked(ctx: &mut Context<'_>, key: &[u8], pick: impl FnOnce(&Zset) -> Picked) {
     ctx.edit(key, |entry, profile| {
         let Some(zset) = zset_of(entry) else {
             return;
         };
+        zset.keep_order();
         let picked = pick(zset);
         zset.remove_all(&picked.digests, profile);
         if picked.unsure {
@@ -285,7 +286,7 @@ fn zremrangebyrank(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), Malforme
 }
 
 /// The members inside a range of scores.
-fn inside(zset: &mut Zset, range: Range) -> Vec<u64> {
+fn inside(zset: &Zset, range: Range) -> Vec<u64> {
     let (low, high) = range.bounds();
     zset.between(low, high, |score| range.has(score))
 }

@@ -44,32 +44,27 @@ impl Request {
 pub(super) fn zrangestore(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
     let (dest, source) = (args.key(1)?, args.key(2)?);
     let request = Request::read(args, 5)?;
-    let (copy, mut doubt) = ctx.read(source, |entry| {
+    let profile = ctx.profile();
+    let mut result = Zset::create(0, 0, profile);
+    let doubt = ctx.read(source, |entry| {
         let doubt = inherited(entry);
-        match entry.map(|entry| &entry.value) {
-            Some(Value::Zset(zset)) => (Some(zset.clone()), doubt),
-            Some(_) => (None, Doubt::Value),
-            None => (None, doubt),
-        }
-    });
-    let mut result = Zset::create(0, 0, ctx.profile());
-    if let Some(mut zset) = copy {
-        let picked = pick(&mut zset, &request, args)?;
-        if picked.unsure {
-            doubt = Doubt::Value;
-        }
+        let Some(Value::Zset(zset)) = entry.map(|entry| &entry.value) else {
+            return Ok(if entry.is_some() { Doubt::Value } else { doubt });
+        };
+        let picked = pick(zset, &request, args)?;
         for digest in picked.digests {
             if let Some(scored) = zset.get(digest) {
-                result.add(digest, scored.text, scored.score, ctx.profile());
+                result.add(digest, scored.text, scored.score, profile);
             }
         }
-    }
+        Ok(if picked.unsure { Doubt::Value } else { doubt })
+    })?;
     result.settle(ctx.profile());
     store(ctx, dest, Value::Zset(result), doubt);
     Ok(())
 }
 
-fn pick(zset: &mut Zset, request: &Request, args: Args<'_>) -> Result<Picked, Malformed> {
+fn pick(zset: &Zset, request: &Request, args: Args<'_>) -> Result<Picked, Malformed> {
     if request.by_lex {
         // Which members a range of text has is not known: an unknown part of all.
         return Ok(Picked {
@@ -104,11 +99,11 @@ fn pick(zset: &mut Zset, request: &Request, args: Args<'_>) -> Result<Picked, Ma
     let taken = u64::try_from(limit)
         .map_or(found, |limit| limit.min(found))
         .min(found - skipped);
-    let sorted = zset.sorted();
-    let lower = sorted
-        .iter()
-        .position(|&(score, _)| range.has(score))
-        .unwrap_or(0) as u64;
+    let (low, _) = range.bounds();
+    let mut lower = 0;
+    zset.each(|_, scored| {
+        lower += u64::from(scored.score <= low && !range.has(scored.score));
+    });
     let first = if request.reverse {
         lower + found - skipped - taken
     } else {

@@ -283,6 +283,19 @@ fn word(bytes: &[u8], pos: usize) -> u64 {
 #[inline]
 fn scan<P: Payload>(bytes: &[u8], wanted: Wanted) -> Option<(usize, usize)> {
     let mut pos = 0;
+    while let Some(window) = window_at(bytes, pos) {
+        let start = pos + wanted.width;
+        let end = match P::quick(window, wanted.width) {
+            0 => start + P::width(&bytes[start..]),
+            width => start + width,
+        };
+        let found = u64::from_le_bytes(first_eight(window));
+        if (found ^ wanted.stored) & wanted.core == 0 && soft_match(found, wanted) {
+            return Some((start, end));
+        }
+        pos = end;
+    }
+    // The last records, too near the end for a whole window.
     while pos < bytes.len() {
         let found = word(bytes, pos);
         let start = pos + wanted.width;
@@ -293,6 +306,20 @@ fn scan<P: Payload>(bytes: &[u8], wanted: Wanted) -> Option<(usize, usize)> {
         pos = end;
     }
     None
+}
+
+/// A fingerprint and the front of its payload.
+type Window = [u8; 16];
+
+#[inline]
+fn window_at(bytes: &[u8], pos: usize) -> Option<&Window> {
+    bytes.get(pos..)?.first_chunk()
+}
+
+#[inline]
+fn first_eight(window: &Window) -> [u8; 8] {
+    let [a, b, c, d, e, f, g, h, ..] = *window;
+    [a, b, c, d, e, f, g, h]
 }
 
 /// The upper bits agree, or one side does not know them.

@@ -16,9 +16,14 @@ use crate::value::info::Info;
 pub(crate) trait Payload {
     /// Bytes that the payload at the front of `bytes` takes.
     fn width(bytes: &[u8]) -> usize;
+
+    /// The same for the usual payloads, from a window that the payload begins at `at` (at most 8)
+    /// in; 0 for all others.
+    fn quick(window: &[u8; 16], at: usize) -> usize;
 }
 
 const TEXT_FORMS: u8 = 0xDE;
+const NUMBERS: u8 = 0xE0;
 const EXPIRY: u8 = 0xF0;
 const EXPIRY_WIDTH: usize = 7;
 const SCORE32: u8 = 0xF4;
@@ -43,6 +48,11 @@ impl Payload for MemberRecord {
     fn width(bytes: &[u8]) -> usize {
         bytes.first().map_or(1, |&first| info_width(first))
     }
+
+    #[inline]
+    fn quick(window: &[u8; 16], at: usize) -> usize {
+        usize::from(window[at & 15] < TEXT_FORMS)
+    }
 }
 
 /// Marks hash elements.
@@ -60,6 +70,21 @@ impl Payload for FieldRecord {
         width += info_width(at(width));
         width + info_width(at(width))
     }
+
+    #[inline]
+    fn quick(window: &[u8; 16], at: usize) -> usize {
+        let (name, value) = (window[at & 15], window[(at + 1) & 15]);
+        if name >= TEXT_FORMS {
+            0
+        } else if value < TEXT_FORMS {
+            2
+        } else if value >= NUMBERS {
+            // An integer by value: its width is in the code.
+            2 + usize::from(value - NUMBERS)
+        } else {
+            0
+        }
+    }
 }
 
 /// Marks sorted-set elements.
@@ -72,6 +97,20 @@ impl Payload for ScoredRecord {
         let at = |i: usize| bytes.get(i).copied().unwrap_or(0);
         let width = info_width(at(0));
         width + score_width(at(width))
+    }
+
+    #[inline]
+    fn quick(window: &[u8; 16], at: usize) -> usize {
+        let (text, score) = (window[at & 15], window[(at + 1) & 15]);
+        if text >= TEXT_FORMS {
+            return 0;
+        }
+        // Both the integers' codes and the doubles' say how many bytes follow.
+        match score {
+            SCORE32 => 6,
+            SCORE64 => 10,
+            _ => 2 + usize::from(score.saturating_sub(NUMBERS)),
+        }
     }
 }
 

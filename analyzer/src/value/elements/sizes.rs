@@ -18,6 +18,13 @@ const ZIPLIST_FRAME: u64 = 11;
 const SKIPLIST: u64 = 16 + 32 + 640;
 /// The same where the header node is inside the structure (Valkey 9).
 const SKIPLIST_V9: u64 = 16 + 528;
+/// A skiplist node without its levels, where the member has a block of its own.
+const NODE_BASE: u64 = 24;
+/// Levels that are told apart; what is beyond counts as the last.
+const LEVELS: u64 = 8;
+/// What `sum_levels` gives for `NODE_BASE`: asked for with every change of a sorted set.
+const NODE_EXPECTED_8: u64 = 45_835;
+const NODE_EXPECTED_16: u64 = 53_335;
 /// Thousandths of a byte: expectations are summed as integers, so that they can be taken out again.
 const MILLI: u64 = 1000;
 
@@ -205,9 +212,9 @@ impl Sizes {
         let len = scored.text.len;
         let (base, rest) = match self.layout {
             Layout::Ziplist | Layout::Dict | Layout::Mstr | Layout::NoValue => {
-                (24, self.allocator.sds(len) + DICT_ENTRY)
+                (NODE_BASE, self.allocator.sds(len) + DICT_ENTRY)
             }
-            Layout::Buckets => (24, self.allocator.sds(len)),
+            Layout::Buckets => (NODE_BASE, self.allocator.sds(len)),
             Layout::Valkey9 => {
                 let header = match len {
                     0..32 => 1,
@@ -224,11 +231,23 @@ impl Sizes {
     /// Expected block of a node of `base` bytes and 16 more per level: a level more with
     /// probability one quarter.
     fn expected_node(self, base: u64) -> u64 {
+        match (base, self.allocator.quantum) {
+            (NODE_BASE, 8) => NODE_EXPECTED_8,
+            (NODE_BASE, 16) => NODE_EXPECTED_16,
+            _ => self.sum_levels(base),
+        }
+    }
+
+    fn sum_levels(self, base: u64) -> u64 {
         let mut sum = 0;
         // 2^20 parts: 3/4 of what is left at each level.
         let mut left = 1u64 << 20;
-        for level in 1..=10 {
-            let here = if level == 10 { left } else { left - left / 4 };
+        for level in 1..=LEVELS {
+            let here = if level == LEVELS {
+                left
+            } else {
+                left - left / 4
+            };
             sum += here * self.allocator.class(base + 16 * level);
             left -= here;
         }
@@ -356,6 +375,15 @@ pub(crate) fn expiry_entry(expire_ms: Option<i64>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn expected_nodes_are_what_the_levels_sum_to() {
+        for (quantum, expected) in [(8, NODE_EXPECTED_8), (16, NODE_EXPECTED_16)] {
+            let mut profile = Profile::defaults(Family::Redis, Version::new(7, 0));
+            profile.allocator.quantum = quantum;
+            assert_eq!(Sizes::of(&profile).sum_levels(NODE_BASE), expected);
+        }
+    }
 
     #[test]
     fn scores_have_the_length_of_their_text() {

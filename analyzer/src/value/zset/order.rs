@@ -89,45 +89,39 @@ impl Zset {
         }
     }
 
-    /// Makes sure of an index where one pays.
-    fn index(&mut self) -> Option<&BTreeSet<(u64, u64)>> {
+    /// Makes sure of an index where one pays: before commands that will come again.
+    pub(crate) fn keep_order(&mut self) {
         if self.members.len() < INDEX_FROM {
             self.order = None;
-            return None;
-        }
-        if self.order.is_none() {
-            let mut entries: Vec<(u64, u64)> = Vec::with_capacity(self.members.len());
-            self.each(|digest, scored| entries.push((rank_key(scored.score), digest)));
-            self.order = Some(Box::new(Order {
-                by_score: entries.into_iter().collect(),
-                credit: 0,
-            }));
+            return;
         }
         let credit = self.members.len().max(IDLE_MIN);
-        let order = self.order.as_mut()?;
-        order.credit = credit;
-        Some(&order.by_score)
+        match &mut self.order {
+            Some(order) => order.credit = credit,
+            None => {
+                let by_score = self.ranked().into_iter().collect();
+                self.order = Some(Box::new(Order { by_score, credit }));
+            }
+        }
     }
 
     /// All members in score order; equal scores in no order.
-    pub(crate) fn sorted(&self) -> Vec<(f64, u64)> {
-        let mut all: Vec<(u64, u64)> = Vec::with_capacity(self.members.len());
+    fn ranked(&self) -> Vec<(u64, u64)> {
+        let mut all = Vec::with_capacity(self.members.len());
         self.each(|digest, scored| all.push((rank_key(scored.score), digest)));
         all.sort_unstable();
-        all.into_iter()
-            .map(|(key, digest)| (score_of(key), digest))
-            .collect()
+        all
     }
 
     /// The `n` members of lowest score, or highest.
-    pub(crate) fn extreme(&mut self, highest: bool, n: u64) -> Picked {
+    pub(crate) fn extreme(&self, highest: bool, n: u64) -> Picked {
         let n = n.min(self.count());
         let from = if highest { self.count() - n } else { 0 };
         self.ranks(from, n)
     }
 
     /// The `n` members from rank `from` on, lowest score first.
-    pub(crate) fn ranks(&mut self, from: u64, n: u64) -> Picked {
+    pub(crate) fn ranks(&self, from: u64, n: u64) -> Picked {
         let count = self.count();
         let until = from.saturating_add(n).min(count);
         if from >= until {
@@ -137,15 +131,15 @@ impl Zset {
         let before = from.saturating_sub(1);
         let after = (until + 1).min(count);
         let small = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        let window: Vec<(u64, u64)> = match self.index() {
-            Some(index) if before <= count - after => index
+        let window: Vec<(u64, u64)> = match self.order.as_deref() {
+            Some(Order { by_score, .. }) if before <= count - after => by_score
                 .iter()
                 .skip(small(before))
                 .take(small(after - before))
                 .copied()
                 .collect(),
-            Some(index) => {
-                let mut tail: Vec<_> = index
+            Some(Order { by_score, .. }) => {
+                let mut tail: Vec<_> = by_score
                     .iter()
                     .rev()
                     .skip(small(count - after))
@@ -156,9 +150,7 @@ impl Zset {
                 tail
             }
             None => {
-                let mut all: Vec<(u64, u64)> = Vec::with_capacity(small(count));
-                self.each(|digest, scored| all.push((rank_key(scored.score), digest)));
-                all.sort_unstable();
+                let all = self.ranked();
                 all.get(small(before)..small(after)).unwrap_or(&[]).to_vec()
             }
         };
@@ -177,18 +169,14 @@ impl Zset {
     }
 
     /// The members whose score `inside` accepts; `low` and `high` bound them.
-    pub(crate) fn between(
-        &mut self,
-        low: f64,
-        high: f64,
-        inside: impl Fn(f64) -> bool,
-    ) -> Vec<u64> {
+    pub(crate) fn between(&self, low: f64, high: f64, inside: impl Fn(f64) -> bool) -> Vec<u64> {
         if low > high {
             return Vec::new();
         }
         let (first, last) = ((rank_key(low), 0), (rank_key(high), u64::MAX));
-        if let Some(index) = self.index() {
-            return index
+        if let Some(order) = &self.order {
+            return order
+                .by_score
                 .range(first..=last)
                 .filter(|&&(key, _)| inside(score_of(key)))
                 .map(|&(_, digest)| digest)

@@ -39,6 +39,7 @@ fn ranks_know_when_they_cut_equal_scores() {
     let profile = Profile::defaults(Family::Redis, Version::new(7, 0));
     for n in [10, 600, 5000] {
         let mut zset = filled(n, &profile);
+        zset.keep_order();
         let pair = zset.extreme(false, 2);
         let mut expected = vec![zset.known(of(0)), zset.known(of(1))];
         expected.sort_unstable();
@@ -81,5 +82,5 @@ fn packed_sets_come_back() {
     assert!(zset.pack(&mut bytes));
     let back = Zset::unpack(zset.encoding(), &bytes).expect("packed above");
     assert_eq!(back.memory(&profile), zset.memory(&profile));
-    assert_eq!(back.sorted(), zset.sorted());
+    assert_eq!(back.extreme(true, 20), zset.extreme(true, 20));
 }
