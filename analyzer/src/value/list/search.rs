@@ -4,10 +4,14 @@
 //! An element is a candidate if its length and class equal the argument's. Candidates that stand
 //! side by side are interchangeable: whichever of them went, the same infos are left. So the usual
 //! list of equally long elements stays exact as long as it is one node.
+//!
+//! The search goes from the end that the command names and stops when it knows enough, as the
+//! server's does: a removal near the head of a long list must not walk all of it.
 
 use super::List;
 use super::edit::{Side, Spot};
 use super::item::Item;
+use super::node::{End, Node};
 use super::rules::Rules;
 use crate::profile::Profile;
 
@@ -21,15 +25,24 @@ pub(crate) enum Followed {
     Guessed,
 }
 
-/// Where the candidates are.
+/// The candidates in the nodes that were searched.
+#[derive(Clone, Copy, Debug)]
 struct Candidates {
     count: u64,
-    /// Node and offset of the first and the last.
-    first: (usize, usize),
-    last: (usize, usize),
+    /// The lowest node that was searched and has one, and where its first one stands.
+    node: usize,
+    offset: usize,
     /// All in one node and side by side.
     together: bool,
     /// One of them has a fingerprint that is not known, where fingerprints are kept.
+    unknown: bool,
+}
+
+/// The candidates of one node.
+struct InNode {
+    count: u64,
+    first: usize,
+    together: bool,
     unknown: bool,
 }
 
@@ -37,18 +50,20 @@ impl List {
     /// LREM: `count` as given (negative from the tail, 0 for all). At least one was removed.
     pub(crate) fn remove_equal(&mut self, count: i64, item: &Item, profile: &Profile) -> Followed {
         let rules = Rules::of(profile);
-        let Some(found) = self.candidates(item) else {
-            return self.guessed();
-        };
+        let end = if count < 0 { End::Tail } else { End::Head };
         let limit = match count {
             0 => u64::MAX,
             _ => count.unsigned_abs(),
         };
-        let told_apart = self.flags.prints && !found.unknown;
-        let proved = told_apart || found.count == 1 || (limit == 1 && found.together);
-        let limit = if proved { limit } else { 1 };
-        let take = limit.min(found.count);
-        let skip = if count < 0 { found.count - take } else { 0 };
+        let Some(found) = self.candidates(item, end, limit) else {
+            return self.guessed();
+        };
+        let proved = self.tells_apart(&found) || found.count == 1 || (limit == 1 && found.together);
+        let take = if proved { limit.min(found.count) } else { 1 };
+        let skip = match end {
+            End::Head => 0,
+            End::Tail => found.count - take,
+        };
         self.remove_found(&found, (skip, take), item, &rules);
         if proved {
             Followed::Exactly
@@ -67,17 +82,16 @@ impl List {
     ) -> Followed {
         let rules = Rules::of(profile);
         self.grow(item.len(), 1, &rules);
-        let Some(found) = self.candidates(pivot) else {
+        let Some(found) = self.candidates(pivot, End::Head, 1) else {
             return self.guessed();
         };
-        let told_apart = self.flags.prints && !found.unknown;
+        let (at, offset) = (found.node, found.offset);
         let stays = self
             .nodes
-            .get(found.first.0)
+            .get(at)
             .is_some_and(|node| self.bare || rules.takes(Some(node), item.len()));
         let same = found.together && stays && item.alike(pivot) && !self.flags.prints;
-        let proved = told_apart || found.count == 1 || same;
-        let (at, offset) = found.first;
+        let proved = self.tells_apart(&found) || found.count == 1 || same;
         self.insert_at(Spot { at, offset, side }, item, &rules);
         self.nodes.compress(at, &rules);
         if proved {
@@ -92,37 +106,80 @@ impl List {
         Followed::Guessed
     }
 
-    /// True if `held` equals the text behind `item`, as far as can be told.
-    fn may_equal(&self, held: &Item, item: &Item) -> bool {
-        held.alike(item) && (!self.flags.prints || held.print == 0 || held.print == item.print)
+    /// True if candidates are equal for sure.
+    fn tells_apart(&self, found: &Candidates) -> bool {
+        self.flags.prints && !found.unknown
     }
 
-    fn candidates(&self, item: &Item) -> Option<Candidates> {
+    /// Searches from an end until `limit` equal elements are found, or it is clear that candidates
+    /// cannot be told apart.
+    fn candidates(&self, item: &Item, end: End, limit: u64) -> Option<Candidates> {
         let mut found: Option<Candidates> = None;
-        for (at, node) in self.nodes.iter().enumerate() {
-            for (offset, held) in node.iter().enumerate() {
-                if !self.may_equal(&held, item) {
-                    continue;
+        let nodes = self.nodes.len();
+        for step in 0..nodes {
+            let at = match end {
+                End::Head => step,
+                End::Tail => nodes - 1 - step,
+            };
+            let here = self.nodes.get(at).and_then(|node| self.in_node(node, item));
+            let Some(here) = here else { continue };
+            let sum = match found {
+                None => Candidates {
+                    count: here.count,
+                    node: at,
+                    offset: here.first,
+                    together: here.together,
+                    unknown: here.unknown,
+                },
+                Some(before) => Candidates {
+                    count: before.count + here.count,
+                    node: before.node.min(at),
+                    offset: if at < before.node {
+                        here.first
+                    } else {
+                        before.offset
+                    },
+                    together: false,
+                    unknown: before.unknown || here.unknown,
+                },
+            };
+            found = Some(sum);
+            let enough = if self.flags.prints {
+                sum.unknown || sum.count >= limit
+            } else {
+                !sum.together
+            };
+            if enough {
+                break;
+            }
+        }
+        found
+    }
+
+    fn in_node(&self, node: &Node, item: &Item) -> Option<InNode> {
+        let mut found: Option<InNode> = None;
+        let mut last = 0;
+        for (offset, held) in node.iter().enumerate() {
+            if !may_equal(&held, item, self.flags.prints) {
+                continue;
+            }
+            let unknown = self.flags.prints && held.print == 0;
+            match &mut found {
+                None => {
+                    found = Some(InNode {
+                        count: 1,
+                        first: offset,
+                        together: true,
+                        unknown,
+                    });
                 }
-                let unknown = self.flags.prints && held.print == 0;
-                match &mut found {
-                    None => {
-                        found = Some(Candidates {
-                            count: 1,
-                            first: (at, offset),
-                            last: (at, offset),
-                            together: true,
-                            unknown,
-                        });
-                    }
-                    Some(found) => {
-                        found.together &= found.last == (at, offset.wrapping_sub(1));
-                        found.last = (at, offset);
-                        found.count += 1;
-                        found.unknown |= unknown;
-                    }
+                Some(found) => {
+                    found.count += 1;
+                    found.together &= offset == last + 1;
+                    found.unknown |= unknown;
                 }
             }
+            last = offset;
         }
         found
     }
@@ -136,13 +193,12 @@ impl List {
         rules: &Rules,
     ) {
         let (prints, mut seen) = (self.flags.prints, 0);
-        let mut at = found.first.0;
+        let mut at = found.node;
         // Nodes that are emptied go, so the next one has the same index then.
         while seen < skip + take && at < self.nodes.len() {
             let gone = self.nodes.edit(at, rules, |node| {
                 node.remove_where(rules, |held| {
-                    let equal = held.alike(item)
-                        && (!prints || held.print == 0 || held.print == item.print);
+                    let equal = may_equal(held, item, prints);
                     seen += u64::from(equal);
                     equal && seen > skip && seen <= skip + take
                 })
@@ -152,6 +208,11 @@ impl List {
             self.drop_if_empty(at, rules);
             at += usize::from(self.nodes.len() == nodes);
         }
-        self.nodes.compress(found.first.0, rules);
+        self.nodes.compress(found.node, rules);
     }
+}
+
+/// True if `held` equals the text behind `item`, as far as can be told.
+fn may_equal(held: &Item, item: &Item, prints: bool) -> bool {
+    held.alike(item) && (!prints || held.print == 0 || held.print == item.print)
 }

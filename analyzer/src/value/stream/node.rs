@@ -150,7 +150,9 @@ impl Node {
 
     /// No more entries will come: gives spare room back, the server's and ours.
     pub(super) fn close(&mut self, rules: &Rules) {
-        self.block = rules.block(self.bytes);
+        if rules.gives_back(self) {
+            self.block = rules.block(self.bytes);
+        }
         self.ids.shrink_to_fit();
     }
 

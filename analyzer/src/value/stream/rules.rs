@@ -29,9 +29,10 @@ pub(super) struct Rules {
 enum Era {
     /// 6.0: listpacks are counted by their bytes, and deleted entries do not fill a node.
     V6_0,
-    /// 6.2: deleted entries do.
+    /// 6.2: listpacks are made with room and counted by their blocks; a node that ends by its bytes
+    /// keeps the room.
     V6_2,
-    /// 7.0 and later: listpacks are counted by their blocks.
+    /// 7.0 and later.
     V7,
 }
 
@@ -82,8 +83,8 @@ impl Rules {
     /// Block of a listpack without spare room, as MEMORY USAGE counts it.
     pub(super) fn block(&self, bytes: u64) -> u64 {
         match self.era {
-            Era::V6_0 | Era::V6_2 => bytes,
-            Era::V7 => self.allocator.class(bytes),
+            Era::V6_0 => bytes,
+            Era::V6_2 | Era::V7 => self.allocator.class(bytes),
         }
     }
 
@@ -94,8 +95,8 @@ impl Rules {
             limit => limit.min(ROOM),
         };
         match self.era {
-            Era::V6_0 | Era::V6_2 => 0,
-            Era::V7 => self.allocator.class(room),
+            Era::V6_0 => 0,
+            Era::V6_2 | Era::V7 => self.allocator.class(room),
         }
     }
 
@@ -116,5 +117,10 @@ impl Rules {
             Era::V6_2 | Era::V7 => u64::from(node.live) + u64::from(node.deleted),
         };
         self.node_entries > 0 && count >= self.node_entries
+    }
+
+    /// True if a node that ends gives back the room it was made with.
+    pub(super) fn gives_back(&self, node: &Node) -> bool {
+        self.era != Era::V6_2 || self.counted_out(node)
     }
 }

@@ -256,78 +256,100 @@ fn a_loaded_stream_goes_on_where_the_live_one_was() {
     assert_eq!(loaded.memory(&server), live.memory(&server));
 }
 
+/// What a stream and its one group hold, by definition.
+struct Naive {
+    ids: BTreeSet<u128>,
+    pending: BTreeMap<u128, u64>,
+    last: u128,
+    dice: u64,
+}
+
+impl Naive {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        self.dice % below
+    }
+
+    fn step(&mut self, stream: &mut Stream, server: &Profile) {
+        let at = usize::try_from(self.roll(64)).unwrap();
+        let some = self.ids.iter().nth(at % self.ids.len().max(1)).copied();
+        match (self.roll(20), some) {
+            (0..10, _) | (_, None) => {
+                let shift = if self.roll(2) == 0 { 64 } else { 0 };
+                self.last += u128::from(1 + self.roll(3)) << shift;
+                add(stream, self.last, &["f", "v"], server);
+                self.ids.insert(self.last);
+            }
+            (10..14, Some(id)) => {
+                assert!(stream.delete(id, server));
+                assert!(!stream.delete(id, server));
+                self.ids.remove(&id);
+            }
+            (14..16, Some(id)) => self.trim(id, stream, server),
+            (16..19, Some(id)) => {
+                let name = ["a", "b", "c"][at % 3];
+                stream.claim(digest("g"), [id].into_iter(), &claim(name, id), server);
+                self.pending.insert(id, digest(name));
+            }
+            (_, Some(_)) => {
+                if let Some((id, _)) = self.pending.pop_first() {
+                    stream.acknowledge(digest("g"), id, server);
+                }
+            }
+        }
+    }
+
+    fn trim(&mut self, id: u128, stream: &mut Stream, server: &Profile) {
+        let before = self.ids.len();
+        let bound = if self.roll(2) == 0 {
+            self.ids = self.ids.split_off(&id);
+            Bound::Id(id)
+        } else {
+            let kept = self.roll(60);
+            while self.ids.len() as u64 > kept {
+                self.ids.pop_first();
+            }
+            Bound::Length(kept)
+        };
+        let trim = Trim {
+            bound,
+            nodes_only: false,
+            limit: 0,
+        };
+        let gone = (before - self.ids.len()) as u64;
+        assert_eq!(stream.trim(&trim, server), gone);
+    }
+
+    fn check(&self, stream: &Stream) {
+        assert_eq!(stream.count(), self.ids.len() as u64);
+        assert_eq!(stream.first, self.ids.first().copied().unwrap_or(0));
+        assert_eq!(stream.last_live_id(), self.ids.last().copied().map(split));
+        let blocks: u64 = stream.nodes.nodes.iter().map(|node| node.block).sum();
+        assert_eq!(stream.nodes.blocks, blocks);
+        assert_eq!(stream.groups[0].pending.len(), self.pending.len());
+        for consumer in stream.consumers(digest("g")) {
+            let own = self.pending.values().filter(|&&name| name == consumer.name);
+            assert_eq!(consumer.pending, own.count() as u64);
+        }
+    }
+}
+
 #[test]
 fn random_changes_keep_the_ids_of_a_naive_stream() {
     let mut server = profile(Family::Valkey, 9, 1);
     server.stream_node_entries = 10;
     let mut stream = Stream::new(&server);
-    let mut naive: BTreeSet<u128> = BTreeSet::new();
-    let mut pending: BTreeMap<u128, u64> = BTreeMap::new();
-    let mut last = join(1_700_000_000_000, 0);
-    let mut state = 99u64;
-    let mut roll = |below: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % below
-    };
     stream.create_group(digest("g"), 0, None, &server);
+    let mut naive = Naive {
+        ids: BTreeSet::new(),
+        pending: BTreeMap::new(),
+        last: join(1_700_000_000_000, 0),
+        dice: 99,
+    };
     for _ in 0..4_000 {
-        let at = usize::try_from(roll(64)).unwrap();
-        let some = naive.iter().nth(at % naive.len().max(1)).copied();
-        match (roll(20), some) {
-            (0..10, _) | (_, None) => {
-                last += u128::from(1 + roll(3)) << if roll(2) == 0 { 64 } else { 0 };
-                add(&mut stream, last, &["f", "v"], &server);
-                naive.insert(last);
-            }
-            (10..14, Some(id)) => {
-                assert!(stream.delete(id, &server));
-                assert!(!stream.delete(id, &server));
-                naive.remove(&id);
-            }
-            (14, Some(id)) => {
-                let trim = Trim {
-                    bound: Bound::Id(id),
-                    nodes_only: false,
-                    limit: 0,
-                };
-                let kept = naive.split_off(&id);
-                assert_eq!(stream.trim(&trim, &server), naive.len() as u64);
-                naive = kept;
-            }
-            (15, Some(_)) => {
-                let kept = roll(60);
-                let trim = Trim {
-                    bound: Bound::Length(kept),
-                    nodes_only: false,
-                    limit: 0,
-                };
-                stream.trim(&trim, &server);
-                while naive.len() as u64 > kept {
-                    naive.pop_first();
-                }
-            }
-            (16..19, Some(id)) => {
-                let name = ["a", "b", "c"][at % 3];
-                stream.claim(digest("g"), [id].into_iter(), &claim(name, id), &server);
-                pending.insert(id, digest(name));
-            }
-            (_, Some(_)) => {
-                if let Some((id, _)) = pending.pop_first() {
-                    stream.acknowledge(digest("g"), id, &server);
-                }
-            }
-        }
-        assert_eq!(stream.count(), naive.len() as u64);
-        assert_eq!(stream.first, naive.first().copied().unwrap_or(0));
-        assert_eq!(stream.last_live_id(), naive.last().copied().map(split));
-        let blocks: u64 = stream.nodes.nodes.iter().map(|node| node.block).sum();
-        assert_eq!(stream.nodes.blocks, blocks);
-        assert_eq!(stream.groups[0].pending.len(), pending.len());
-        for consumer in stream.consumers(digest("g")) {
-            let own = pending.values().filter(|&&name| name == consumer.name);
-            assert_eq!(consumer.pending, own.count() as u64);
-        }
+        naive.step(&mut stream, &server);
+        naive.check(&stream);
     }
 }
