@@ -22,6 +22,7 @@ use crate::resp::Client;
 use crate::seed::Rng;
 use crate::server::Server;
 use crate::servers::Install;
+use crate::tap::Tap;
 use crate::truth::{self, Report, Rules};
 use crate::wait;
 
@@ -44,6 +45,9 @@ retry_max_ms = 200
 values_per_s_max = 5000
 ";
 
+/// Mismatches told with their history at each comparison.
+const TOLD: usize = 12;
+
 /// What to do.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -63,6 +67,8 @@ pub struct Options {
     pub without: Vec<String>,
     /// Say which commands were refused, and why.
     pub refusals: bool,
+    /// Tell each mismatch with the commands that named its key.
+    pub trace: bool,
 }
 
 /// What came of it.
@@ -85,6 +91,7 @@ struct Campaign<'a> {
     master: Server,
     control: Client,
     proxy: Option<Proxy>,
+    tap: Option<Tap>,
     rng: Rng,
     say: &'a mut dyn FnMut(String),
 }
@@ -100,15 +107,22 @@ pub fn run(install: &Install, options: &Options, say: &mut dyn FnMut(String)) ->
         &[
             ("repl-backlog-size", backlog),
             ("repl-ping-replica-period", "3600"),
+            ("repl-timeout", "7200"),
         ],
     )?;
     let control = master.client()?;
+    let tap = if options.trace {
+        Some(Tap::attach(&master)?)
+    } else {
+        None
+    };
     let rng = Rng::new(options.seed ^ 0x5eed);
     let mut campaign = Campaign {
         options,
         master,
         control,
         proxy: None,
+        tap,
         rng,
         say,
     };
@@ -219,9 +233,21 @@ impl Campaign<'_> {
             self.master.install.name,
             truth::population(&theirs)
         ));
+        self.tell(&report);
         outcome.inexact += inexact;
         outcome.report.add(report);
         Ok(())
+    }
+
+    /// The first mismatches with what the stream said of their keys.
+    fn tell(&mut self, report: &Report) {
+        let Some(tap) = &self.tap else { return };
+        for mismatch in report.mismatches.iter().take(TOLD) {
+            (self.say)(format!("{}: {mismatch}", self.master.install.name));
+            for line in tap.history(&mismatch.key) {
+                (self.say)(format!("    {line}"));
+            }
+        }
     }
 
     /// Waits until the follower stands where the master stands; returns how many keys it still

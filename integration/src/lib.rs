@@ -6,6 +6,7 @@
 //!   [`fake_master`] says what no server would;
 //! - [`truth`] compares every key of both, [`campaign`] is the whole of it, start to end;
 //! - [`fill`] makes keyspaces of any size;
+//! - [`tap`] remembers what a master said of a key;
 //! - [`resp`], [`http`], [`child`], [`seed`] and [`wait`] are the tools of these.
 //!
 //! Nothing here is part of the product. Everything runs on loopback, on free ports, in temporary
@@ -23,5 +24,6 @@ pub mod resp;
 pub mod seed;
 pub mod server;
 pub mod servers;
+pub mod tap;
 pub mod truth;
 pub mod wait;

@@ -194,6 +194,26 @@ impl Client {
         field_of(&text, field).with_context(|| format!("INFO {section} has no {field}"))
     }
 
+    /// Reads over the snapshot that follows `+FULLRESYNC`: keepalive newlines, a length, and that
+    /// many bytes.
+    ///
+    /// # Errors
+    /// If something else comes.
+    pub fn skip_snapshot(&mut self) -> Result<()> {
+        loop {
+            let line = self.line()?;
+            if line.is_empty() {
+                continue;
+            }
+            let len = usize::try_from(number(line.strip_prefix(b"$").context("a length")?)?)?;
+            while self.input.len() - self.at < len {
+                self.fill()?;
+            }
+            self.at += len;
+            return Ok(());
+        }
+    }
+
     fn bulk(&mut self, len: i64) -> Result<Reply> {
         let Ok(len) = usize::try_from(len) else {
             return Ok(Reply::Nil);

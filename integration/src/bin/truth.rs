@@ -35,6 +35,9 @@ struct Arguments {
     /// Change encoding thresholds with CONFIG SET on the way.
     #[arg(long)]
     thresholds: bool,
+    /// Tell mismatches with the last commands that named their keys.
+    #[arg(long)]
+    trace: bool,
     /// Commands to leave out, separated by commas.
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
@@ -65,6 +68,7 @@ fn main() -> Result<ExitCode> {
         preload: arguments.preload,
         replica: arguments.replica,
         thresholds: arguments.thresholds,
+        trace: arguments.trace,
         without: arguments.without.clone(),
         refusals: arguments.refusals,
     };
