@@ -222,11 +222,12 @@ impl Room {
         }
     }
 
-    /// Bytes of text that fit, as far as the header can say.
+    /// Bytes of text that fit, as far as the header can say; the shortest header has no field for
+    /// room and says 0.
     fn capacity(self) -> u64 {
         let fits = self.block.saturating_sub(u64::from(self.header) + 1);
         match self.header {
-            1 => fits.min(31),
+            1 => 0,
             3 => fits.min(255),
             5 => fits.min(65_535),
             9 => fits.min(0xffff_ffff),
