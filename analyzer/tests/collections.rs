@@ -43,17 +43,21 @@ fn run(server: (Family, u16, u16), script: &str) -> Keyspace {
 
 fn expand(word: &str) -> Vec<String> {
     if let Some((letter, times)) = word.split_once('*') {
-        return vec![letter.repeat(times.parse().unwrap())];
+        return vec![letter.repeat(number(times))];
     }
     match word.split_once("..") {
         Some((from, to)) => {
             let prefix = from.trim_end_matches(|c: char| c.is_ascii_digit());
-            let from: u32 = from[prefix.len()..].parse().unwrap();
-            let to: u32 = to.parse().unwrap();
-            (from..to).map(|n| format!("{prefix}{n}")).collect()
+            (number(&from[prefix.len()..])..number(to))
+                .map(|n| format!("{prefix}{n}"))
+                .collect()
         }
         None => vec![word.to_owned()],
     }
+}
+
+fn number(digits: &str) -> usize {
+    digits.parse().expect("a script's ranges are numbers")
 }
 
 /// What is known of a key, in words.
