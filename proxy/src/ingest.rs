@@ -312,10 +312,10 @@ const ARGS_ON_STACK: usize = 16;
 /// Applies one command of the stream. `now_ms` is the wall clock when it arrived.
 pub fn apply(keyspace: &mut Keyspace, command: &replica_shim::Command<'_>, now_ms: i64) -> Outcome {
     let args = command.args;
-    if matches!(args.upper_name().as_bytes(), b"RESTORE" | b"RESTORE-ASKING") {
-        if let Some(outcome) = restore(keyspace, command, now_ms) {
-            return outcome;
-        }
+    if matches!(args.upper_name().as_bytes(), b"RESTORE" | b"RESTORE-ASKING")
+        && let Some(outcome) = restore(keyspace, command, now_ms)
+    {
+        return outcome;
     }
     let mut stack = [Text::Int(0); ARGS_ON_STACK];
     let heap: Vec<Text<'_>>;

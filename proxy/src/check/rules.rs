@@ -98,7 +98,7 @@ fn rights(facts: &Facts, target: &Target) -> Finding {
         .unwrap_or("default");
     let found = format!("not permitted: {}", facts.missing.join(" "));
     let cure = format!("ACL SETUSER {user} {LINK_RIGHTS} {SIDE_RIGHTS}");
-    if facts.missing.iter().any(|right| *right == "+replconf") {
+    if facts.missing.contains(&"+replconf") {
         Finding::bad("rights", found, cure)
     } else {
         Finding::odd("rights", found, cure)

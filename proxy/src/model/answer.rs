@@ -133,12 +133,10 @@ impl Job {
                     found,
                     ..
                 } => {
-                    let mut take = |item: Item<'_>| {
-                        if passes(&item, filter, glob.as_ref()) {
-                            collect(found, *limit, keyspace, &item);
-                        }
-                    };
-                    keyspace.walk(cursor, KEYS_AT_ONCE, &mut take) || found.truncated
+                    let mut take = |item: Item<'_>| collect(found, *limit, keyspace, &item);
+                    let mut pick = Filtered::new(filter, glob.as_ref(), &mut take);
+                    let done = keyspace.walk(cursor, KEYS_AT_ONCE, &mut |item| pick.take(item));
+                    done || found.truncated
                 }
             };
             if done || clock::now() >= until {
@@ -186,16 +184,7 @@ pub fn answer(ask: Ask, mirror: &mut Mirror, walks: &mut Walks, live: bool) {
             let page = scan(keyspace, db, (cursor, count), &filter);
             send(reply, fresh, page);
         }
-        Ask::Dbs { reply } => {
-            let dbs = keyspace.dbs().into_iter().map(|db| DbTotal {
-                db: db.db,
-                keys: db.keys,
-                expires: db.expires,
-                avg_ttl_ms: db.avg_ttl_ms,
-                memory: db.bytes,
-            });
-            send(reply, fresh, dbs.collect());
-        }
+        Ask::Dbs { reply } => send(reply, fresh, dbs(keyspace)),
         Ask::Totals { reply } => send(reply, fresh, totals(keyspace)),
         Ask::Random { db, reply } => {
             let random = keyspace.random(db, clock::unix_us().wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -259,6 +248,17 @@ fn facts(keyspace: &Keyspace, known: &ModelFacts) -> Facts {
     }
 }
 
+fn dbs(keyspace: &Keyspace) -> Vec<DbTotal> {
+    let dbs = keyspace.dbs().into_iter().map(|db| DbTotal {
+        db: db.db,
+        keys: db.keys,
+        expires: db.expires,
+        avg_ttl_ms: db.avg_ttl_ms,
+        memory: db.bytes,
+    });
+    dbs.collect()
+}
+
 fn totals(keyspace: &Keyspace) -> Vec<Total> {
     let totals = keyspace.totals().into_iter().map(|total| Total {
         db: total.db,
@@ -270,6 +270,29 @@ fn totals(keyspace: &Keyspace) -> Vec<Total> {
         elements: total.elements,
     });
     totals.collect()
+}
+
+/// Hands on the items that a filter lets through.
+struct Filtered<'a> {
+    filter: &'a Filter,
+    glob: Option<&'a Glob>,
+    to: &'a mut dyn FnMut(Item<'_>),
+}
+
+impl<'a> Filtered<'a> {
+    fn new(
+        filter: &'a Filter,
+        glob: Option<&'a Glob>,
+        to: &'a mut dyn FnMut(Item<'_>),
+    ) -> Filtered<'a> {
+        Filtered { filter, glob, to }
+    }
+
+    fn take(&mut self, item: Item<'_>) {
+        if passes(&item, self.filter, self.glob) {
+            (self.to)(item);
+        }
+    }
 }
 
 fn passes(item: &Item<'_>, filter: &Filter, glob: Option<&Glob>) -> bool {

@@ -1,0 +1,245 @@
+//! The life of a link, from the attempt to its loss, and what is done next.
+
+use std::time::Duration;
+
+use replica_shim::Verdict;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Owner;
+use crate::clock;
+use crate::fault::{AttachError, Fault, Unfit};
+use crate::fleet::{Loss, State};
+use crate::link::attach::{Attached, Plan};
+use crate::link::backoff::GOOD_LIFE;
+use crate::link::connect::{Connection, DialError};
+use crate::link::driver::{Chunk, End};
+use crate::model::session::Session;
+
+/// How long a source is left alone when somebody has to change something.
+pub(super) const FAILED_WAIT: Duration = Duration::from_secs(60);
+
+impl Owner<'_> {
+    pub(super) fn begin_attach(&mut self) {
+        let plan = Plan {
+            shared: self.given.shared.clone(),
+            id: self.given.master.id,
+            target: self.given.target.clone(),
+            resume: self.mirror.position,
+            full_not_before: self.waits.full_not_before,
+            behind: self.waits.behind,
+        };
+        self.attach = Some(AbortOnDropHandle::new(tokio::spawn(plan.attach())));
+        self.enter(State::Connecting);
+    }
+
+    pub(super) fn attached(&mut self, attached: Attached) {
+        self.waits.behind = 0;
+        self.status.role = attached.intro.role;
+        self.status.server.clone_from(&attached.intro.server);
+        self.mirror.attached(attached.intro.profile.clone());
+        self.mirror
+            .keyspace
+            .set_key_specs(attached.intro.key_specs.iter().cloned());
+        let config = &self.given.config.link;
+        let session = Session::new(
+            attached,
+            &self.given.target,
+            config.queue_bytes_max,
+            self.origin,
+        );
+        self.session = Some(Box::new(session));
+        self.timers.poll = clock::now();
+        self.timers.standby = clock::now();
+        self.enter(State::Waiting);
+    }
+
+    pub(super) fn not_attached(&mut self, error: &AttachError) {
+        if let AttachError::Unfit(Unfit::Behind) = error {
+            self.waits.behind += 1;
+        }
+        self.lose(Fault::of_attach(error));
+    }
+
+    pub(super) fn chunk(&mut self, chunk: &Chunk) {
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        let syncs = self.mirror.counters.full_syncs;
+        let was_live = session.is_live();
+        let fed = session.feed(chunk, &mut self.mirror);
+        let live = session.is_live();
+        self.timers.dirty = true;
+        if self.mirror.counters.full_syncs > syncs {
+            self.full_sync_began();
+        }
+        if let Err(error) = fed {
+            return self.broken(&error);
+        }
+        if self.mirror.desync {
+            let text = "the stream holds a command that cannot be followed without values";
+            return self.lose(Fault::own(Loss::Desync, Verdict::FullResync, text));
+        }
+        self.change_over();
+        if live && !was_live {
+            self.enter(State::Synced);
+            if let Some(session) = &mut self.session {
+                session.pass = None;
+            }
+        } else if let Some(load) = &self.mirror.load {
+            self.status.state = State::Loading {
+                keys: load.state.report.keys,
+                bytes: load.bytes,
+                total: load.total,
+            };
+        }
+    }
+
+    /// The server answered with a full resync, foreseen or not.
+    pub(super) fn full_sync_began(&mut self) {
+        let wait = self.waits.full.next_wait();
+        self.waits.full_not_before = clock::now() + wait;
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        if session.pass.is_some() {
+            return;
+        }
+        session.pass = self
+            .given
+            .shared
+            .gate
+            .try_pass(&self.given.target.source.host);
+        if session.pass.is_none() {
+            self.mirror.position = None;
+            let text = "a full sync was answered while another one of this host is under way";
+            self.lose(Fault::own(Loss::NotReady, Verdict::RetryLater, text));
+        }
+    }
+
+    pub(super) fn ended(&mut self, end: &End) {
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        if let End::Broken(error) = end {
+            tracing::debug!(master = %self.given.master.name, %error, "connection broke");
+        }
+        let error = session.wire.link.closed();
+        self.broken(&error);
+    }
+
+    pub(super) fn sent(&mut self, bytes: usize) {
+        if let Some(session) = &mut self.session {
+            session.wire.sent(bytes);
+            if session.wire.is_clogged() {
+                let text = "the server does not read what we send";
+                self.lose(Fault::own(Loss::Silent, Verdict::RetryLater, text));
+            }
+        }
+    }
+
+    /// The machine says that the link is dead.
+    pub(super) fn broken(&mut self, error: &replica_shim::Error) {
+        let verdict = self.attempts.judge(error);
+        self.lose(Fault::of_link(error, verdict));
+    }
+
+    /// The link is gone, or did not come about: what next?
+    pub(super) fn lose(&mut self, fault: Fault) {
+        let now = clock::now();
+        let mut good = false;
+        self.standby_dial = None;
+        if let Some(session) = self.session.take() {
+            let before = self.mirror.position;
+            let position = session.wire.link.position();
+            good = session.is_live() || position.is_some();
+            self.mirror.detached(position);
+            let progress = position.is_some() && position != before;
+            if now.duration_since(session.began) > GOOD_LIFE || (good && progress) {
+                self.waits.slow.reset();
+                self.waits.quick.reset();
+            }
+            if good && now.duration_since(session.began) > self.given.config.link.retry_max {
+                self.waits.full.reset();
+            }
+        }
+        self.given
+            .shared
+            .followed
+            .retain(|_, owner| *owner != self.given.master.id);
+        self.rereads.reset(None);
+        *self.mirror.counters.drops.entry(fault.loss).or_default() += 1;
+        let wait = match fault.verdict {
+            Verdict::Retry if good => self.waits.quick.next_wait(),
+            Verdict::Retry | Verdict::RetryLater => self.waits.slow.next_wait(),
+            Verdict::FullResync => {
+                self.mirror.position = None;
+                self.waits.slow.next_wait()
+            }
+            Verdict::Credentials | Verdict::GiveUp => FAILED_WAIT,
+        };
+        self.retry_at = now + wait;
+        let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let (name, reason) = (&self.given.master.name, fault.loss);
+        let state = match fault.verdict {
+            Verdict::Credentials | Verdict::GiveUp => {
+                tracing::error!(master = %name, reason = reason.name(), error = %fault.text, "cannot follow");
+                State::Failed { reason }
+            }
+            Verdict::Retry | Verdict::RetryLater | Verdict::FullResync => {
+                tracing::warn!(master = %name, reason = reason.name(), error = %fault.text, retry_in_ms, "link lost");
+                State::Lost {
+                    reason,
+                    retry_in_ms,
+                }
+            }
+        };
+        self.status.last_error = fault.text;
+        self.enter(state);
+    }
+
+    pub(super) fn standby_dialled(&mut self, dialled: Option<Result<Connection, DialError>>) {
+        let pass = self
+            .given
+            .shared
+            .gate
+            .try_pass(&self.given.target.source.host);
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        // Without connection or pass it is tried again when the timer says so.
+        if let (Some(Ok(connection)), Some(pass)) = (dialled, pass) {
+            tracing::info!(master = %self.given.master.name, "a link that no quorum counts stands by");
+            session.stand_by(connection, pass);
+        }
+    }
+
+    pub(super) fn standby_chunk(&mut self, chunk: &Chunk) {
+        if let Some(session) = &mut self.session {
+            session.feed_standby(chunk);
+        }
+        self.change_over();
+    }
+
+    pub(super) fn standby_sent(&mut self, bytes: usize) {
+        if let Some(standby) = self.session.as_mut().and_then(|s| s.standby.as_mut()) {
+            standby.wire.sent(bytes);
+        }
+    }
+
+    pub(super) fn drop_standby(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.standby = None;
+        }
+    }
+
+    pub(super) fn change_over(&mut self) {
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        match session.change_over(&mut self.mirror) {
+            Ok(true) => tracing::info!(master = %self.given.master.name, "changed over"),
+            Ok(false) => {}
+            Err(error) => self.broken(&error),
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The owner of one master's model: a task that alone holds it.
+//!
+//! ```text
+//!         +-- attach (dial, ask, decide) <--- wait (backoff) <--+
+//!         v                                                     |
+//!      session: chunks -> link -> mirror ----- fault -----------+
+//!         |         between chunks: questions, a slice of a walk,
+//!         |         answers of the second connection, re-reads, timers
+//! ```
+//!
+//! Everything that can wake it is an arm of one select. Chunks come first and are small; what
+//! stands between two of them is bounded in time, so neither side starves the other. `wake` is the
+//! select, `fate` the life of a link, `side` everything that goes over the second connection.
+
+mod fate;
+mod side;
+mod wake;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use analyzer::profile::{Family, Profile, Version};
+use replica_shim::{Attempts, Verdict};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use wake::Wake;
+
+use crate::clock;
+use crate::config::Config;
+use crate::fault::{AttachError, Fault};
+use crate::fleet::{Counters, Loss, Master, Seat, State, Status};
+use crate::link::attach::{Attached, Shared};
+use crate::link::backoff::Backoff;
+use crate::link::connect::{Connection, DialError};
+use crate::link::driver::Arrival;
+use crate::model::answer::{self, Walks};
+use crate::model::ask::Ask;
+use crate::model::mirror::Mirror;
+use crate::model::rereads::Rereads;
+use crate::model::session::Session;
+use crate::side::client::Target;
+
+/// Questions answered between two chunks.
+const ASKS_AT_ONCE: usize = 64;
+
+/// Longest time for questions between two chunks.
+const ASKS_TIME: Duration = Duration::from_millis(2);
+
+/// How often figures are published while they change.
+const PUBLISH_EVERY: Duration = Duration::from_millis(100);
+
+/// How often re-reads and tidying are looked at while there is something to do.
+const WORK_EVERY: Duration = Duration::from_millis(10);
+
+/// How often the model hears the time.
+const CLOCK_EVERY: Duration = Duration::from_secs(1);
+
+/// First wait behind a link that made progress.
+const QUICK_MIN: Duration = Duration::from_millis(20);
+
+/// What an owner is given.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// What all links share.
+    pub shared: Arc<Shared>,
+    /// The master, as others see it.
+    pub master: Arc<Master>,
+    /// Where it is.
+    pub target: Target,
+    /// Everything configured.
+    pub config: Arc<Config>,
+    /// The end of the process.
+    pub shutdown: CancellationToken,
+}
+
+/// The owner.
+pub struct Owner<'a> {
+    given: Given,
+    seat: &'a mut Seat,
+    mirror: Mirror,
+    walks: Walks,
+    rereads: Rereads,
+    session: Option<Box<Session>>,
+    attach: Option<AbortOnDropHandle<Result<Attached, AttachError>>>,
+    standby_dial: Option<AbortOnDropHandle<Result<Connection, DialError>>>,
+    /// When the next attempt is due, if none is under way.
+    retry_at: Instant,
+    attempts: Attempts,
+    waits: Waits,
+    status: Status,
+    timers: Timers,
+    origin: Instant,
+}
+
+struct Waits {
+    /// Behind links that made no progress.
+    slow: Backoff,
+    /// Behind links that did.
+    quick: Backoff,
+    /// Between full syncs.
+    full: Backoff,
+    full_not_before: Instant,
+    behind: u32,
+}
+
+struct Timers {
+    publish: Instant,
+    work: Instant,
+    clock: Instant,
+    poll: Instant,
+    standby: Instant,
+    polls: u32,
+    shutdown: Instant,
+    dirty: bool,
+}
+
+impl<'a> Owner<'a> {
+    /// An owner with an empty model. `counters` are those of owners before it.
+    pub fn new(given: Given, seat: &'a mut Seat, counters: Counters) -> Owner<'a> {
+        let now = clock::now();
+        let link = &given.config.link;
+        // The first snapshot, or INFO before it, says what the server really is.
+        let profile = Profile::defaults(Family::Redis, Version::new(7, 0));
+        let mut mirror = Mirror::new(profile, given.shared.seed);
+        mirror.counters = counters;
+        Owner {
+            rereads: Rereads::new(&given.config.reread, now),
+            waits: Waits {
+                slow: Backoff::new(link.retry_min, link.retry_max),
+                quick: Backoff::new(QUICK_MIN, link.retry_max),
+                full: Backoff::new(link.retry_min, link.retry_max),
+                full_not_before: now,
+                behind: 0,
+            },
+            seat,
+            mirror,
+            walks: Walks::default(),
+            session: None,
+            attach: None,
+            standby_dial: None,
+            retry_at: now,
+            attempts: Attempts::default(),
+            status: Status::default(),
+            timers: Timers {
+                publish: now,
+                work: now,
+                clock: now,
+                poll: now,
+                standby: now,
+                polls: 0,
+                shutdown: now,
+                dirty: true,
+            },
+            origin: now,
+            given,
+        }
+    }
+
+    /// Follows the master until the process ends or the master is removed.
+    pub async fn run(mut self) {
+        self.publish();
+        loop {
+            match self.wait().await {
+                Wake::Shutdown | Wake::Removed => return,
+                Wake::Arrival(Arrival::Chunk(chunk)) => self.chunk(&chunk),
+                Wake::Arrival(Arrival::End(end)) => self.ended(&end),
+                Wake::Ask(ask) => self.answer(ask),
+                Wake::Side(Some(answer)) => self.side(answer),
+                Wake::Side(None) => self.side_gone(),
+                Wake::Attached(Ok(attached)) => self.attached(*attached),
+                Wake::Attached(Err(error)) => self.not_attached(&error),
+                Wake::AttachPanicked => {
+                    let text = "the attempt to connect panicked";
+                    self.lose(Fault::own(Loss::Restart, Verdict::RetryLater, text));
+                }
+                Wake::Sent(Ok(bytes)) => self.sent(bytes),
+                Wake::Sent(Err(error)) => {
+                    let text = format!("cannot send: {error}");
+                    self.lose(Fault::own(Loss::Closed, Verdict::Retry, &text));
+                }
+                Wake::StandbyDialled(dialled) => self.standby_dialled(dialled),
+                Wake::StandbyArrival(Arrival::Chunk(chunk)) => self.standby_chunk(&chunk),
+                Wake::StandbyArrival(Arrival::End(_)) | Wake::StandbySent(Err(_)) => {
+                    self.drop_standby();
+                }
+                Wake::StandbySent(Ok(bytes)) => self.standby_sent(bytes),
+                Wake::Time => {}
+            }
+            self.between();
+        }
+    }
+
+    /// What is due between two chunks; each part is bounded in time.
+    fn between(&mut self) {
+        let now = clock::now();
+        if !self.mirror.in_transaction {
+            self.drain_asks(now);
+            let live = self.is_live();
+            self.walks.slice(&mut self.mirror, live);
+        }
+        self.timers(now);
+        if self.session.is_none() && self.attach.is_none() && self.retry_at <= now {
+            self.begin_attach();
+        }
+        if self.timers.dirty && self.timers.publish <= now {
+            self.publish();
+        }
+    }
+
+    fn drain_asks(&mut self, from: Instant) {
+        for _ in 0..ASKS_AT_ONCE {
+            let Ok(ask) = self.seat.asks.try_recv() else {
+                return;
+            };
+            self.answer(ask);
+            if clock::now().duration_since(from) > ASKS_TIME {
+                return;
+            }
+        }
+    }
+
+    fn answer(&mut self, ask: Ask) {
+        let live = self.is_live();
+        answer::answer(ask, &mut self.mirror, &mut self.walks, live);
+        self.timers.dirty = true;
+    }
+
+    fn is_live(&self) -> bool {
+        self.session
+            .as_ref()
+            .is_some_and(|session| session.is_live())
+    }
+
+    fn timers(&mut self, now: Instant) {
+        if self.timers.clock <= now {
+            self.timers.clock = now + CLOCK_EVERY;
+            self.mirror
+                .keyspace
+                .clock(i64::try_from(clock::unix_ms()).unwrap_or(i64::MAX));
+            self.mirror.keyspace.tidy(TIDY_KEYS);
+            self.timers.dirty = true;
+        }
+        let woken = match &mut self.session {
+            Some(session) if session.timeout().is_some_and(|at| at <= now) => session.wake(),
+            Some(_) | None => Ok(()),
+        };
+        match woken {
+            Ok(()) => self.change_over(),
+            Err(error) => self.broken(&error),
+        }
+        if self.timers.work <= now {
+            self.timers.work = now + WORK_EVERY;
+            self.work(now);
+        }
+    }
+
+    fn enter(&mut self, state: State) {
+        if self.status.state.name() != state.name() {
+            tracing::info!(master = %self.given.master.name, state = state.name(), "link");
+        }
+        self.status.state = state;
+        self.publish();
+    }
+
+    fn publish(&mut self) {
+        let live = self.is_live();
+        let mirror = &self.mirror;
+        let status = &mut self.status;
+        status.generation = mirror.worth(live);
+        status.profile = mirror.origin();
+        status.replid = mirror.replid.clone();
+        status.offset = mirror.keyspace.applied();
+        status.queued_bytes = self
+            .session
+            .as_ref()
+            .map_or(0, |session| session.wire.queued());
+        status.lag_ms = match &self.session {
+            Some(session) if session.wire.queued() > 0 => session.lag_ms,
+            Some(_) | None => 0,
+        };
+        let behind = status
+            .master_offset
+            .map(|at| at.saturating_sub(status.offset));
+        status.lag_bytes = behind.unwrap_or(0);
+        if let Some(session) = &self.session {
+            let age = clock::now().duration_since(session.heard).as_millis();
+            let age = u64::try_from(age).unwrap_or(u64::MAX);
+            status.last_byte_ms = clock::unix_ms().saturating_sub(age);
+        }
+        status.loaded_ms = mirror.loaded_ms;
+        status.load_took_ms = mirror.load_took_ms;
+        status.model_bytes = mirror.keyspace.heap_bytes() as u64;
+        status.keys = mirror.keyspace.keys();
+        let doubts = mirror.keyspace.doubts();
+        status.inexact = doubts.value;
+        status.unverified = doubts.probe;
+        status.counters.clone_from(&mirror.counters);
+        status.unknown_names.clone_from(&mirror.unknown_names);
+        self.seat.status.send_replace(Arc::new(status.clone()));
+        self.timers.dirty = false;
+        self.timers.publish = clock::now() + PUBLISH_EVERY;
+    }
+}
+
+/// Keys that one tidying looks at.
+const TIDY_KEYS: usize = 2_000;

@@ -1,0 +1,160 @@
+//! Everything that goes over the second connection: what is asked, and what becomes of the answers.
+
+use std::time::{Duration, Instant};
+
+use analyzer::profile::{Family, Version};
+use replica_shim::Verdict;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Owner;
+use super::fate::FAILED_WAIT;
+use crate::clock;
+use crate::fault::Fault;
+use crate::fleet::{Loss, Role};
+use crate::link::connect;
+use crate::model::mirror::Stamped;
+use crate::model::session::Session;
+use crate::side::task::{Name, Polled, SideAnswer, SideAsk, Stamp, UNSTAMPED_PAUSE};
+
+/// One of so many polls asks for memory as well.
+const MEMORY_POLLS: u32 = 10;
+
+/// GETACK comes with every WAIT: the server is asked no more often than this.
+const SHUTDOWN_EVERY: Duration = Duration::from_millis(200);
+
+impl Owner<'_> {
+    /// Everything that goes over the second connection.
+    pub(super) fn work(&mut self, now: Instant) {
+        for name in std::mem::take(&mut self.mirror.parked) {
+            self.rereads.park(&mut self.mirror.keyspace, name, now);
+        }
+        let Some(session) = &self.session else {
+            return;
+        };
+        let (Some(side), true) = (&session.side, session.is_live()) else {
+            return;
+        };
+        if self.mirror.getack && self.timers.shutdown <= now {
+            self.mirror.getack = false;
+            self.timers.shutdown = now + SHUTDOWN_EVERY;
+            let asks = session.intro.role == Role::Master && shutdown_waits(session);
+            if asks && side.asks.try_send(SideAsk::Shutdown).is_err() {
+                // The queue is full: asked again at the next look.
+                self.mirror.getack = true;
+            }
+        }
+        if self.timers.poll <= now {
+            self.timers.poll = now + self.given.config.link.poll;
+            self.timers.polls = self.timers.polls.wrapping_add(1);
+            let memory = self.timers.polls % MEMORY_POLLS == 1;
+            // A poll that finds the queue full is left out.
+            drop(side.asks.try_send(SideAsk::Poll { memory }));
+        }
+        if !self.mirror.unasked.is_empty() {
+            let names = std::mem::take(&mut self.mirror.unasked);
+            drop(side.asks.try_send(SideAsk::KeySpecs(names)));
+        }
+        let wants_standby = session.wants_standby() && filters(session);
+        if wants_standby && self.standby_dial.is_none() && self.timers.standby <= now {
+            self.timers.standby = now + FAILED_WAIT;
+            let target = self.given.target.clone();
+            let dial = async move {
+                connect::dial(&target.source, &target.tls, target.link.connect_timeout).await
+            };
+            self.standby_dial = Some(AbortOnDropHandle::new(tokio::spawn(dial)));
+        }
+        let asked = self.rereads.ask(&mut self.mirror.keyspace, side, now);
+        self.mirror.counters.probes += asked.probes;
+        self.mirror.counters.rereads += asked.values;
+    }
+
+    pub(super) fn side(&mut self, answer: SideAnswer) {
+        match answer {
+            SideAnswer::Poll(polled) => self.polled(polled),
+            SideAnswer::Shutdown(true) => {
+                let text = "the server shuts down and would wait for us";
+                self.lose(Fault::own(Loss::Shutdown, Verdict::RetryLater, text));
+            }
+            SideAnswer::Shutdown(false) => {}
+            SideAnswer::Probes { stamp, found } => {
+                self.rereads.answered(0);
+                let names: Vec<_> = found.iter().map(|(name, _)| name.clone()).collect();
+                match self.usable(stamp) {
+                    Some(at) => self.mirror.stamped(at, Stamped::Probes(found)),
+                    None => self.unstamped(&names),
+                }
+            }
+            SideAnswer::Values { stamp, found } => {
+                let bytes = found.iter().map(|(_, value)| value.bytes()).sum();
+                self.rereads.answered(bytes);
+                let names: Vec<_> = found.iter().map(|(name, _)| name.clone()).collect();
+                match self.usable(stamp) {
+                    Some(at) => self.mirror.stamped(at, Stamped::Values(found)),
+                    None => self.unstamped(&names),
+                }
+            }
+            SideAnswer::KeySpecs(specs) => self.mirror.keyspace.set_key_specs(specs),
+            SideAnswer::Lost(error) => {
+                self.mirror.counters.side_errors += 1;
+                self.mirror.drop_held();
+                // Nothing is asked until the connection is there again.
+                self.rereads.reset(Some(clock::now() + FAILED_WAIT));
+                tracing::debug!(master = %self.given.master.name, %error, "second connection lost");
+            }
+            SideAnswer::Ready => self.rereads.reset(None),
+        }
+        self.timers.dirty = true;
+    }
+
+    /// The task of the second connection is gone: the link goes on without it.
+    pub(super) fn side_gone(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.side = None;
+        }
+        self.mirror.counters.side_errors += 1;
+        self.mirror.drop_held();
+        self.rereads.reset(None);
+    }
+
+    /// The offset of a stamp, if it is in the history that we follow.
+    pub(super) fn usable(&self, stamp: Option<Stamp>) -> Option<u64> {
+        let position = self.mirror.position?;
+        stamp
+            .filter(|stamp| stamp.replid == position.replid)
+            .map(|stamp| stamp.offset)
+    }
+
+    pub(super) fn unstamped(&mut self, names: &[Name]) {
+        self.mirror.counters.side_errors += 1;
+        for name in names {
+            self.mirror.keyspace.settle_failed(name.db, &name.key);
+        }
+        self.rereads.pause(clock::now() + UNSTAMPED_PAUSE);
+    }
+
+    pub(super) fn polled(&mut self, polled: Polled) {
+        let at = self.usable(polled.stamp);
+        self.status.master_offset = at;
+        if let (Some(server), Some(used)) = (&mut self.status.server, polled.used_memory) {
+            server.used_memory = Some(used);
+        }
+        if let Some(session) = &mut self.session {
+            session.intro.min_replicas = polled.min_replicas;
+        }
+        if let (Some(at), false) = (at, polled.config.is_empty()) {
+            self.mirror.stamped(at, Stamped::Config(polled.config));
+        }
+    }
+}
+
+/// From 7.0 on a master that stops waits for its replicas.
+fn shutdown_waits(session: &Session) -> bool {
+    let server = session.intro.server.as_ref();
+    server.is_some_and(|s| s.family == Family::Valkey || s.version >= Version::new(7, 0))
+}
+
+/// From 7.0 on a master can be asked for an empty snapshot. Before, a stand-by would cost a whole
+/// one, so there the wait for the quorum stays as it is.
+fn filters(session: &Session) -> bool {
+    session.intro.role == Role::Master && shutdown_waits(session)
+}

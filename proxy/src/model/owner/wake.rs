@@ -1,0 +1,134 @@
+//! What wakes an owner: one select over everything that can happen.
+
+use std::time::Instant;
+
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Owner;
+use crate::clock;
+use crate::fault::AttachError;
+use crate::link::attach::Attached;
+use crate::link::connect::{Connection, DialError};
+use crate::link::driver::{Arrival, Inbox};
+use crate::model::ask::Ask;
+use crate::model::wire::{Sending, Wire};
+use crate::side::task::{Side, SideAnswer};
+
+/// What woke the owner.
+pub(super) enum Wake {
+    /// The process ends.
+    Shutdown,
+    /// Nobody can ask any more: the master was removed.
+    Removed,
+    /// Bytes of the followed link, or its end.
+    Arrival(Arrival),
+    /// A question.
+    Ask(Ask),
+    /// An answer of the second connection; `None` if its task is gone.
+    Side(Option<SideAnswer>),
+    /// An attempt to attach came to its end.
+    Attached(Result<Box<Attached>, AttachError>),
+    /// An attempt to attach panicked: it held nothing of ours.
+    AttachPanicked,
+    /// Bytes were sent.
+    Sent(std::io::Result<usize>),
+    /// A connection for a stand-by, or none.
+    StandbyDialled(Option<Result<Connection, DialError>>),
+    /// Bytes of the stand-by, or its end.
+    StandbyArrival(Arrival),
+    /// Bytes of the stand-by were sent.
+    StandbySent(std::io::Result<usize>),
+    /// Something is due.
+    Time,
+}
+
+impl Owner<'_> {
+    /// Waits for whatever comes first.
+    pub(super) async fn wait(&mut self) -> Wake {
+        let wake_at = self.wake_at();
+        // What is there inside a transaction is no state that the master ever had.
+        let hold_asks = self.mirror.in_transaction;
+        let (mut inbox, mut sending, mut side) = (None, None, None);
+        let (mut standby_inbox, mut standby_sending) = (None, None);
+        if let Some(session) = &mut self.session {
+            let ends = session.ends();
+            (inbox, sending, side) = (Some(ends.inbox), ends.sending, ends.side);
+            (standby_inbox, standby_sending) = (ends.standby_inbox, ends.standby_sending);
+        }
+        tokio::select! {
+            biased;
+            () = self.given.shutdown.cancelled() => Wake::Shutdown,
+            arrival = next(inbox) => Wake::Arrival(arrival),
+            ask = self.seat.asks.recv(), if !hold_asks => ask.map_or(Wake::Removed, Wake::Ask),
+            answer = answered(side) => Wake::Side(answer),
+            joined = joined(&mut self.attach) => {
+                self.attach = None;
+                joined.map_or(Wake::AttachPanicked, |done| Wake::Attached(done.map(Box::new)))
+            }
+            sent = sent(sending) => Wake::Sent(sent),
+            joined = joined(&mut self.standby_dial) => {
+                self.standby_dial = None;
+                Wake::StandbyDialled(joined.ok())
+            }
+            arrival = next(standby_inbox) => Wake::StandbyArrival(arrival),
+            sent = sent(standby_sending) => Wake::StandbySent(sent),
+            () = tokio::time::sleep_until(wake_at.into()) => Wake::Time,
+        }
+    }
+
+    /// When something is due without anyone asking.
+    fn wake_at(&self) -> Instant {
+        let now = clock::now();
+        if self.walks.pending() {
+            return now;
+        }
+        let mut at = self.timers.clock;
+        if self.timers.dirty {
+            at = at.min(self.timers.publish);
+        }
+        match &self.session {
+            Some(session) => {
+                at = at.min(session.timeout().unwrap_or(at));
+                if session.side.is_some() && session.is_live() {
+                    at = at.min(self.timers.poll);
+                    let doubts = self.mirror.keyspace.doubts();
+                    if doubts.probe + doubts.value > 0 || self.mirror.getack {
+                        at = at.min(self.timers.work);
+                    }
+                }
+            }
+            None if self.attach.is_none() => at = at.min(self.retry_at),
+            None => {}
+        }
+        at
+    }
+}
+
+async fn next(inbox: Option<&mut Inbox>) -> Arrival {
+    match inbox {
+        Some(inbox) => inbox.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn answered(side: Option<&mut Side>) -> Option<SideAnswer> {
+    match side {
+        Some(side) => side.answers.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn joined<T>(task: &mut Option<AbortOnDropHandle<T>>) -> Result<T, JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sent(sending: Option<Sending<'_>>) -> std::io::Result<usize> {
+    match sending {
+        Some(sending) => Wire::send(sending).await,
+        None => std::future::pending().await,
+    }
+}
