@@ -1,7 +1,7 @@
 //! Building a list from a loaded object.
 
 use super::node::{End, Node};
-use super::nodes::Nodes;
+use super::nodes::{Nodes, pays};
 use super::rules::Rules;
 use super::{Flags, List};
 use crate::command::Malformed;
@@ -63,7 +63,7 @@ impl Builder {
                     if *plain {
                         node.set_plain();
                     }
-                    node.set_compressed(*compressed);
+                    node.set_compressed(compressed.filter(|&small| pays(small, *bytes)));
                     self.open = Some(node);
                 }
                 Ok(())

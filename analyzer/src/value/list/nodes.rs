@@ -15,6 +15,12 @@ const RATIO_UNKNOWN: u64 = 512;
 const COMPRESS_MIN: u64 = 48;
 const COMPRESS_SAVES: u64 = 8;
 
+/// True if the server would keep a node of `bytes` compressed to `compressed`. An image compresses
+/// what saves half of that too, on its own account.
+pub(super) fn pays(compressed: u64, bytes: u64) -> bool {
+    bytes >= COMPRESS_MIN && compressed + COMPRESS_SAVES < bytes
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum Nodes {
     One(Node),
@@ -189,10 +195,7 @@ impl Nodes {
         self.edit(i, rules, |node| {
             let bytes = node.bytes();
             let guess = bytes * ratio / 1024;
-            if node.compressed().is_none()
-                && bytes >= COMPRESS_MIN
-                && guess + COMPRESS_SAVES < bytes
-            {
+            if node.compressed().is_none() && pays(guess, bytes) {
                 node.set_compressed(Some(guess));
             }
         });
