@@ -79,9 +79,12 @@ pub(crate) fn info(session: &mut Session, _: &Request) -> Reply {
     Reply::Verbatim(describe(&session.client))
 }
 
+/// Which connections a CLIENT LIST shows.
+type Keep = dyn Fn(&Client, &Seen) -> bool;
+
 /// CLIENT LIST [TYPE normal|pubsub|...] [ID id ...]
 pub(crate) fn list(session: &mut Session, request: &Request) -> Reply {
-    let keep: Box<dyn Fn(&Client, &Seen) -> bool> = match request.len() {
+    let keep: Box<Keep> = match request.len() {
         2 => Box::new(|_, _| true),
         4 if request.is(2, "TYPE") => {
             let Some(kind) = Kind::parse(request, 3) else {

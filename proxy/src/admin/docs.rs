@@ -165,10 +165,9 @@ fn describe(command: &'static Command) -> Reply {
             Reply::text("O(answer), from the model"),
         ),
     ];
-    if !command.syntax.is_empty() {
-        let arguments = syntax::describe(&syntax::parse(command.syntax));
-        fields.push((Reply::text("arguments"), arguments));
-    }
+    // Also if there are none: redis-cli 8 prints "(null)" where they are missing.
+    let arguments = syntax::describe(&syntax::parse(command.syntax));
+    fields.push((Reply::text("arguments"), arguments));
     let children: Vec<_> = command
         .children()
         .map(|child| (Reply::text(child.name), describe(child)))

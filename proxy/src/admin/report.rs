@@ -19,7 +19,7 @@ use super::session::Session;
 use super::table;
 use crate::fleet::{Loss, Master, State, Status};
 use crate::model::ask::{
-    Ask, DbTotal, Filter, Freshness, Generation, Measure, Row, TOP_MAX, Total,
+    Answer, Ask, DbTotal, Filter, Freshness, Generation, Measure, Row, TOP_MAX, Total,
 };
 
 /// Rows of KS.TOP by default.
@@ -79,13 +79,17 @@ fn freshness(answers: &[(Arc<Master>, Option<Freshness>)]) -> (Table, Vec<String
             ("offset", Cell::Count(offset)),
             ("lag_bytes", Cell::Count(status.lag_bytes)),
             ("lag_ms", Cell::Count(status.lag_ms)),
-            (
-                "exact",
-                Cell::Bool(status.inexact == 0 && status.unverified == 0),
-            ),
+            ("exact", Cell::Bool(exact(fresh.as_ref(), &status))),
         ]);
     }
     (Table::rows("freshness", rows), notes)
+}
+
+/// True if every fact about this master's keys is what the master would say at the answer's offset.
+fn exact(fresh: Option<&Freshness>, status: &Status) -> bool {
+    fresh.is_some_and(|fresh| fresh.generation.loaded())
+        && status.inexact == 0
+        && status.unverified == 0
 }
 
 /// What keeps one master's part from being the whole truth, in a sentence.
@@ -211,14 +215,17 @@ fn node(master: &Master) -> Vec<(&'static str, Cell)> {
     ]
 }
 
-type Answers<T> = Vec<(Arc<Master>, Option<crate::model::ask::Answer<T>>)>;
+/// Every master with the freshness of its answer; `None` if it did not answer.
+type Sources = Vec<(Arc<Master>, Option<Freshness>)>;
 
-fn fresh_only<T>(answers: Answers<T>) -> Vec<(Arc<Master>, Option<Freshness>)> {
+type Answers<T> = Vec<(Arc<Master>, Option<Answer<T>>)>;
+
+fn fresh_only<T>(answers: Answers<T>) -> Sources {
     split(answers).0
 }
 
 /// The freshness of every answer, and what was answered.
-fn split<T>(answers: Answers<T>) -> (Vec<(Arc<Master>, Option<Freshness>)>, Vec<T>) {
+fn split<T>(answers: Answers<T>) -> (Sources, Vec<T>) {
     let mut values = Vec::new();
     let fresh = answers
         .into_iter()
