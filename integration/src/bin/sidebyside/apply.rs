@@ -96,9 +96,11 @@ impl Apply {
         rows.push(
             "apply",
             name,
-            format!("redis-7.0 replica {}", rate(self.theirs)),
-            rate(self.ours),
-            format!("{:.2}x", self.ratio()),
+            [
+                format!("redis-7.0 replica {}", rate(self.theirs)),
+                rate(self.ours),
+                format!("{:.2}x", self.ratio()),
+            ],
         );
     }
 

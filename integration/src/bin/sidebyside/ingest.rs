@@ -109,9 +109,11 @@ impl Ingest {
             rows.push(
                 &format!("ingest {}", mega(self.file_bytes)),
                 load.name,
-                format!("{} {:.2} s", theirs.name, theirs.seconds),
-                format!("{:.2} s", self.seconds),
-                format!("{:.2}x", theirs.seconds / self.seconds),
+                [
+                    format!("{} {:.2} s", theirs.name, theirs.seconds),
+                    format!("{:.2} s", self.seconds),
+                    format!("{:.2}x", theirs.seconds / self.seconds),
+                ],
             );
         }
     }

@@ -146,7 +146,7 @@ impl Default for Rows {
 }
 
 impl Rows {
-    fn push(&mut self, what: &str, data: &str, theirs: String, ours: String, ratio: String) {
+    fn push(&mut self, what: &str, data: &str, [theirs, ours, ratio]: [String; 3]) {
         self.lines
             .push([what.to_owned(), data.to_owned(), theirs, ours, ratio]);
     }

@@ -58,28 +58,34 @@ impl Memory {
             rows.push(
                 "memory",
                 load.name,
-                format!("{name} {}", mega(used)),
-                format!(
-                    "{} ({} allocated)",
-                    mega(self.resident),
-                    mega(self.allocated)
-                ),
-                format!("{:.0}%", 100.0 * fraction(self.resident, used)),
+                [
+                    format!("{name} {}", mega(used)),
+                    format!(
+                        "{} ({} allocated)",
+                        mega(self.resident),
+                        mega(self.allocated)
+                    ),
+                    format!("{:.0}%", 100.0 * fraction(self.resident, used)),
+                ],
             );
         }
         rows.push(
             "bytes per key",
             load.name,
-            format!("{:.1}", fraction(self.master, data.keys)),
-            format!("{:.1}", fraction(self.resident, data.keys)),
-            String::new(),
+            [
+                format!("{:.1}", fraction(self.master, data.keys)),
+                format!("{:.1}", fraction(self.resident, data.keys)),
+                String::new(),
+            ],
         );
         rows.push(
             "bytes per element",
             load.name,
-            format!("{:.1}", fraction(self.master, data.elements)),
-            format!("{:.1}", fraction(self.resident, data.elements)),
-            String::new(),
+            [
+                format!("{:.1}", fraction(self.master, data.elements)),
+                format!("{:.1}", fraction(self.resident, data.elements)),
+                String::new(),
+            ],
         );
     }
 

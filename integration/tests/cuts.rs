@@ -1,0 +1,104 @@
+//! The same campaign through a network that cuts the link at random bytes.
+
+use integration::app::App;
+use integration::campaign::{self, Options};
+use integration::fault::{Ending, Plan, Proxy};
+use integration::{servers, wait};
+
+use crate::scene::{self, EAGER, PATIENCE};
+
+fn check(name: &str) {
+    let install = servers::get(name).expect("the server can be had");
+    let options = Options {
+        ops: 6_000,
+        seed: 4,
+        cuts: 12,
+        preload: 500,
+        ..Options::default()
+    };
+    let mut said = Vec::new();
+    let outcome = campaign::run(&install, &options, &mut |line| said.push(line));
+    let outcome = outcome.unwrap_or_else(|error| panic!("{error:#}\n{}", said.join("\n")));
+    let shown: Vec<String> = outcome
+        .report
+        .mismatches
+        .iter()
+        .take(10)
+        .map(ToString::to_string)
+        .collect();
+    assert!(
+        shown.is_empty(),
+        "seed 4: {}\n{}",
+        shown.join("\n"),
+        said.join("\n")
+    );
+}
+
+#[test]
+fn redis_7_0() {
+    check("redis-7.0");
+}
+
+#[test]
+fn redis_8_0() {
+    check("redis-8.0");
+}
+
+#[test]
+fn valkey_9_1() {
+    check("valkey-9.1");
+}
+
+#[test]
+fn a_cut_link_resumes_without_a_second_full_sync() {
+    for name in scene::MAIN {
+        let server = scene::server_with_data(name, &[]);
+        let proxy = Proxy::start(server.addr, Box::new(|_| Plan::CLEAN)).expect("proxy");
+        let app = App::start(&[format!("redis://{}", proxy.addr)], EAGER).expect("start");
+        app.wait_synced(PATIENCE).expect("sync");
+        let mut client = server.client().expect("connect");
+        for round in 0..5 {
+            proxy.cut();
+            for key in 0..50 {
+                scene::set(&mut client, &format!("cut:{round}:{key}"));
+            }
+            scene::settle(&server, &app);
+        }
+        scene::expect_equal(&server, &app);
+        let status = app.status().expect("status");
+        assert_eq!(status.full_syncs, 1, "{name}: {}", status.text);
+        assert!(status.partial_syncs >= 5, "{name}: {}", status.text);
+        assert_eq!(
+            client.info("stats", "sync_full").expect("INFO"),
+            "1",
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn single_bytes_and_stalls_do_no_harm() {
+    let server = scene::server_with_data("redis-7.0", &[]);
+    let plan = |number: u64| match number {
+        // The first connections end in a stall that nobody is told of, in the middle of something.
+        0..=2 => Plan {
+            end: Some((700 * number + 90, Ending::Reset)),
+            ..Plan::CLEAN
+        },
+        3..=5 => Plan {
+            end: Some((900, Ending::HalfClose)),
+            piece: 1,
+            ..Plan::CLEAN
+        },
+        _ => Plan {
+            piece: 3,
+            ..Plan::CLEAN
+        },
+    };
+    let proxy = Proxy::start(server.addr, Box::new(plan)).expect("proxy");
+    let app = App::start(&[format!("redis://{}", proxy.addr)], EAGER).expect("start");
+    app.wait_synced(PATIENCE)
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    scene::expect_equal(&server, &app);
+    wait::for_true(PATIENCE, "several attempts", || Ok(proxy.accepted() > 3)).expect("attempts");
+}

@@ -1,0 +1,14 @@
+//! Keyscape against real servers, scripted masters and a bad network: one binary, one module a
+//! subject. The servers are fetched on first use.
+
+mod admin;
+mod clients;
+mod cuts;
+mod harmless;
+mod hostile;
+mod lifecycle;
+mod metrics;
+mod register;
+mod scene;
+mod tidy;
+mod truth;

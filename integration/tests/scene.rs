@@ -1,0 +1,92 @@
+//! What most tests begin with: a master with some data, and Keyscape on it.
+
+use std::time::Duration;
+
+use integration::app::App;
+use integration::driver::{Driver, Options};
+use integration::fill::{self, Shape};
+use integration::resp::Client;
+use integration::server::Server;
+use integration::truth::{self, Rules};
+use integration::{servers, wait};
+
+/// The servers that every promise is tested on.
+pub const MAIN: [&str; 3] = ["redis-7.0", "redis-8.0", "valkey-9.1"];
+
+/// Long enough for anything that works at all, on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Reconnects at once.
+pub const EAGER: &str = "[link]\nretry_min_ms = 20\nretry_max_ms = 200\n";
+
+/// Starts a server of the matrix.
+pub fn server(name: &str, options: &[(&str, &str)]) -> Server {
+    let install = servers::get(name).expect("the server can be had");
+    Server::start(&install, options).expect("the server starts")
+}
+
+/// Starts a server and writes some keys of all types to it.
+pub fn server_with_data(name: &str, options: &[(&str, &str)]) -> Server {
+    let server = server(name, options);
+    let mut client = server.client().expect("connect");
+    fill::fill(&mut client, Shape::Mixed, 2_000).expect("fill");
+    let mut driver = Driver::attach(&server, &Options::default()).expect("attach the driver");
+    driver.run(2_000).expect("write");
+    server
+}
+
+/// Starts Keyscape on a master and waits until it is synced.
+pub fn follow(server: &Server, config: &str) -> App {
+    let app = App::start(&[server.url()], config).expect("keyscape starts");
+    app.wait_synced(PATIENCE).expect("keyscape syncs");
+    app
+}
+
+/// Waits until Keyscape stands where the master stands and is sure of every key.
+pub fn settle(server: &Server, app: &App) {
+    let mut control = server.client().expect("connect");
+    wait::for_true(PATIENCE, "the offsets to meet", || {
+        let theirs: i64 = control.info("replication", "master_repl_offset")?.parse()?;
+        let status = app.status()?;
+        Ok(status.offset == theirs && status.synced && status.inexact + status.unverified == 0)
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
+}
+
+/// Every name, type, length and expiry must be the same on both sides.
+pub fn expect_equal(server: &Server, app: &App) {
+    let mut control = server.client().expect("connect");
+    control
+        .ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"])
+        .expect("DEBUG");
+    truth::read(&mut control).expect("settle");
+    settle(server, app);
+    let theirs = truth::read(&mut control).expect("read the master");
+    settle(server, app);
+    let ours = truth::read(&mut app.client().expect("connect")).expect("read keyscape");
+    control
+        .ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "1"])
+        .expect("DEBUG");
+    let report = truth::compare(&theirs, &ours, &Rules::default());
+    let shown: Vec<String> = report
+        .mismatches
+        .iter()
+        .take(10)
+        .map(ToString::to_string)
+        .collect();
+    assert!(
+        shown.is_empty(),
+        "{} mismatches: {}",
+        report.mismatches.len(),
+        shown.join("\n")
+    );
+    assert!(report.keys > 0, "nothing was compared");
+}
+
+/// Sets a key through a client and returns the reply as text.
+pub fn set(client: &mut Client, key: &str) -> String {
+    client
+        .call(&["SET", key, "value"])
+        .expect("SET is answered")
+        .string()
+}
