@@ -188,12 +188,16 @@ impl Node {
             End::Tail => item.ziplist() + if self.ends_long() { 5 } else { 1 },
             End::Head => {
                 let own = 1 + item.ziplist();
-                // The old head had a one-byte field, having nothing before it.
-                own + if self.count > 0 {
-                    prev_field(own) - 1
-                } else {
-                    0
+                if own < 254 {
+                    return own;
                 }
+                // The entry behind gets a wide field, and so does the next one if that lifts it
+                // over 254 too.
+                let lifted = self
+                    .iter()
+                    .take_while(|item| matches!(item.ziplist(), 249..=252))
+                    .count() as u64;
+                own + 4 * (lifted + 1).min(self.count())
             }
         }
     }
@@ -240,9 +244,9 @@ impl Node {
 
     /// Replaces elements `at..at + removed` by `added`, and recounts the bytes.
     pub(super) fn splice(&mut self, at: usize, removed: usize, added: &[Item], rules: &Rules) {
-        let before = self.fresh_bytes(rules);
+        let before = self.bytes_around(at, removed, rules);
         let from = self.offset(at);
-        let to = self.offset(at + removed);
+        let to = from + self.width_at(from, removed);
         let mut packed = Vec::new();
         for item in added {
             item.put(self.prints, &mut packed);
@@ -255,7 +259,32 @@ impl Node {
         let (gone, come) = counts.unwrap_or((0, 0));
         self.count = self.count - gone + come;
         // By difference: a loaded blob may differ from a fresh one.
-        self.bytes = (self.bytes + self.fresh_bytes(rules)).saturating_sub(before);
+        let after = self.bytes_around(at, added.len(), rules);
+        self.bytes = (self.bytes + after).saturating_sub(before);
+    }
+
+    /// Bytes of what `n` elements from `at` on may change: themselves in a listpack, everything in
+    /// a ziplist.
+    fn bytes_around(&self, at: usize, n: usize, rules: &Rules) -> u64 {
+        if rules.ziplist {
+            return self.fresh_bytes(rules);
+        }
+        self.iter()
+            .skip(at)
+            .take(n)
+            .map(|item| item.listpack())
+            .sum()
+    }
+
+    /// Packed bytes of `n` elements that start at `from`.
+    fn width_at(&self, from: usize, n: usize) -> usize {
+        let mut items = Items {
+            rest: self.packed().get(from..).unwrap_or(&[]),
+            prints: self.prints,
+        };
+        let len = items.rest.len();
+        items.by_ref().take(n).for_each(drop);
+        len - items.rest.len()
     }
 
     /// Removes the elements that `gone` names; returns how many.
