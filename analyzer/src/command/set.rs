@@ -4,9 +4,9 @@
 use super::{Args, Context, Doubt, Entry, Handler, Malformed};
 use crate::profile::Profile;
 use crate::text::Text;
-use crate::value::Value;
 use crate::value::elements::Member;
 use crate::value::set::Set;
+use crate::value::{Encoding, Value};
 
 /// Members that SPOP puts into one SREM at most (Redis 7.2 and later, Valkey).
 const SPOP_BATCH: usize = 1024;
@@ -111,9 +111,10 @@ fn srem(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
         let removed = before - set.count();
         // SPOP of most members comes as SREM too, and rebuilds the set: which of the two it was
         // decides the encoding.
-        let many = removed >= SPOP_REBUILD * set.count() || members.len() >= SPOP_BATCH;
-        let single = !profile.small_sets() && removed > 0;
-        if (many || single) && set.would_change_if_rebuilt(profile) || members.len() == SPOP_BATCH {
+        let most = removed >= SPOP_REBUILD * set.count() || !profile.small_sets();
+        // A full batch is one of several: what they leave together is not known yet.
+        let batch = members.len() == SPOP_BATCH && set.encoding() == Encoding::Hashtable;
+        if batch || (removed > 0 && most && set.would_change_if_rebuilt(profile)) {
             raise(entry, Doubt::Probe);
         }
         drop_if_empty(entry);

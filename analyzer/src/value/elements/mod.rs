@@ -173,6 +173,14 @@ impl<P: Payload> Elements<P> {
         }
     }
 
+    /// True if `test` accepts the payload of every element; stops at the first that it does not.
+    pub(crate) fn all(&self, mut test: impl FnMut(&[u8]) -> bool) -> bool {
+        match &self.body {
+            Body::Small(bytes) => all_records::<P>(bytes, SMALL_WIDTH, &mut test),
+            Body::Large(pages) => pages.all::<P>(&mut test),
+        }
+    }
+
     /// Appends the in-record form: `head`, the count and the records. False and nothing appended if
     /// they are not a packed run or more than [`INLINE_MAX`] bytes.
     pub(crate) fn pack(&self, head: &[u8], out: &mut Vec<u8>) -> bool {
@@ -366,6 +374,22 @@ fn each_record<P: Payload>(bytes: &[u8], width: usize, mut visit: impl FnMut(u64
         visit(word(bytes, pos) & mask, rest.get(..len).unwrap_or(rest));
         pos = start + len;
     }
+}
+
+fn all_records<P: Payload>(
+    bytes: &[u8],
+    width: usize,
+    test: &mut impl FnMut(&[u8]) -> bool,
+) -> bool {
+    let mut pos = width;
+    while let Some(rest) = bytes.get(pos..).filter(|rest| !rest.is_empty()) {
+        let len = P::width(rest);
+        if !test(rest.get(..len).unwrap_or(rest)) {
+            return false;
+        }
+        pos += len + width;
+    }
+    true
 }
 
 #[cfg(test)]

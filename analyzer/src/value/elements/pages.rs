@@ -12,7 +12,9 @@
 //!
 //! The directory is cut into segments, so that it never moves as a whole either.
 
-use super::{At, Payload, Wanted, dropped_bits, each_record, push_record, reserve, scan};
+use super::{
+    At, Payload, Wanted, all_records, dropped_bits, each_record, push_record, reserve, scan,
+};
 
 /// Pages of one directory segment.
 const SEGMENT: usize = 1024;
@@ -137,6 +139,13 @@ impl Pages {
         for page in 0..self.len() {
             self.each_in::<P>(page, &mut visit);
         }
+    }
+
+    pub(super) fn all<P: Payload>(&self, test: &mut impl FnMut(&[u8]) -> bool) -> bool {
+        (0..self.len()).all(|page| {
+            let width = width_at(self.level_of(page));
+            all_records::<P>(self.page(page), width, test)
+        })
     }
 
     /// Every record of one page, with its digest made whole again.

@@ -65,6 +65,12 @@ fn check(elements: &Elements<ScoredRecord>, naive: &BTreeMap<u64, (u64, u64)>) {
         assert_eq!(elements.payload(at), payload);
     });
     assert_eq!(seen, naive.len());
+    let mut left = naive.len();
+    assert!(elements.all(|_| {
+        left -= 1;
+        true
+    }));
+    assert_eq!(left, 0);
     if let Body::Large(pages) = &elements.body {
         pages.check();
     }

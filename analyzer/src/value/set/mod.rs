@@ -342,25 +342,20 @@ impl Set {
             return false;
         }
         let small = profile.small_sets();
-        if self.count()
-            > if small {
-                profile.set_listpack_max
-            } else {
-                profile.set_intset_max
-            }
-        {
-            return false;
-        }
-        let (mut integers, mut longest) = (true, 0);
-        self.each(|_, member| {
-            integers &= member.text.number_class();
-            longest = longest.max(member.text.len);
-        });
-        if small {
-            longest <= profile.set_value_max
+        let most = if small {
+            profile.set_listpack_max
         } else {
-            integers
-        }
+            profile.set_intset_max
+        };
+        self.count() <= most
+            && self.members.all(|payload| {
+                let text = Member::unpack(payload).text;
+                if small {
+                    text.len <= profile.set_value_max
+                } else {
+                    text.number_class()
+                }
+            })
     }
 }
 
