@@ -312,6 +312,16 @@ fn equal_scores_at_an_edge_are_reread() {
 }
 
 #[test]
+fn sort_turns_its_source_into_a_skiplist() {
+    let script = "
+        ZADD z 1 a 2 b
+        SORT z BY nosort STORE list
+        ZADD z 3 c
+    ";
+    check(&[REDIS_7, VALKEY_9], script, &[("z", "skiplist 3")]);
+}
+
+#[test]
 fn sorted_set_algebra_settles_its_result() {
     let script = "
         ZADD a 1 x 2 y

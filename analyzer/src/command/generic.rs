@@ -163,11 +163,12 @@ fn sort(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
     let Some(at) = (2..args.len()).rfind(|&at| args.is(at, "STORE")) else {
         return Ok(());
     };
-    let destination = args.key(at + 1)?;
-    if context.read(args.key(1)?, |entry| entry.is_none()) {
+    let (source, destination) = (args.key(1)?, args.key(at + 1)?);
+    if context.read(source, |entry| entry.is_none()) {
         context.remove(destination);
         return Ok(());
     }
+    super::zset::convert_for_sort(context, source);
     context.edit(destination, |slot, _| *slot = Some(unread()));
     Ok(())
 }

@@ -10,9 +10,9 @@ use super::set::{drop_if_empty, raise};
 use super::{Args, Context, Doubt, Entry, Handler, Malformed};
 use crate::profile::Profile;
 use crate::text::Text;
-use crate::value::Value;
 use crate::value::info::Info;
 use crate::value::zset::{Picked, Zset, by_longest};
+use crate::value::{Encoding, Value};
 use score::Range;
 
 pub(crate) fn handler(name: &[u8]) -> Option<Handler> {
@@ -299,6 +299,21 @@ fn zremrangebyscore(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), Malform
         unsure: false,
     });
     Ok(())
+}
+
+/// SORT turns the sorted set that it reads into a skiplist, on every server.
+pub(super) fn convert_for_sort(ctx: &mut Context<'_>, source: &[u8]) {
+    let listpack = ctx.read(source, |entry| match entry.map(|entry| &entry.value) {
+        Some(Value::Zset(zset)) => zset.encoding() == Encoding::Listpack,
+        Some(_) | None => false,
+    });
+    if listpack {
+        ctx.edit(source, |entry, profile| {
+            if let Some(zset) = zset_of(entry) {
+                zset.take_encoding(Encoding::Skiplist, profile);
+            }
+        });
+    }
 }
 
 /// Which members a range of text has is not known, unless it has all.
