@@ -5,7 +5,7 @@ mod seen;
 
 use crc_fast::{CrcParams, checksum_with_params};
 use libfuzzer_sys::fuzz_target;
-use replica_shim::rdb::{Decoder, Family, Item, Sink, payload};
+use replica_shim::rdb::{Decoder, ErrorKind, Family, Item, Sink, payload};
 use seen::Seen;
 use std::sync::LazyLock;
 
@@ -49,7 +49,9 @@ fuzz_target!(|data: &[u8]| {
         match decoder.feed(&bytes[at..end], &mut parts) {
             Ok(taken) => at += taken,
             Err(error) => {
-                assert_eq!(outcome, Err(error));
+                // Damage in a long compressed string is found before the rest of its item is there.
+                let is_early = matches!(error.kind, ErrorKind::Lzf(_)) && outcome.is_err();
+                assert!(is_early || outcome == Err(error), "{outcome:?} {error:?}");
                 return;
             }
         }
