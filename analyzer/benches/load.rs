@@ -35,7 +35,13 @@ fn strings(keys: u64) {
         keyspace.end_key();
     }
     keyspace.commit_load(1);
-    report("strings of 20-byte names", keys, start, &keyspace, before);
+    report(
+        "strings of 20-byte names",
+        keys,
+        start,
+        &mut keyspace,
+        before,
+    );
 }
 
 fn hashes(keys: u64) {
@@ -57,7 +63,7 @@ fn hashes(keys: u64) {
         keyspace.end_key();
     }
     keyspace.commit_load(1);
-    report("hashes of 5 fields", keys, start, &keyspace, before);
+    report("hashes of 5 fields", keys, start, &mut keyspace, before);
 }
 
 fn spell(n: u64, tail: &[u8], name: &mut Vec<u8>) {
@@ -95,9 +101,10 @@ fn resident() -> u64 {
     pages.unwrap_or(0) * 4096
 }
 
-fn report(what: &str, keys: u64, start: Duration, keyspace: &Keyspace, before: u64) {
+fn report(what: &str, keys: u64, start: Duration, keyspace: &mut Keyspace, before: u64) {
     let seconds = (cpu() - start).as_secs_f64();
     let rate = keys as f64 / seconds / 1e6;
+    keyspace.tidy(usize::MAX);
     let heap = keyspace.heap_bytes() as f64 / keys as f64;
     let rss = resident().saturating_sub(before) as f64 / keys as f64;
     println!(

@@ -24,6 +24,10 @@ fn audit_db(db: &Db, scale: &Scale) -> Result<(), String> {
     let table = &db.table;
     let mut totals = Totals::default();
     let mut large = 0;
+    let (counted, kept) = table.count_page_heap();
+    if counted != kept {
+        return Err(format!("pages allocate {counted} bytes, {kept} are kept"));
+    }
     for page in 0..table.pages() {
         for record in table.records(page) {
             let name = table.name(&record);

@@ -10,6 +10,7 @@
 //! - `facts`, `scan`, `walk`, `top`, `totals`: questions (`crate::view`)
 
 pub(crate) mod db;
+mod gauge;
 mod generation;
 mod image;
 mod load;
@@ -23,6 +24,7 @@ use crate::command::dispatch::{Call, Dispatch};
 use crate::command::{Args, Context, Entry, server};
 use crate::input::{Command, Key, KeySpec, Outcome, Part, Shape, Source};
 use crate::keyspace::db::{Db, NewStr, OldStr, Pulse, Scratch, Tools, Turn};
+use crate::keyspace::gauge::Gauge;
 use crate::keyspace::generation::Generation;
 use crate::keyspace::load::Loading;
 use crate::keyspace::ring::Ring;
@@ -87,6 +89,7 @@ pub struct Keyspace {
     /// Databases that are no longer used and are freed bit by bit.
     retired: VecDeque<Db>,
     wants: Wants,
+    gauge: Gauge,
     counters: Counters,
     specs: BTreeMap<Vec<u8>, KeySpec>,
     slot_of: Option<SlotOf>,
@@ -110,6 +113,7 @@ impl Keyspace {
             loading: None,
             retired: VecDeque::new(),
             wants: Wants::default(),
+            gauge: Gauge::default(),
             counters: Counters::default(),
             specs: BTreeMap::new(),
             slot_of: None,
@@ -346,9 +350,16 @@ impl Keyspace {
         self.applied = end_offset;
     }
 
-    /// Frees what is no longer used, a piece at a time; true if nothing is left.
+    /// Frees what is no longer used and counts what large values allocate, a piece at a time; a
+    /// budget of 10,000 is less than a millisecond. True if nothing is left to free.
     pub fn tidy(&mut self, budget: usize) -> bool {
-        for _ in 0..budget.div_ceil(10_000).max(1) {
+        let pieces = budget.div_ceil(10_000);
+        for _ in 0..pieces {
+            if self.gauge.step(&self.live) {
+                break;
+            }
+        }
+        for _ in 0..pieces {
             let Some(db) = self.retired.front_mut() else {
                 return true;
             };
@@ -357,6 +368,11 @@ impl Keyspace {
             }
         }
         self.retired.is_empty()
+    }
+
+    /// What large values allocate, as of the last round.
+    pub(crate) fn large_heap(&self) -> usize {
+        self.gauge.last()
     }
 
     pub(crate) fn live(&self) -> &Generation {

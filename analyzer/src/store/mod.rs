@@ -64,6 +64,8 @@ pub(crate) struct Table {
     split: usize,
     keys: u64,
     bytes: u64,
+    /// Bytes allocated by the pages.
+    page_heap: usize,
     seed: u64,
     large: Slab<Entry>,
     names: Slab<LongName>,
@@ -89,6 +91,7 @@ impl Table {
             split: 0,
             keys: 0,
             bytes: 0,
+            page_heap: 0,
             seed,
             large: Slab::new(),
             names: Slab::new(),
@@ -226,9 +229,10 @@ impl Table {
     /// Adds the record of a name that is not there.
     pub(crate) fn insert(&mut self, digest: u64, record: &[u8], weight: &Weight, scale: &Scale) {
         let number = self.page_of(digest);
-        let page = self.page_mut(number);
-        page.push(tag_of(digest), record);
-        raise(page, weight);
+        self.change(number, |page| {
+            page.push(tag_of(digest), record);
+            raise(page, weight);
+        });
         self.keys += 1;
         self.bytes += record.len() as u64;
         if self.keys > LOAD_MAX * self.pages as u64
@@ -241,12 +245,11 @@ impl Table {
     /// Writes `record` over the one at `place`.
     pub(crate) fn replace(&mut self, place: Place, record: &[u8], weight: &Weight) {
         let old = self.record(place).len();
-        let page = self.page_mut(place.page);
-        raise(page, weight);
-        page.replace(place.slot, old, record);
-        if page.wants_packing() {
-            page.pack(|bytes| Record::read(bytes).len());
-        }
+        self.change(place.page, |page| {
+            raise(page, weight);
+            page.replace(place.slot, old, record);
+            pack(page);
+        });
         self.bytes = self.bytes + record.len() as u64 - old as u64;
     }
 
@@ -257,14 +260,23 @@ impl Table {
         if let Name::Elsewhere(handle) = record.name {
             self.names.remove(handle);
         }
-        let page = self.page_mut(place.page);
-        page.remove(place.slot, old);
-        if page.wants_packing() {
-            page.pack(|bytes| Record::read(bytes).len());
-        }
+        self.change(place.page, |page| {
+            page.remove(place.slot, old);
+            pack(page);
+        });
         self.keys -= 1;
         self.bytes -= old as u64;
         self.shrink(scale);
+    }
+
+    /// Changes a page and keeps account of what it allocates.
+    #[inline]
+    fn change(&mut self, number: usize, change: impl FnOnce(&mut Page)) {
+        let page = self.page_mut(number);
+        let before = page.heap_bytes();
+        change(page);
+        let after = page.heap_bytes();
+        self.page_heap = self.page_heap - before + after;
     }
 
     /// Splits the next page in turn.
@@ -286,6 +298,7 @@ impl Table {
         }
         let stay = self.move_records(&old, &stay, stay_bytes, scale);
         let go = self.move_records(&old, &go, go_bytes, scale);
+        self.page_heap = self.page_heap + stay.heap_bytes() + go.heap_bytes() - old.heap_bytes();
         *self.page_mut(self.split) = stay;
         self.add_page(go);
         self.split += 1;
@@ -364,6 +377,8 @@ impl Table {
             first.max_count.max(last.max_count),
         );
         self.bound(&mut merged, inherited, scale);
+        self.page_heap += merged.heap_bytes();
+        self.page_heap -= first.heap_bytes() + last.heap_bytes();
         *self.page_mut(self.split) = merged;
     }
 
@@ -416,20 +431,28 @@ impl Table {
         1u64 << (ORDER_BITS - bits.min(ORDER_BITS))
     }
 
-    /// Bytes allocated, those of large values included.
+    /// Bytes allocated, but for what large values and long names allocate themselves.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let mut bytes = self.large.heap_bytes() + self.names.heap_bytes();
-        for segment in &self.segments {
-            bytes += segment.capacity() * size_of::<Page>();
-            bytes += segment.iter().map(Page::heap_bytes).sum::<usize>();
-        }
-        bytes + self.segments.capacity() * size_of::<Vec<Page>>()
+        let directory = self.pages.next_multiple_of(SEGMENT) * size_of::<Page>();
+        self.page_heap + directory + self.large.heap_bytes() + self.names.heap_bytes()
+    }
+
+    /// Bytes allocated by the pages, counted one by one.
+    pub(crate) fn count_page_heap(&self) -> (usize, usize) {
+        let pages = self.segments.iter().flatten();
+        (pages.map(Page::heap_bytes).sum(), self.page_heap)
     }
 
     /// Frees one segment of pages or of large values; true if nothing is left. For a table that is
     /// no longer used.
     pub(crate) fn shed(&mut self) -> bool {
         self.segments.pop().is_none() && !self.large.shed() && !self.names.shed()
+    }
+}
+
+fn pack(page: &mut Page) {
+    if page.wants_packing() {
+        page.pack(|bytes| Record::read(bytes).len());
     }
 }
 

@@ -34,7 +34,7 @@ impl<T> Slab<T> {
             .last()
             .is_none_or(|last| last.len() == SEGMENT)
         {
-            self.segments.push(Vec::with_capacity(SEGMENT.min(16)));
+            self.segments.push(Vec::new());
         }
         let before = (self.segments.len() - 1) * SEGMENT;
         let Some(last) = self.segments.last_mut() else {
@@ -70,10 +70,10 @@ impl<T> Slab<T> {
         self.segments.pop().is_some()
     }
 
-    /// The boxes in use.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        let slots = self.segments.iter().flatten();
-        slots.filter_map(|slot| slot.as_deref())
+    /// The boxes in use of one segment; `None` behind the last.
+    pub(crate) fn segment(&self, number: usize) -> Option<impl Iterator<Item = &T>> {
+        let segment = self.segments.get(number)?;
+        Some(segment.iter().filter_map(|slot| slot.as_deref()))
     }
 
     /// Boxes in use.
@@ -83,7 +83,7 @@ impl<T> Slab<T> {
 
     /// Bytes of the slab itself and of the boxes, without what the items allocate.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let slots: usize = self.segments.iter().map(Vec::capacity).sum();
+        let slots = self.segments.len() * SEGMENT;
         self.segments.capacity() * size_of::<Vec<Option<Box<T>>>>()
             + slots * size_of::<Option<Box<T>>>()
             + self.free.capacity() * size_of::<u32>()
