@@ -45,7 +45,7 @@ for protocol in (2, 3):
 #[test]
 fn redis_py() {
     let python = servers::venv("redis").expect("redis-py can be had");
-    let server = scene::server_with_data("redis-7.0", &[]);
+    let server = scene::quiet_server("redis-7.0");
     let app = scene::follow(&server, "");
     scene::settle(&server, &app);
     let port = app.admin.port().to_string();
@@ -63,7 +63,7 @@ fn redis_py() {
 
 #[test]
 fn the_exporter_for_redis() {
-    let server = scene::server_with_data("redis-7.0", &[]);
+    let server = scene::quiet_server("redis-7.0");
     let app = scene::follow(&server, "");
     scene::settle(&server, &app);
     let web = free_addr().expect("a port");

@@ -11,22 +11,22 @@ use integration::truth::{self, Rules};
 use integration::{servers, wait};
 
 /// The servers that every promise is tested on.
-pub const MAIN: [&str; 3] = ["redis-7.0", "redis-8.0", "valkey-9.1"];
+pub(crate) const MAIN: [&str; 3] = ["redis-7.0", "redis-8.0", "valkey-9.1"];
 
 /// Long enough for anything that works at all, on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reconnects at once.
-pub const EAGER: &str = "[link]\nretry_min_ms = 20\nretry_max_ms = 200\n";
+pub(crate) const EAGER: &str = "[link]\nretry_min_ms = 20\nretry_max_ms = 200\n";
 
 /// Starts a server of the matrix.
-pub fn server(name: &str, options: &[(&str, &str)]) -> Server {
+pub(crate) fn server(name: &str, options: &[(&str, &str)]) -> Server {
     let install = servers::get(name).expect("the server can be had");
     Server::start(&install, options).expect("the server starts")
 }
 
 /// Starts a server and writes some keys of all types to it.
-pub fn server_with_data(name: &str, options: &[(&str, &str)]) -> Server {
+pub(crate) fn server_with_data(name: &str, options: &[(&str, &str)]) -> Server {
     let server = server(name, options);
     let mut client = server.client().expect("connect");
     fill::fill(&mut client, Shape::Mixed, 2_000).expect("fill");
@@ -35,15 +35,23 @@ pub fn server_with_data(name: &str, options: &[(&str, &str)]) -> Server {
     server
 }
 
+/// Starts a server with keys of all types that nothing changes and nothing lets expire soon.
+pub(crate) fn quiet_server(name: &str) -> Server {
+    let server = server(name, &[]);
+    let mut client = server.client().expect("connect");
+    fill::fill(&mut client, Shape::Mixed, 3_000).expect("fill");
+    server
+}
+
 /// Starts Keyscape on a master and waits until it is synced.
-pub fn follow(server: &Server, config: &str) -> App {
+pub(crate) fn follow(server: &Server, config: &str) -> App {
     let app = App::start(&[server.url()], config).expect("keyscape starts");
     app.wait_synced(PATIENCE).expect("keyscape syncs");
     app
 }
 
 /// Waits until Keyscape stands where the master stands and is sure of every key.
-pub fn settle(server: &Server, app: &App) {
+pub(crate) fn settle(server: &Server, app: &App) {
     let mut control = server.client().expect("connect");
     wait::for_true(PATIENCE, "the offsets to meet", || {
         let theirs: i64 = control.info("replication", "master_repl_offset")?.parse()?;
@@ -54,7 +62,7 @@ pub fn settle(server: &Server, app: &App) {
 }
 
 /// Every name, type, length and expiry must be the same on both sides.
-pub fn expect_equal(server: &Server, app: &App) {
+pub(crate) fn expect_equal(server: &Server, app: &App) {
     let mut control = server.client().expect("connect");
     control
         .ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"])
@@ -84,7 +92,7 @@ pub fn expect_equal(server: &Server, app: &App) {
 }
 
 /// Sets a key through a client and returns the reply as text.
-pub fn set(client: &mut Client, key: &str) -> String {
+pub(crate) fn set(client: &mut Client, key: &str) -> String {
     client
         .call(&["SET", key, "value"])
         .expect("SET is answered")

@@ -9,6 +9,9 @@ const LINES_MAX: usize = 700;
 /// Crates that do no input or output and do not know each other.
 const PURE: [&str; 3] = ["analyzer", "cluster-map", "replica-shim"];
 
+/// Dependencies of a pure crate; each needs a reason in the commit that brings it.
+const DEPENDENCIES_MAX: usize = 5;
+
 /// What may stand at the top.
 const TOP: [&str; 10] = [
     "Cargo.lock",
@@ -78,6 +81,7 @@ fn files_stay_readable() {
 fn every_file_opens_with_its_story() {
     let bare: Vec<String> = all_sources()
         .iter()
+        .filter(|(path, _)| !path.ends_with("tests.rs"))
         .filter(|(_, text)| !text.starts_with("//!") && !text.starts_with("#!["))
         .map(|(path, _)| path.display().to_string())
         .collect();
@@ -144,7 +148,7 @@ fn arrows_between_crates_go_one_way() {
             );
         }
         let count = text.lines().filter(|line| line.contains('=')).count();
-        assert!(count <= 4, "{name} has {count} dependencies");
+        assert!(count <= DEPENDENCIES_MAX, "{name} has {count} dependencies");
     }
     assert!(
         !dependencies("proxy").contains("integration"),

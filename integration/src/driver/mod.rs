@@ -55,7 +55,7 @@ const fn entry(name: &'static str, weight: u32, make: fn(&mut Gen) -> Command) -
 }
 
 /// What the driver is asked to do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Where the random numbers start.
     pub seed: u64,
