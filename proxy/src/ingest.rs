@@ -309,8 +309,22 @@ pub fn image(
 /// Arguments that fit on the stack: nearly every command.
 const ARGS_ON_STACK: usize = 16;
 
+/// When a command takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// At once.
+    Now,
+    /// With the next few, which is faster; [`Keyspace::catch_up`] ends the wait.
+    Together,
+}
+
 /// Applies one command of the stream. `now_ms` is the wall clock when it arrived.
-pub fn apply(keyspace: &mut Keyspace, command: &replica_shim::Command<'_>, now_ms: i64) -> Outcome {
+pub fn apply(
+    keyspace: &mut Keyspace,
+    command: &replica_shim::Command<'_>,
+    now_ms: i64,
+    pace: Pace,
+) -> Outcome {
     let args = command.args;
     if matches!(args.upper_name().as_bytes(), b"RESTORE" | b"RESTORE-ASKING")
         && let Some(outcome) = restore(keyspace, command, now_ms)
@@ -328,12 +342,16 @@ pub fn apply(keyspace: &mut Keyspace, command: &replica_shim::Command<'_>, now_m
         heap = args.iter().map(text).collect();
         &heap
     };
-    keyspace.apply(&Command {
+    let command = Command {
         db: command.db,
         argv,
         now_ms,
         end_offset: command.end_offset.get(),
-    })
+    };
+    match pace {
+        Pace::Now => keyspace.apply(&command),
+        Pace::Together => keyspace.follow(&command),
+    }
 }
 
 /// RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n]. `None` if the payload cannot

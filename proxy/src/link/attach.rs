@@ -17,7 +17,7 @@ use crate::fault::{AttachError, Unfit};
 use crate::fleet::{Fleet, MasterId, Role};
 use crate::link::connect::{self, Connection};
 use crate::link::gate::{Gate, Pass};
-use crate::side::client::{Client, Target};
+use crate::side::client::{Client, SideError, Target};
 use crate::side::intro::{self, Intro};
 
 /// What all links of the process share.
@@ -42,6 +42,8 @@ pub struct Plan {
     pub id: MasterId,
     /// Where.
     pub target: Target,
+    /// What the server told the last time.
+    pub known: Option<Arc<Intro>>,
     /// Where to continue, if anywhere.
     pub resume: Option<Position>,
     /// A full sync begins no sooner than this.
@@ -56,10 +58,10 @@ const BEHIND_MAX: u32 = 10;
 /// Everything for a link.
 #[derive(Debug)]
 pub struct Attached {
-    /// The second connection; `None` without rights.
+    /// The second connection, if there is one already.
     pub side: Option<Client>,
-    /// What the server told.
-    pub intro: Intro,
+    /// What the server told, now or the last time.
+    pub intro: Arc<Intro>,
     /// The link's connection, nothing said on it yet.
     pub connection: Connection,
     /// What the link is told.
@@ -74,8 +76,7 @@ impl Plan {
     /// # Errors
     /// The server cannot be reached, or should not be followed now.
     pub async fn attach(self) -> Result<Attached, AttachError> {
-        let mut side = Client::connect(&self.target).await?;
-        let intro = intro::introduce(&mut side).await?;
+        let (side, intro) = self.introduce().await?;
         self.recognise(&intro)?;
         let resume = self.resume_or_copy(&intro)?;
         let pass = match resume {
@@ -90,14 +91,37 @@ impl Plan {
         let limit = target.link.connect_timeout;
         let connection = connect::dial(&target.source, &target.tls, limit).await?;
         let options = options(target, &intro, resume, self.shared.seed);
-        let told = intro.server.is_some();
         Ok(Attached {
-            side: told.then_some(side),
+            side,
             intro,
             connection,
             options,
             pass,
         })
+    }
+
+    /// Asks the server who it is. One that has told before, and breaks off now, is taken for what
+    /// it was: the link itself may hold, and the second connection can come later.
+    async fn introduce(&self) -> Result<(Option<Client>, Arc<Intro>), SideError> {
+        let known = self.known.as_deref();
+        let asked = async {
+            let mut side = Client::connect(&self.target).await?;
+            let intro = intro::introduce(&mut side, known).await?;
+            Ok((side, intro))
+        };
+        match (asked.await, &self.known) {
+            (Ok((side, intro)), _) => Ok((Some(side), Arc::new(intro))),
+            (Err(SideError::Broken(_) | SideError::Closed | SideError::Silent), Some(known))
+                if self.resume.is_some() =>
+            {
+                let intro = Intro {
+                    backlog: None,
+                    ..Intro::clone(known)
+                };
+                Ok((None, Arc::new(intro)))
+            }
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// Refuses ourselves, and a server that another link follows under another name.

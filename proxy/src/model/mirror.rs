@@ -19,7 +19,7 @@ use replica_shim::{Command, Event, Position};
 
 use crate::clock;
 use crate::fleet::{Counters, UNKNOWN_NAMES_MAX};
-use crate::ingest::{self, LoadState, Loading, ProfileFrom};
+use crate::ingest::{self, LoadState, Loading, Pace, ProfileFrom};
 use crate::model::ask::{Freshness, Generation};
 use crate::model::monitor::Monitors;
 use crate::side::intro;
@@ -65,6 +65,8 @@ pub struct Mirror {
     /// The running load, if there is one.
     pub load: Option<Load>,
     profile_from: ProfileFrom,
+    /// Malformed commands that owners before this one met.
+    malformed_before: u64,
     held: VecDeque<Held>,
     /// Offset of the first of `held`; `u64::MAX` if there is none.
     held_at: u64,
@@ -102,11 +104,10 @@ pub enum Stamped {
 }
 
 impl Mirror {
-    /// An empty model.
-    pub fn new(profile: Profile, seed: u64) -> Mirror {
+    /// An empty model; `counters` go on where owners before this one stopped.
+    pub fn new(profile: Profile, seed: u64, counters: Counters) -> Mirror {
         Mirror {
             keyspace: Keyspace::new(profile, seed).with_slots(cluster_map_slot),
-            counters: Counters::default(),
             unknown_names: BTreeMap::new(),
             monitors: Monitors::default(),
             replid: Arc::from(""),
@@ -121,6 +122,8 @@ impl Mirror {
             parked: Vec::new(),
             load: None,
             profile_from: ProfileFrom::Snapshot,
+            malformed_before: counters.malformed_commands,
+            counters,
             held: VecDeque::new(),
             held_at: u64::MAX,
         }
@@ -163,6 +166,7 @@ impl Mirror {
 
     /// A link ended. What was half loaded goes, what was asked is asked again.
     pub fn detached(&mut self, position: Option<Position>) {
+        self.catch_up();
         if self.load.take().is_some() {
             self.keyspace.abort_load();
         } else if position.is_some() {
@@ -285,11 +289,17 @@ impl Mirror {
         if !self.monitors.is_empty() {
             self.counters.monitor_dropped += self.monitors.show(command);
         }
-        match ingest::apply(&mut self.keyspace, command, now_ms) {
+        // A held answer is to meet the state at its very offset.
+        let pace = if self.held.is_empty() {
+            Pace::Together
+        } else {
+            Pace::Now
+        };
+        match ingest::apply(&mut self.keyspace, command, now_ms, pace) {
             Outcome::Applied | Outcome::NoChange | Outcome::Ignored => self.counters.commands += 1,
             Outcome::Unknown => self.unknown(command),
+            // Counted by the model, which may only see it later.
             Outcome::Malformed => {
-                self.counters.malformed_commands += 1;
                 tracing::warn!(command = %shown(command), "command does not parse");
             }
             Outcome::Resync => {
@@ -297,9 +307,16 @@ impl Mirror {
                 tracing::warn!(command = %shown(command), "command cannot be followed");
             }
         }
-        if self.keyspace.applied() >= self.held_at {
+        if command.end_offset.get() >= self.held_at {
             self.settle_due();
         }
+    }
+
+    /// Everything received has been followed: what waits takes effect.
+    pub fn catch_up(&mut self) {
+        self.keyspace.catch_up();
+        self.counters.malformed_commands =
+            self.malformed_before + self.keyspace.counters().malformed;
     }
 
     fn unknown(&mut self, command: &Command<'_>) {

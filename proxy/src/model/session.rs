@@ -10,6 +10,7 @@
 //! A link made with SYNC needs no ACK, so a few seconds later it counts for no write quorum
 //! (`reference/replication.md` 2.4).
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use replica_shim::rdb::{Item, Sink};
@@ -37,7 +38,9 @@ pub struct Session {
     /// The second connection, if there is one.
     pub side: Option<Side>,
     /// What the server told at the beginning, and in polls since.
-    pub intro: Intro,
+    pub intro: Arc<Intro>,
+    /// `min-replicas-to-write` is on, by the last poll.
+    pub min_replicas: bool,
     /// When the link began.
     pub began: Instant,
     /// When bytes last arrived.
@@ -90,11 +93,13 @@ impl Session {
     ) -> Session {
         let now = clock::now();
         let version = attached.intro.server.as_ref().map(|server| server.version);
-        let side = attached.side.zip(version);
+        // Without the right to INFO there is nothing that a second connection could do.
+        let side = version.map(|version| Side::start(attached.side, target.clone(), version));
         let link = Link::new(attached.options.clone(), millis(now, origin));
         Session {
             wire: Wire::new(link, attached.connection, queue_bytes_max, origin),
-            side: side.map(|(client, version)| Side::start(client, target.clone(), version)),
+            side,
+            min_replicas: attached.intro.min_replicas,
             intro: attached.intro,
             began: now,
             heard: now,
@@ -184,7 +189,7 @@ impl Session {
 
     /// True if a stand-by should be begun.
     pub fn wants_standby(&self) -> bool {
-        self.intro.min_replicas && !self.is_uncounted && self.standby.is_none() && self.is_live()
+        self.min_replicas && !self.is_uncounted && self.standby.is_none() && self.is_live()
     }
 
     /// Begins a stand-by on a fresh connection.
@@ -254,6 +259,7 @@ impl Session {
     }
 
     fn note_position(&self, mirror: &mut Mirror) {
+        mirror.catch_up();
         if let (Some(position), Phase::Stream) = (self.wire.link.position(), self.wire.link.phase())
         {
             mirror.advance(position.offset.get());

@@ -60,11 +60,11 @@ const INFO_SECTIONS: [InfoSection; 5] = [
     InfoSection::Cluster,
 ];
 
-/// Asks everything.
+/// Asks everything; what cannot have changed is taken from `known`, if that is the same process.
 ///
 /// # Errors
 /// The connection failed. Refused questions are no error.
-pub async fn introduce(client: &mut Client) -> Result<Intro, SideError> {
+pub async fn introduce(client: &mut Client, known: Option<&Intro>) -> Result<Intro, SideError> {
     let info = info(client).await?;
     let info = Info(&info);
     let mut intro = Intro {
@@ -100,6 +100,19 @@ pub async fn introduce(client: &mut Client) -> Result<Intro, SideError> {
             }
             _ => {}
         }
+    }
+    let is_same = |old: &&Intro| {
+        old.server
+            .as_ref()
+            .is_some_and(|s| s.run_id == server.run_id)
+    };
+    if let Some(old) = known.filter(is_same)
+        && let Some(of) = &old.profile
+    {
+        profile.allocator = of.allocator;
+        intro.profile = Some(profile);
+        intro.key_specs.clone_from(&old.key_specs);
+        return Ok(intro);
     }
     allocator(client, &mut profile).await?;
     intro.profile = Some(profile);

@@ -163,8 +163,8 @@ pub struct Side {
 }
 
 impl Side {
-    /// Serves on a connection that was introduced.
-    pub fn start(client: Client, target: Target, version: Version) -> Side {
+    /// Serves on a connection that was introduced, or on one that it makes itself.
+    pub fn start(client: Option<Client>, target: Target, version: Version) -> Side {
         let (asks, asked) = mpsc::channel(QUEUE_MAX);
         let (answered, answers) = mpsc::channel(QUEUE_MAX * 2);
         let server = Server { target, version };
@@ -185,10 +185,20 @@ struct Server {
 impl Server {
     async fn run(
         self,
-        mut client: Client,
+        client: Option<Client>,
         mut asks: mpsc::Receiver<SideAsk>,
         answers: mpsc::Sender<SideAnswer>,
     ) {
+        let mut client = match client {
+            Some(client) => client,
+            None => {
+                let client = self.reconnect(&mut asks).await;
+                if answers.send(SideAnswer::Ready).await.is_err() {
+                    return;
+                }
+                client
+            }
+        };
         while let Some(ask) = asks.recv().await {
             let answer = match self.answer(&mut client, ask).await {
                 Ok(answer) => answer,

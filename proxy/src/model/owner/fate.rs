@@ -24,6 +24,7 @@ impl Owner<'_> {
             shared: self.given.shared.clone(),
             id: self.given.master.id,
             target: self.given.target.clone(),
+            known: self.known.clone(),
             resume: self.mirror.position,
             full_not_before: self.waits.full_not_before,
             behind: self.waits.behind,
@@ -36,6 +37,7 @@ impl Owner<'_> {
         self.waits.behind = 0;
         self.status.role = attached.intro.role;
         self.status.server.clone_from(&attached.intro.server);
+        self.known = Some(attached.intro.clone());
         self.mirror.attached(attached.intro.profile.clone());
         self.mirror
             .keyspace

@@ -39,6 +39,7 @@ use crate::model::mirror::Mirror;
 use crate::model::rereads::Rereads;
 use crate::model::session::Session;
 use crate::side::client::Target;
+use crate::side::intro::Intro;
 
 /// Questions answered between two chunks.
 const ASKS_AT_ONCE: usize = 64;
@@ -85,6 +86,8 @@ pub struct Owner<'a> {
     standby_dial: Option<AbortOnDropHandle<Result<Connection, DialError>>>,
     /// When the next attempt is due, if none is under way.
     retry_at: Instant,
+    /// What the server told the last time.
+    known: Option<Arc<Intro>>,
     attempts: Attempts,
     waits: Waits,
     status: Status,
@@ -121,8 +124,7 @@ impl<'a> Owner<'a> {
         let link = &given.config.link;
         // The first snapshot, or INFO before it, says what the server really is.
         let profile = Profile::defaults(Family::Redis, Version::new(7, 0));
-        let mut mirror = Mirror::new(profile, given.shared.seed);
-        mirror.counters = counters;
+        let mirror = Mirror::new(profile, given.shared.seed, counters);
         Owner {
             rereads: Rereads::new(&given.config.reread, now),
             waits: Waits {
@@ -139,6 +141,7 @@ impl<'a> Owner<'a> {
             attach: None,
             standby_dial: None,
             retry_at: now,
+            known: None,
             attempts: Attempts::default(),
             status: Status::default(),
             timers: Timers {

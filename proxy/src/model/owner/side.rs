@@ -139,7 +139,7 @@ impl Owner<'_> {
             server.used_memory = Some(used);
         }
         if let Some(session) = &mut self.session {
-            session.intro.min_replicas = polled.min_replicas;
+            session.min_replicas = polled.min_replicas;
         }
         if let (Some(at), false) = (at, polled.config.is_empty()) {
             self.mirror.stamped(at, Stamped::Config(polled.config));
