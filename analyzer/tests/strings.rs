@@ -170,6 +170,22 @@ fn valkey_moves_strings_out_of_their_object_when_it_gets_too_small() {
 }
 
 #[test]
+fn valkey_9_does_not_say_whether_a_script_set_a_number() {
+    let mut driver = Driver::on(Profile::defaults(Family::Valkey, Version::new(9, 1)));
+    for line in ["SET k 5", "MSET k 6", "APPEND new 7", "SETNX other 8"] {
+        driver.line(line);
+    }
+    for name in [&b"k"[..], b"new", b"other"] {
+        let facts = driver.keyspace.facts(0, name).expect("there");
+        assert_eq!((facts.encoding, facts.doubt), (Encoding::Int, Doubt::Probe));
+    }
+    // A counter is a number, whoever counts.
+    driver.line("INCR k");
+    let facts = driver.keyspace.facts(0, b"k").expect("there");
+    assert_eq!(facts.doubt, Doubt::None);
+}
+
+#[test]
 fn following_is_applying() {
     let mut one = Driver::new();
     let mut many = Driver::new();

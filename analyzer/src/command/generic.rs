@@ -127,15 +127,11 @@ fn copy(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
 }
 
 /// A copy is built anew: its blocks have no room left from growth.
-fn recreate(value: &mut Value, _context: &Context<'_>) {
+fn recreate(value: &mut Value, context: &Context<'_>) {
     match value {
         Value::String(value) => value.cut(),
-        Value::List(_)
-        | Value::Set(_)
-        | Value::Zset(_)
-        | Value::Hash(_)
-        | Value::Stream(_)
-        | Value::Module(_) => {}
+        Value::Stream(value) => value.recreate(context.profile()),
+        Value::List(_) | Value::Set(_) | Value::Zset(_) | Value::Hash(_) | Value::Module(_) => {}
     }
 }
 
