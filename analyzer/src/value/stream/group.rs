@@ -155,18 +155,33 @@ impl Group {
 
     /// After a load: trees that are empty now, but have had ids, are those of a live master.
     pub(super) fn guess_emptied(&mut self, rules: &Rules) {
-        let emptied = Shape::emptied(&rules.meter);
-        let mut active = false;
-        for consumer in self.consumers.values_mut() {
-            let used = consumer.active_ms.is_some();
-            active |= used;
-            if used && consumer.pending.is_empty() {
-                self.consumer_shape = self.consumer_shape.plus(emptied).minus(consumer.shape);
-                consumer.shape = emptied;
-            }
-        }
+        let active = self
+            .consumers
+            .values()
+            .any(|consumer| consumer.active_ms.is_some());
         if active && self.pending.is_empty() {
-            self.shape = emptied;
+            self.shape = Shape::emptied(&rules.meter);
+        }
+        self.reshape_empty(Shape::emptied(&rules.meter), |consumer| {
+            consumer.active_ms.is_some()
+        });
+    }
+
+    /// After a copy: an empty tree is a new one.
+    pub(super) fn recreate(&mut self, rules: &Rules) {
+        if self.pending.is_empty() {
+            self.shape = Shape::empty(&rules.meter);
+        }
+        self.reshape_empty(Shape::empty(&rules.meter), |_| true);
+    }
+
+    /// Gives another shape to the empty trees of some consumers.
+    fn reshape_empty(&mut self, shape: Shape, of: impl Fn(&Consumer) -> bool) {
+        for consumer in self.consumers.values_mut() {
+            if consumer.pending.is_empty() && of(consumer) {
+                self.consumer_shape = self.consumer_shape.plus(shape).minus(consumer.shape);
+                consumer.shape = shape;
+            }
         }
     }
 

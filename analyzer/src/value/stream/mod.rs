@@ -191,6 +191,20 @@ impl Stream {
         })
     }
 
+    /// What COPY makes of it: no spare room, and empty trees as they were never used.
+    pub(crate) fn recreate(&mut self, profile: &Profile) {
+        let rules = Rules::of(profile);
+        let nodes = &mut self.nodes;
+        if let Some(at) = nodes.nodes.len().checked_sub(1) {
+            nodes.edit(at, |node| node.block = rules.block(node.bytes));
+        } else {
+            nodes.shape = Shape::empty(&rules.meter);
+        }
+        for group in &mut self.groups {
+            group.recreate(&rules);
+        }
+    }
+
     fn first_live(&self) -> u128 {
         self.nodes
             .nodes
