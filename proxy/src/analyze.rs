@@ -30,10 +30,22 @@ const READ_BYTES: usize = 1 << 20;
 /// # Errors
 /// The file cannot be read or is no RDB, or the output is gone.
 pub fn analyze(flags: &Analyze, out: &mut dyn Write) -> Result<(), AppError> {
-    report(flags, out).map_err(|source| AppError::File {
-        file: flags.file.display().to_string(),
-        source,
-    })
+    match report(flags, out) {
+        Ok(()) => Ok(()),
+        // Whoever reads has had enough, like head.
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        Err(source) => Err(AppError::File {
+            file: flags.file.display().to_string(),
+            source,
+        }),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn report(flags: &Analyze, out: &mut dyn Write) -> anyhow::Result<()> {

@@ -326,7 +326,7 @@ pub fn apply(
     pace: Pace,
 ) -> Outcome {
     let args = command.args;
-    if matches!(args.upper_name().as_bytes(), b"RESTORE" | b"RESTORE-ASKING")
+    if is_restore(args.name())
         && let Some(outcome) = restore(keyspace, command, now_ms)
     {
         return outcome;
@@ -352,6 +352,10 @@ pub fn apply(
         Pace::Now => keyspace.apply(&command),
         Pace::Together => keyspace.follow(&command),
     }
+}
+
+fn is_restore(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"RESTORE") || name.eq_ignore_ascii_case(b"RESTORE-ASKING")
 }
 
 /// RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n]. `None` if the payload cannot

@@ -59,6 +59,8 @@ impl SideError {
     pub fn loss(&self) -> Loss {
         match self {
             SideError::Dial(e) => e.loss(),
+            // What TLS has to say after the handshake comes as invalid data.
+            SideError::Broken(e) if e.kind() == std::io::ErrorKind::InvalidData => Loss::Tls,
             SideError::Broken(_) | SideError::Closed => Loss::Closed,
             SideError::Silent => Loss::Silent,
             SideError::Reply(_) | SideError::Decode => Loss::Corrupt,
