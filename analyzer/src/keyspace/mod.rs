@@ -37,6 +37,9 @@ pub use image::Image;
 pub use settle::{Found, Probed, Restore};
 pub use wants::{Need, Settled, Want};
 
+/// What a piece of tidying costs: a segment of pages freed, or one of large values counted.
+const KEYS_PER_PIECE: usize = 1000;
+
 /// The hash slot of a key name.
 pub type SlotOf = fn(&[u8]) -> u16;
 
@@ -351,9 +354,9 @@ impl Keyspace {
     }
 
     /// Frees what is no longer used and counts what large values allocate, a piece at a time; a
-    /// budget of 10,000 is less than a millisecond. True if nothing is left to free.
+    /// budget of 10,000 keys is about a millisecond. True if nothing is left to free.
     pub fn tidy(&mut self, budget: usize) -> bool {
-        let pieces = budget.div_ceil(10_000);
+        let pieces = budget.div_ceil(KEYS_PER_PIECE);
         for _ in 0..pieces {
             if self.gauge.step(&self.live) {
                 break;
