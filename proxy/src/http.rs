@@ -237,3 +237,64 @@ pub(crate) fn behind(status: &Status) -> Option<String> {
         Generation::Current => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::{Build, Master};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    async fn get(address: std::net::SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.expect("accepted");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .expect("writable");
+        let mut response = String::new();
+        stream
+            .read_to_string(&mut response)
+            .await
+            .expect("readable");
+        response
+    }
+
+    #[tokio::test]
+    async fn probes_say_why_not() {
+        let fleet = Fleet::new(Build {
+            version: "0.1.0",
+            run_id: "c".repeat(40),
+            started_ms: 1,
+        });
+        let (master, seat) = Master::new(0, "10.0.0.1", 6379, 0);
+        fleet.add(master);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let stop = CancellationToken::new();
+        let config = Arc::new(config::Http::default());
+        let task = tokio::spawn(run(listener, fleet, config, stop.clone()));
+        assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200 "));
+        assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200 "));
+        let synced = get(address, "/synced").await;
+        assert!(synced.starts_with("HTTP/1.1 503 "), "{synced}");
+        assert!(
+            synced.contains("nothing was ever loaded; the link is connecting"),
+            "{synced}"
+        );
+        drop(seat);
+        let ready = get(address, "/readyz").await;
+        assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
+        assert!(
+            ready.contains("\"without_owner\":[\"10.0.0.1:6379\"]"),
+            "{ready}"
+        );
+        let metrics = get(address, "/metrics").await;
+        assert!(
+            metrics.contains("\nkeyscape_synced{master=\"10.0.0.1:6379\"} 0\n"),
+            "{metrics}"
+        );
+        stop.cancel();
+        let ended = tokio::time::timeout(Duration::from_millis(200), task).await;
+        assert!(ended.expect("in time").expect("no panic").is_ok());
+    }
+}

@@ -15,7 +15,7 @@ pub(crate) const DEFAULT_USER: &str = "default";
 /// What a client is told that protected mode keeps out.
 pub(crate) const DENIED: &str = "-DENIED Keyscape is in protected mode: it listens beyond \
     loopback and has no password. Either connect from the machine itself, or set admin.password \
-    (KEYSCAPE_PASSWORD, or KEYSCAPE_PASSWORD_FILE) or add a user, or set admin.protected = false \
+    (KEYSCAPE_ADMIN_PASSWORD) or admin.password_file, or add a user, or set admin.protected = false \
     if the network keeps strangers out, and restart it.\r\n";
 
 /// The passwords of the port.

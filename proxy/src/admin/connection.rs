@@ -33,6 +33,9 @@ const LOCKED_MAX: Duration = Duration::from_secs(60);
 const READ_MIN: usize = 512;
 const READ_MAX: usize = 64 * 1024;
 
+/// A client that is silent this long gets a small input buffer again.
+const REST_AFTER: Duration = Duration::from_secs(2);
+
 /// A larger output buffer is not kept.
 const WRITE_KEPT: usize = 64 * 1024;
 
@@ -87,19 +90,34 @@ impl Connection {
         }
     }
 
+    /// Waits for the next thing to do. A client that stays silent gives its large buffer back and
+    /// is waited for again.
     async fn wait(&mut self) -> io::Result<Woken> {
-        let idle = match (
-            self.session.user.is_none(),
-            self.session.port.config.idle_ms,
-        ) {
-            (true, _) => LOCKED_MAX,
-            // A subscriber or a MONITOR is silent by nature.
-            (false, 0) => Duration::MAX,
-            (false, _) if self.session.subscribed() || self.session.monitor.is_some() => {
-                Duration::MAX
+        let idle = self.idle_max();
+        if idle > REST_AFTER && self.read_bytes > READ_MIN {
+            match self.wake(REST_AFTER).await? {
+                Woken::Idle => self.read_bytes = READ_MIN,
+                woken @ (Woken::Read(_) | Woken::Line(_)) => return Ok(woken),
             }
-            (false, ms) => Duration::from_millis(ms),
-        };
+            return self.wake(idle - REST_AFTER).await;
+        }
+        self.wake(idle).await
+    }
+
+    fn idle_max(&self) -> Duration {
+        let session = &self.session;
+        if session.user.is_none() {
+            return LOCKED_MAX;
+        }
+        match session.port.config.idle_ms {
+            0 => Duration::MAX,
+            // A subscriber or a MONITOR is silent by nature.
+            _ if session.subscribed() || session.monitor.is_some() => Duration::MAX,
+            ms => Duration::from_millis(ms),
+        }
+    }
+
+    async fn wake(&mut self, idle: Duration) -> io::Result<Woken> {
         if self.input.is_empty() {
             // An idle client keeps no buffer of its busy times.
             self.input = BytesMut::with_capacity(self.read_bytes);
@@ -120,10 +138,10 @@ impl Connection {
         };
         if let Woken::Read(bytes) = woken {
             self.session.port.meters.received.add(bytes as u64);
-            self.read_bytes = match bytes >= self.read_bytes {
-                true => (self.read_bytes * 2).min(READ_MAX),
-                false => (self.read_bytes / 2).max(READ_MIN),
-            };
+            // A pipeline should come in one read, so that its keys are asked for together.
+            if bytes >= self.read_bytes {
+                self.read_bytes = (self.read_bytes * 8).min(READ_MAX);
+            }
         }
         Ok(woken)
     }

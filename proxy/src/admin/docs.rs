@@ -177,3 +177,69 @@ fn describe(command: &'static Command) -> Reply {
     }
     Reply::Map(fields)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bulk(reply: &Reply) -> String {
+        let Reply::Bulk(bytes) = reply else {
+            panic!("{reply:?} is no bulk string");
+        };
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+
+    /// What redis-cli asserts in `cliInitCommandHelpEntry` and `cliAddCommandDocArgs`.
+    fn check_document(document: &Reply, parent: Option<&str>) {
+        let Reply::Map(fields) = document else {
+            panic!("{document:?} is no map");
+        };
+        for (name, value) in fields {
+            match (bulk(name).as_str(), value) {
+                ("summary" | "since" | "group" | "complexity", text) => drop(bulk(text)),
+                ("arguments", Reply::Array(arguments)) => arguments.iter().for_each(check_argument),
+                ("subcommands", Reply::Map(children)) => {
+                    for (child, document) in children {
+                        let child = bulk(child);
+                        let (own, _) = child.split_once('|').expect("parent|child");
+                        assert!(parent.is_none_or(|parent| parent == own));
+                        check_document(document, None);
+                    }
+                }
+                (field, value) => panic!("{field} is {value:?}"),
+            }
+        }
+    }
+
+    fn check_argument(argument: &Reply) {
+        let Reply::Map(fields) = argument else {
+            panic!("{argument:?} is no map");
+        };
+        for (name, value) in fields {
+            match (bulk(name).as_str(), value) {
+                ("name" | "type" | "display_text" | "token", text) => drop(bulk(text)),
+                ("key_spec_index", Reply::Int(_)) => {}
+                ("flags", Reply::Set(flags)) => {
+                    assert!(flags.iter().all(|flag| matches!(flag, Reply::Simple(_))));
+                }
+                ("arguments", Reply::Array(parts)) => parts.iter().for_each(check_argument),
+                (field, value) => panic!("{field} is {value:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn documents_have_the_shape_that_redis_cli_asserts() {
+        for row in table::top_level() {
+            check_document(&describe(row), Some(row.name));
+        }
+    }
+
+    #[test]
+    fn keys_are_where_the_table_says() {
+        let row = |name: &str| table::find(name.as_bytes()).expect("a row");
+        assert_eq!(key_indexes(row("exists"), 4), [1, 2, 3]);
+        assert_eq!(key_indexes(row("memory|usage"), 5), [2]);
+        assert!(key_indexes(row("ping"), 1).is_empty());
+    }
+}

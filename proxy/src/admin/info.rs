@@ -205,8 +205,8 @@ fn stats(port: &Port, text: &mut String) {
 
 fn replication(port: &Port, text: &mut String) {
     let followed = sentinel::followed(port);
+    let up = followed.up;
     let status = followed.master.map_or_else(Arc::default, |m| m.status());
-    let up = status.state == State::Synced;
     let silent_s = match status.last_byte_ms {
         0 => "-1".to_owned(),
         last => (clock::unix_ms().saturating_sub(last) / 1000).to_string(),

@@ -24,7 +24,7 @@ const COUNT_DEFAULT: usize = 10;
 
 /// Keys that SCAN looks at, at least. COUNT is a hint; tools that ask for ten at a time pay a round
 /// trip each, and that, not the model, would be what they wait for.
-const COUNT_MIN: usize = 100;
+const COUNT_MIN: usize = 500;
 
 /// Bytes that one KEYS may answer.
 const KEYS_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -6,34 +6,42 @@
 //! So REPLICAOF changes what we report at once. Which master is followed is decided by discovery,
 //! never by whoever can reach this port.
 
+use std::sync::Arc;
+
 use super::port::Port;
 use super::reply::Reply;
 use super::request::Request;
 use super::session::Session;
 use crate::fleet::{Master, State};
-use std::sync::Arc;
 
 /// Whom we say to replicate: Sentinel's last word, else the first master.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Followed {
     pub host: String,
     pub port: u16,
-    /// The master that the figures are of, if it is one that we follow.
+    /// The master that the figures are of.
     pub master: Option<Arc<Master>>,
+    /// The link as Sentinel should see it. A failover is not finished before every replica that
+    /// Sentinel knows says "up", so a server that we were sent to and do not follow counts as up:
+    /// a tool that watches must not hold a failover back. `# Keyscape` has the truth.
+    pub up: bool,
 }
 
 pub(crate) fn followed(port: &Port) -> Followed {
     let masters = port.fleet.masters();
+    let synced = |master: &Arc<Master>| master.status().state == State::Synced;
     let Some((host, number)) = port.notice() else {
         let first = masters.into_iter().next();
         return Followed {
             host: first.as_ref().map_or_else(String::new, |m| m.host.clone()),
             port: first.as_ref().map_or(0, |m| m.port),
+            up: first.as_ref().is_some_and(synced),
             master: first,
         };
     };
     let noticed = masters.iter().find(|m| m.host == host && m.port == number);
     Followed {
+        up: noticed.is_none_or(synced),
         master: noticed.or(masters.first()).cloned(),
         host,
         port: number,

@@ -1,5 +1,7 @@
 //! XINFO, without the entries that only the master has.
 
+use std::cmp::Ordering;
+
 use super::points::{WRONGTYPE, now_ms};
 use super::port::silent;
 use super::reply::Reply;
@@ -46,9 +48,7 @@ pub(crate) async fn stream(session: &Session, request: &Request) -> Result<Reply
 pub(crate) async fn groups(session: &Session, request: &Request) -> Result<Reply, Reply> {
     let facts = look(session, request.arg(2)).await?;
     let group = |group: &GroupFacts| {
-        let lag = group
-            .entries_read
-            .map(|read| facts.entries_added.saturating_sub(read));
+        let lag = lag(&facts, group);
         Reply::fields([
             ("name", Reply::text(&group.name)),
             ("consumers", Reply::count(group.consumers.len() as u64)),
@@ -62,6 +62,35 @@ pub(crate) async fn groups(session: &Session, request: &Request) -> Result<Reply
         ])
     };
     Ok(Reply::Array(facts.groups.iter().map(group).collect()))
+}
+
+/// Entries that the group has not read, where it follows from the stream's own figures (t_stream.c
+/// `streamReplyWithCGLag`). A group with a read counter may have deleted entries behind it, in which
+/// case the servers say nothing; where those lie is known here only by the largest of them.
+fn lag(stream: &StreamFacts, group: &GroupFacts) -> Option<u64> {
+    if stream.entries_added == 0 {
+        return Some(0);
+    }
+    let holes = stream.max_deleted > group.last && stream.max_deleted >= stream.first;
+    if let Some(read) = group.entries_read.filter(|_| !holes) {
+        return Some(stream.entries_added.saturating_sub(read));
+    }
+    read_up_to(stream, group.last).map(|read| stream.entries_added.saturating_sub(read))
+}
+
+/// How many entries were ever added up to this id, where that is certain
+/// (`streamEstimateDistanceFromFirstEverEntry`).
+fn read_up_to(stream: &StreamFacts, id: StreamId) -> Option<u64> {
+    if id == stream.last || stream.length == 0 && id < stream.last {
+        return Some(stream.entries_added);
+    }
+    let whole = stream.max_deleted == (0, 0) || stream.max_deleted < stream.first;
+    let before = stream.entries_added.checked_sub(stream.length)?;
+    match id.cmp(&stream.first) {
+        Ordering::Less if whole => Some(before),
+        Ordering::Equal if whole => Some(before + 1),
+        Ordering::Less | Ordering::Equal | Ordering::Greater => None,
+    }
 }
 
 pub(crate) async fn consumers(session: &Session, request: &Request) -> Result<Reply, Reply> {

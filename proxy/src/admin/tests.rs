@@ -1,215 +1,21 @@
 //! The port as clients see it, over real sockets, on owners that answer from a list of keys.
 
-use std::collections::BTreeMap;
+mod owner;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use analyzer::command::Doubt;
-use analyzer::value::{Encoding, Kind};
+use analyzer::value::Kind;
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::owner::{Keys, key, owner};
 use crate::config;
-use crate::fleet::{Build, Fleet, Master, Seat, State, Status};
-use crate::model::ask::{
-    Answer, Ask, ConsumerFacts, DbTotal, Facts, Freshness, Generation, GroupFacts, Looked, Measure,
-    MonitorLine, Page, Row, Scanned, StreamFacts, Total, Walked,
-};
-
-type Keys = BTreeMap<(u32, Vec<u8>), Facts>;
-
-/// A key of a fake master.
-fn key(kind: Kind, count: u64, memory: u64, expire_ms: Option<i64>) -> Facts {
-    let (encoding, encoding_name) = match kind {
-        Kind::String => (Encoding::Embstr, "embstr"),
-        Kind::List | Kind::Set | Kind::Zset | Kind::Hash => (Encoding::Listpack, "listpack"),
-        Kind::Stream => (Encoding::Stream, "stream"),
-        Kind::Module => (Encoding::Module, "raw"),
-    };
-    Facts {
-        kind,
-        encoding,
-        encoding_name,
-        count,
-        memory,
-        expire_ms,
-        doubt: Doubt::None,
-        idle_s: 7,
-        freq: 5,
-    }
-}
-
-/// An owner that answers from a list, in the common order of key names.
-async fn owner(mut seat: Seat, keys: Keys) {
-    let mut monitors = Vec::new();
-    while let Some(ask) = seat.asks.recv().await {
-        answer(ask, &keys, &mut monitors);
-    }
-}
-
-fn fresh<T>(value: T) -> Answer<T> {
-    Answer {
-        fresh: Freshness {
-            replid: "8371445ee67a1b9bd9bd3dfb6d8b4d1a2b0c7a3e".into(),
-            offset: 1234,
-            generation: Generation::Current,
-        },
-        value,
-    }
-}
-
-fn order(name: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    for (to, from) in bytes[2..].iter_mut().zip(name) {
-        *to = *from;
-    }
-    u64::from_be_bytes(bytes).max(1)
-}
-
-fn answer(ask: Ask, keys: &Keys, monitors: &mut Vec<tokio::sync::mpsc::Sender<MonitorLine>>) {
-    let rows = |db: Option<u32>, filter: &crate::model::ask::Filter| -> Vec<Row> {
-        let glob = filter
-            .glob
-            .as_ref()
-            .map(|glob| analyzer::glob::Glob::new(glob));
-        keys.iter()
-            .filter(|((own, name), facts)| {
-                db.is_none_or(|db| db == *own)
-                    && filter.kind.is_none_or(|kind| kind == facts.kind)
-                    && glob.as_ref().is_none_or(|glob| glob.matches(name))
-            })
-            .map(|((db, name), facts)| Row {
-                db: *db,
-                key: name.clone(),
-                facts: *facts,
-            })
-            .collect()
-    };
-    match ask {
-        Ask::Facts { keys: names, reply } => {
-            let found = names.iter().map(|name| keys.get(name).copied()).collect();
-            drop(reply.send(fresh(found)));
-        }
-        Ask::Scan {
-            db,
-            cursor,
-            count,
-            filter,
-            reply,
-        } => {
-            let mut all: Vec<Scanned> = rows(Some(db), &filter)
-                .into_iter()
-                .map(|row| Scanned {
-                    order: order(&row.key),
-                    name: row.key,
-                })
-                .filter(|key| key.order >= cursor)
-                .collect();
-            all.sort_by_key(|key| key.order);
-            let cursor = all.get(count).map_or(0, |next| next.order);
-            all.truncate(count);
-            drop(reply.send(fresh(Page { cursor, keys: all })));
-        }
-        Ask::Dbs { reply } => drop(reply.send(fresh(dbs(keys)))),
-        Ask::Totals { reply } => drop(reply.send(fresh(totals(keys)))),
-        Ask::Random { db, reply } => {
-            let some = keys.keys().find(|(own, _)| *own == db);
-            drop(reply.send(fresh(some.map(|(_, name)| name.clone()))));
-        }
-        Ask::Top {
-            by,
-            k,
-            filter,
-            reply,
-        } => {
-            let mut top = rows(None, &filter);
-            top.sort_by_key(|row| match by {
-                Measure::Bytes => std::cmp::Reverse(row.facts.memory),
-                Measure::Elements => std::cmp::Reverse(row.facts.count),
-            });
-            top.truncate(k);
-            drop(reply.send(fresh(top)));
-        }
-        Ask::Walk {
-            db, filter, reply, ..
-        } => {
-            let rows = rows(db, &filter);
-            let walked = Walked {
-                rows,
-                truncated: false,
-            };
-            drop(reply.send(fresh(walked)));
-        }
-        Ask::StreamInfo { db, key, reply } => {
-            let looked = match keys.get(&(db, key)) {
-                None => Looked::Missing,
-                Some(facts) if facts.kind == Kind::Stream => Looked::Found(stream()),
-                Some(_) => Looked::WrongType,
-            };
-            drop(reply.send(fresh(looked)));
-        }
-        Ask::Monitor { lines } => {
-            let line = MonitorLine {
-                at_us: 1_000_001,
-                db: 0,
-                args: vec![b"SET".to_vec(), b"a".to_vec(), b"<3 bytes>".to_vec()],
-                dropped: 0,
-            };
-            let _ = lines.try_send(line);
-            monitors.push(lines);
-        }
-    }
-}
-
-fn stream() -> StreamFacts {
-    StreamFacts {
-        length: 2,
-        last: (5, 1),
-        entries_added: 3,
-        groups: vec![GroupFacts {
-            name: b"g".to_vec(),
-            entries_read: Some(1),
-            pending: 1,
-            consumers: vec![ConsumerFacts {
-                name: b"c".to_vec(),
-                pending: 1,
-                seen_ms: 1,
-                active_ms: None,
-            }],
-            ..GroupFacts::default()
-        }],
-        ..StreamFacts::default()
-    }
-}
-
-fn dbs(keys: &Keys) -> Vec<DbTotal> {
-    let mut sums: BTreeMap<u32, DbTotal> = BTreeMap::new();
-    for ((db, _), facts) in keys {
-        let sum = sums.entry(*db).or_default();
-        sum.db = *db;
-        sum.keys += 1;
-        sum.expires += u64::from(facts.expire_ms.is_some());
-        sum.memory += facts.memory;
-    }
-    sums.into_values().collect()
-}
-
-fn totals(keys: &Keys) -> Vec<Total> {
-    keys.iter()
-        .map(|((db, _), facts)| Total {
-            db: *db,
-            kind: facts.kind,
-            encoding: facts.encoding,
-            encoding_name: facts.encoding_name,
-            keys: 1,
-            memory: facts.memory,
-            elements: facts.count,
-        })
-        .collect()
-}
+use crate::fleet::{Build, Fleet, Master, State, Status};
+use crate::model::ask::Generation;
 
 /// A running port.
 struct Rig {
@@ -544,7 +350,9 @@ async fn sentinel_finds_a_replica_that_obeys() {
     exchange(&mut c, "SLAVEOF NO ONE\r\n", "+OK\r\n").await;
     let info = text(&mut c, "INFO replication\r\n").await;
     assert!(
-        info.contains("role:slave\r\nmaster_host:10.0.0.9\r\nmaster_port:6380\r\n"),
+        info.contains(
+            "role:slave\r\nmaster_host:10.0.0.9\r\nmaster_port:6380\r\nmaster_link_status:up\r\n"
+        ),
         "{info}"
     );
     exchange(&mut c, "PUBLISH __sentinel__:hello x\r\n", ":0\r\n").await;
