@@ -18,9 +18,9 @@ const WALK_KEYS: usize = 512;
 /// Queued keys that one call of `next_want` drops because they need nothing any more.
 const DROPS_MAX: usize = 4096;
 
-/// An expiry that is nearer than this may be past on the server: its key may be there and
-/// unreadable.
-const EXPIRY_SLACK_MS: i64 = 60_000;
+/// How far the server's clock may be from ours: an expiry that is nearer may be past there, and
+/// its key there and unreadable.
+const EXPIRY_SLACK_MS: i64 = 10_000;
 
 /// What a probe found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,11 +128,9 @@ impl Keyspace {
     }
 
     fn is_wanted(&self, db: u32, name: &[u8], need: Need) -> bool {
-        let readable = self.facts(db, name).is_some_and(|facts| {
-            let past = facts.expire_ms.is_some_and(|at| at <= self.now_ms);
-            need_of(facts.doubt) == Some(need) && !past
-        });
-        readable && !self.wants.is_in_flight(db, name)
+        let facts = self.facts(db, name);
+        facts.is_some_and(|facts| need_of(facts.doubt) == Some(need))
+            && !self.wants.is_in_flight(db, name)
     }
 
     /// Queues some doubtful keys that are not queued; false if none was met.
@@ -271,11 +269,16 @@ impl Keyspace {
         (doubt == Doubt::None).then_some(Settled::Moot)
     }
 
-    /// The server has no such key at that offset. An expired key reads as missing and stays until
-    /// its DEL comes.
+    /// The server has no such key at that offset. A key that has just expired reads as missing and
+    /// stays until its DEL comes, which a master sends for the very read; if none came for long,
+    /// there was no such key.
     fn settle_missing(&mut self, db: u32, name: &[u8]) -> Settled {
         let expire_ms = self.facts(db, name).and_then(|facts| facts.expire_ms);
-        if expire_ms.is_some_and(|at| at <= self.now_ms.saturating_add(EXPIRY_SLACK_MS)) {
+        let just_expired = expire_ms.is_some_and(|at| {
+            let age = self.now_ms.saturating_sub(at);
+            (-EXPIRY_SLACK_MS..=EXPIRY_SLACK_MS).contains(&age)
+        });
+        if just_expired {
             return Settled::Moot;
         }
         self.remove(db, name);
