@@ -92,9 +92,9 @@ impl Session {
         origin: Instant,
     ) -> Session {
         let now = clock::now();
-        let version = attached.intro.server.as_ref().map(|server| server.version);
+        let server = attached.intro.server.clone();
         // Without the right to INFO there is nothing that a second connection could do.
-        let side = version.map(|version| Side::start(attached.side, target.clone(), version));
+        let side = server.map(|server| Side::start(attached.side, target.clone(), server));
         let link = Link::new(attached.options.clone(), millis(now, origin));
         Session {
             wire: Wire::new(link, attached.connection, queue_bytes_max, origin),

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use analyzer::profile::{Family, Version};
 use bytes::{Bytes, BytesMut};
 use redis_protocol::resp2::decode::decode_bytes;
 use redis_protocol::resp2::types::BytesFrame;
@@ -14,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::config;
-use crate::fleet::Loss;
+use crate::fleet::{Loss, Server};
 use crate::link::connect::{self, Connection, DialError};
 use crate::side::skim::{Skim, SkimError};
 use crate::source::{Credentials, Source};
@@ -125,14 +126,29 @@ impl Client {
                 return Err(SideError::Denied(text.to_owned()));
             }
         }
-        // Naming the connection and leaving access times alone are courtesies: refusals are fine.
+        // The name is a courtesy: without the right to it nothing is lost.
         client
-            .ask(&[
-                Outbound::ClientSetName(&target.link.client_name),
-                Outbound::ClientNoTouch,
-            ])
+            .ask_one(&Outbound::ClientSetName(&target.link.client_name))
             .await?;
         Ok(client)
+    }
+
+    /// Makes reads leave no trace where the server can do that, and work on a cluster's replica.
+    ///
+    /// # Errors
+    /// The connection failed. Refusals are no error.
+    pub async fn settle_in(&mut self, server: &Server) -> Result<(), SideError> {
+        let no_touch = match server.family {
+            Family::Redis => server.version >= Version::new(7, 2),
+            Family::Valkey => true,
+        };
+        if no_touch {
+            self.ask_one(&Outbound::ClientNoTouch).await?;
+        }
+        if server.cluster {
+            self.ask_one(&Outbound::ReadOnly).await?;
+        }
+        Ok(())
     }
 
     /// Asks one thing.

@@ -85,6 +85,7 @@ pub async fn introduce(client: &mut Client, known: Option<&Intro>) -> Result<Int
     if intro.loading {
         return Ok(intro);
     }
+    client.settle_in(&server).await?;
     let mut profile = Profile::defaults(server.family, server.version);
     profile.cluster = server.cluster;
     let pairs = config(client).await?;

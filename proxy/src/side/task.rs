@@ -19,7 +19,7 @@ use replica_shim::position::ReplId;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::fleet::Role;
+use crate::fleet::{self, Role};
 use crate::link::backoff::Backoff;
 use crate::side::client::{self, Client, SideError, Target};
 use crate::side::info::Info;
@@ -164,10 +164,10 @@ pub struct Side {
 
 impl Side {
     /// Serves on a connection that was introduced, or on one that it makes itself.
-    pub fn start(client: Option<Client>, target: Target, version: Version) -> Side {
+    pub fn start(client: Option<Client>, target: Target, of: fleet::Server) -> Side {
         let (asks, asked) = mpsc::channel(QUEUE_MAX);
         let (answered, answers) = mpsc::channel(QUEUE_MAX * 2);
-        let server = Server { target, version };
+        let server = Server { target, of };
         let task = tokio::spawn(server.run(client, asked, answered));
         Side {
             asks,
@@ -179,7 +179,7 @@ impl Side {
 
 struct Server {
     target: Target,
-    version: Version,
+    of: fleet::Server,
 }
 
 impl Server {
@@ -224,7 +224,12 @@ impl Server {
             tokio::time::sleep(backoff.next_wait()).await;
             // What was asked meanwhile belongs to the connection that was lost.
             while asks.try_recv().is_ok() {}
-            match Client::connect(&self.target).await {
+            let connected = async {
+                let mut client = Client::connect(&self.target).await?;
+                client.settle_in(&self.of).await?;
+                Ok::<_, SideError>(client)
+            };
+            match connected.await {
                 Ok(client) => return client,
                 Err(error) => tracing::debug!(error = %error, "second connection"),
             }
@@ -251,7 +256,7 @@ impl Server {
 
     /// Before 7.0 the stream carries relative expiries, and a read gives the time left.
     fn relative_expiry(&self) -> bool {
-        self.version < Version::new(7, 0)
+        self.of.version < Version::new(7, 0)
     }
 
     async fn probes(&self, client: &mut Client, names: Vec<Name>) -> Result<SideAnswer, SideError> {

@@ -18,6 +18,10 @@ use crate::model::session::Session;
 /// How long a source is left alone when somebody has to change something.
 pub(super) const FAILED_WAIT: Duration = Duration::from_secs(60);
 
+/// A stream that holds what cannot be followed costs its master a full sync no more often than
+/// this; in between it is followed as well as can be.
+const RESYNC_EVERY: Duration = Duration::from_secs(600);
+
 impl Owner<'_> {
     pub(super) fn begin_attach(&mut self) {
         let plan = Plan {
@@ -73,11 +77,16 @@ impl Owner<'_> {
         self.timers.dirty = true;
         if self.mirror.counters.full_syncs > syncs {
             self.full_sync_began();
+            if self.session.is_none() {
+                return;
+            }
         }
         if let Err(error) = fed {
             return self.broken(&error);
         }
-        if self.mirror.desync {
+        let now = clock::now();
+        if self.mirror.desync && self.waits.resync_not_before <= now {
+            self.waits.resync_not_before = now + RESYNC_EVERY;
             let text = "the stream holds a command that cannot be followed without values";
             return self.lose(Fault::own(Loss::Desync, Verdict::FullResync, text));
         }

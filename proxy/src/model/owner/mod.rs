@@ -103,6 +103,8 @@ struct Waits {
     /// Between full syncs.
     full: Backoff,
     full_not_before: Instant,
+    /// Of those that the stream's content makes necessary.
+    resync_not_before: Instant,
     behind: u32,
 }
 
@@ -132,6 +134,7 @@ impl<'a> Owner<'a> {
                 quick: Backoff::new(QUICK_MIN, link.retry_max),
                 full: Backoff::new(link.retry_min, link.retry_max),
                 full_not_before: now,
+                resync_not_before: now,
                 behind: 0,
             },
             seat,
