@@ -225,6 +225,24 @@ impl Stream {
         true
     }
 
+    /// What the stream knows of how many entries were ever added up to an id
+    /// (`streamEstimateDistanceFromFirstEverEntry`, `streamRangeHasTombstones`).
+    fn counted(&self, id: u128) -> Counted {
+        let whole = self.max_deleted == 0 || self.max_deleted < self.first;
+        let estimate = if id == self.last || (self.length == 0 && id < self.last) {
+            Some(self.entries_added)
+        } else if id > self.last || !whole || id > self.first {
+            None
+        } else {
+            let before = self.entries_added.saturating_sub(self.length);
+            Some(before + u64::from(id == self.first))
+        };
+        Counted {
+            gaps_ahead: self.length > 0 && !whole && id <= self.max_deleted,
+            estimate: estimate.filter(|_| self.entries_added > 0),
+        }
+    }
+
     /// True if the id is that of a live entry.
     fn has(&self, id: u128) -> bool {
         let node = self
@@ -337,7 +355,12 @@ impl Stream {
         };
         for id in ids {
             let exists = self.has(id);
+            let delivered = self.counted(id);
             if let Some(group) = self.groups.get_mut(at) {
+                // Delivered just now: the group moves on to it. 7.0 does not send the counter.
+                if rules.claims_check() && id == claim.last && id > group.last {
+                    group.entries_read = delivered.next(group.entries_read);
+                }
                 group.claim(id, exists, claim, &rules);
             }
         }
@@ -345,6 +368,24 @@ impl Stream {
             group.last = group.last.max(claim.last);
         }
         true
+    }
+}
+
+/// See [`Stream::counted`].
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    /// Deleted entries may follow, so that counting on is not safe.
+    gaps_ahead: bool,
+    estimate: Option<u64>,
+}
+
+impl Counted {
+    /// The counter of a group that is given this entry.
+    fn next(self, read: Option<u64>) -> Option<u64> {
+        match read {
+            Some(read) if !self.gaps_ahead => Some(read + 1),
+            Some(_) | None => self.estimate,
+        }
     }
 }
 
