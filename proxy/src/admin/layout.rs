@@ -193,7 +193,7 @@ impl Report {
     pub(crate) fn show(self, format: Format) -> Reply {
         match format {
             Format::Resp => self.reply(),
-            Format::Text => Reply::Verbatim(self.text()),
+            Format::Text => Reply::Lines(self.text()),
             Format::Json => self.json().to_string().into(),
         }
     }

@@ -33,6 +33,9 @@ pub(crate) enum Reply {
     Bulk(Bytes),
     /// Text for people, marked as such in RESP3.
     Verbatim(String),
+    /// A table for people: text as above in RESP3; in RESP2 an array of status lines, because that is
+    /// what redis-cli on a terminal shows in lines instead of one quoted string.
+    Lines(String),
     /// A double; text in RESP2.
     Double(f64),
     /// A truth value; 1 or 0 in RESP2.
@@ -93,7 +96,7 @@ impl Reply {
         match self {
             Reply::Simple(text) | Reply::Error(text) => text.len() + HEAD,
             Reply::Bulk(bytes) => bytes.len() + HEAD,
-            Reply::Verbatim(text) => text.len() + HEAD,
+            Reply::Verbatim(text) | Reply::Lines(text) => text.len() + HEAD,
             Reply::Int(_) | Reply::Double(_) | Reply::Bool(_) | Reply::Null | Reply::NullArray => {
                 HEAD
             }
@@ -116,13 +119,17 @@ impl Reply {
             Reply::Error(text) => line(b'-', text, out),
             Reply::Int(n) => head(b':', *n, out),
             Reply::Bulk(bytes) => bulk(bytes, out),
-            Reply::Verbatim(text) if resp3 => {
+            Reply::Verbatim(text) | Reply::Lines(text) if resp3 => {
                 head(b'=', text.len() + 4, out);
                 out.put_slice(b"txt:");
                 out.put_slice(text.as_bytes());
                 out.put_slice(b"\r\n");
             }
             Reply::Verbatim(text) => bulk(text.as_bytes(), out),
+            Reply::Lines(text) => {
+                head(b'*', text.lines().count(), out);
+                text.lines().for_each(|text| line(b'+', text, out));
+            }
             Reply::Double(number) if resp3 => line(b',', &double(*number), out),
             Reply::Double(number) => bulk(double(*number).as_bytes(), out),
             Reply::Bool(truth) if resp3 => {
@@ -239,6 +246,11 @@ mod tests {
             &Reply::Verbatim("hi".into()),
             "$2\r\nhi\r\n",
             "=6\r\ntxt:hi\r\n",
+        );
+        check(
+            &Reply::Lines("a\n\nb\n".into()),
+            "*3\r\n+a\r\n+\r\n+b\r\n",
+            "=9\r\ntxt:a\n\nb\n\r\n",
         );
         check(&Reply::Double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n");
         check(&Reply::Bool(true), ":1\r\n", "#t\r\n");
