@@ -16,14 +16,15 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::clock;
 use crate::link::connect::Reader;
 
-/// Largest chunk handed to the owner: it answers questions between chunks.
-pub const CHUNK_MAX: usize = 256 * 1024;
+/// Largest chunk handed to the owner. It answers questions between chunks, so this is what a
+/// question waits for: about a millisecond at full speed.
+pub const CHUNK_MAX: usize = 64 * 1024;
 
 /// Chunks in a queue; small ones fill this before they fill the bytes.
-const CHUNKS_MAX: usize = 1024;
+const CHUNKS_MAX: usize = 4096;
 
 /// Below this much room a fresh block is taken.
-const ROOM_MIN: usize = 16 * 1024;
+const ROOM_MIN: usize = 8 * 1024;
 
 /// Bytes that arrived together.
 #[derive(Debug)]

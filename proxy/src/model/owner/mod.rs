@@ -309,4 +309,4 @@ impl<'a> Owner<'a> {
 }
 
 /// Keys that one tidying looks at.
-const TIDY_KEYS: usize = 2_000;
+const TIDY_KEYS: usize = 20_000;
