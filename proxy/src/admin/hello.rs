@@ -44,6 +44,7 @@ pub(crate) fn reset(session: &mut Session, _: &Request) -> Reply {
         seen.channels = 0;
         seen.patterns = 0;
         seen.monitor = false;
+        seen.queued = -1;
         seen.db = 0;
         seen.protocol = 2;
     });

@@ -161,7 +161,10 @@ impl Session {
         if let Some(transaction) = &mut self.transaction
             && !Transaction::runs_at_once(command.name)
         {
-            return Step::Reply(transaction.queue(request));
+            let reply = transaction.queue(request);
+            let queued = i64::try_from(transaction.requests.len()).unwrap_or(i64::MAX);
+            self.client.note(|seen| seen.queued = queued);
+            return Step::Reply(reply);
         }
         match command.handler {
             Handler::Session(handler) => Step::Reply(handler(self, request)),

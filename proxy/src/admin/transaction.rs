@@ -48,11 +48,18 @@ pub(crate) fn multi(session: &mut Session, _: &Request) -> Reply {
         return Reply::error("ERR MULTI calls can not be nested");
     }
     session.transaction = Some(Transaction::default());
+    session.client.note(|seen| seen.queued = 0);
     Reply::OK
 }
 
+/// Takes the open transaction, if there is one.
+fn end(session: &mut Session) -> Option<Transaction> {
+    session.client.note(|seen| seen.queued = -1);
+    session.transaction.take()
+}
+
 pub(crate) fn discard(session: &mut Session, _: &Request) -> Reply {
-    match session.transaction.take() {
+    match end(session) {
         Some(_) => Reply::OK,
         None => Reply::error("ERR DISCARD without MULTI"),
     }
@@ -67,7 +74,7 @@ pub(crate) fn watch(session: &mut Session, request: &Request) -> Reply {
 
 /// EXEC.
 pub(crate) async fn exec(session: &mut Session) -> Reply {
-    let Some(transaction) = session.transaction.take() else {
+    let Some(transaction) = end(session) else {
         return Reply::error("ERR EXEC without MULTI");
     };
     if transaction.broken {

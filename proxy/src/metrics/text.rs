@@ -73,6 +73,9 @@ impl Family<'_> {
 }
 
 fn escape(value: &str, body: &mut String) {
+    if !value.contains(['\\', '"', '\n']) {
+        return body.push_str(value);
+    }
     for c in value.chars() {
         match c {
             '\\' => body.push_str("\\\\"),

@@ -131,3 +131,32 @@ fn a_request_of_many_reads_is_scanned_once() {
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].len(), 40_000);
 }
+
+/// Any bytes, mostly of the protocol's own alphabet: never a panic, never more than the limits let
+/// through, and the same requests whether they come whole or byte by byte.
+#[test]
+fn random_input_is_taken_the_same_in_any_pieces() {
+    const ALPHABET: &[u8] = b"*$\r\n0123-\"'\\x ab:+\0";
+    const PIECES: [&str; 8] = [
+        "*1\r\n", "$1\r\n", "a\r\n", "*2\r\n", "$-1\r\n", "\r\n", "PING\r\n", "*0\r\n",
+    ];
+    let mut state: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut next = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 33).expect("31 bits") % below
+    };
+    for _ in 0..30_000 {
+        let mut input = Vec::new();
+        for _ in 0..next(12) {
+            match next(3) {
+                0 => input.push(ALPHABET[next(ALPHABET.len())]),
+                _ => input.extend_from_slice(PIECES[next(PIECES.len())].as_bytes()),
+            }
+        }
+        let whole = feed(&input, input.len(), &LOCKED);
+        assert_eq!(feed(&input, 1, &LOCKED), whole, "{}", input.escape_ascii());
+        assert_eq!(feed(&input, 3, &LOCKED), whole, "{}", input.escape_ascii());
+    }
+}
