@@ -46,7 +46,10 @@ impl Server {
 
     fn start_once(install: &Install, options: &[(&str, &str)]) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("keyscape-").tempdir()?;
-        let addr = free_addr()?;
+        let mut addr = free_addr()?;
+        if let Some((_, port)) = options.iter().find(|option| option.0 == "port") {
+            addr.set_port(port.parse()?);
+        }
         let mut command = install.command(Program::Server)?;
         command.current_dir(dir.path());
         let path = dir.path().to_string_lossy().into_owned();

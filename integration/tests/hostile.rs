@@ -115,23 +115,39 @@ fn a_snapshot_with_a_wrong_checksum() {
     });
 }
 
+/// What is not understood is not tried again at once, since it will be the same: the log names it.
+fn refuses(what: &str, snapshot: Vec<u8>, word: &str) {
+    let identity = Identity::default();
+    let master = FakeMaster::start(move |_, peer| {
+        if peer.greet(&identity)?.is_some() {
+            peer.full_resync(&identity, &snapshot)?;
+            peer.listen_on()?;
+        }
+        Ok(())
+    })
+    .expect("a fake master");
+    let app = App::start(&[master.url()], EAGER).expect("keyscape starts");
+    wait::for_true(PATIENCE, "a word in the log", || {
+        Ok(app.log().contains(word))
+    })
+    .unwrap_or_else(|error| panic!("{what}: {error:#}\n{}", app.log_tail()));
+    assert!(!app.status().expect("still answering").synced, "{what}");
+}
+
 #[test]
 fn a_snapshot_of_the_future() {
-    survives("version", |peer, identity| {
-        peer.full_resync(identity, &Snapshot::new(999).db(0).string("a", "b").end())?;
-        peer.listen_on()
-    });
+    // A new version alone is no harm; what it brings is named with it.
+    let snapshot = Snapshot::new(99).db(0).raw(&[0x1f, 1, b'k', 1, b'v']).end();
+    refuses("version", snapshot, "version 99");
 }
 
 #[test]
 fn an_opcode_that_nobody_knows() {
-    survives("opcode", |peer, identity| {
-        peer.full_resync(
-            identity,
-            &Snapshot::new(11).db(0).raw(&[0xee, 1, 2, 3]).end(),
-        )?;
-        peer.listen_on()
-    });
+    refuses(
+        "opcode",
+        Snapshot::new(11).db(0).raw(&[0xee, 1, 2, 3]).end(),
+        "238",
+    );
 }
 
 #[test]
@@ -233,9 +249,9 @@ fn another_history_after_a_cut() {
     let links = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&links);
     let master = FakeMaster::start(move |_, peer| {
-        let Some(asked) = peer.greet(&identity)? else {
+        if peer.greet(&identity)?.is_none() {
             return Ok(());
-        };
+        }
         match seen.fetch_add(1, Ordering::SeqCst) {
             0 => {
                 peer.full_resync(&identity, &good_snapshot())?;
@@ -244,7 +260,6 @@ fn another_history_after_a_cut() {
                 Ok(())
             }
             1 => {
-                assert_eq!(asked.replid, identity.replid);
                 // An empty master with a history of its own.
                 let other = Identity {
                     replid: "b".repeat(40),
@@ -314,8 +329,8 @@ fn ourselves() {
     let source = format!("redis://{admin}");
     let app = App::start_at(&[source], (admin, http), EAGER).expect("keyscape starts");
     wait::for_true(PATIENCE, "a word about it", || {
-        Ok(app.log().lines().count() > 3)
+        Ok(app.log().contains("cannot follow"))
     })
-    .expect("log");
+    .expect("the log says why");
     assert!(!app.status().expect("still answering").synced);
 }

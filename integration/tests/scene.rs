@@ -58,7 +58,7 @@ pub(crate) fn settle(server: &Server, app: &App) {
         let status = app.status()?;
         Ok(status.offset == theirs && status.synced && status.inexact + status.unverified == 0)
     })
-    .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
+    .unwrap_or_else(|error| panic!("{error:#}\n{}\n{:?}", app.log_tail(), app.status()));
 }
 
 /// Every name, type, length and expiry must be the same on both sides.
