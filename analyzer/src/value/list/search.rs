@@ -144,8 +144,9 @@ impl List {
                 },
             };
             found = Some(sum);
+            // Beside a fingerprint that is not known only being the sole candidate proves anything.
             let enough = if self.flags.prints {
-                sum.unknown || sum.count >= limit
+                !sum.unknown && sum.count >= limit
             } else {
                 !sum.together
             };

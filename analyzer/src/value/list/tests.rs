@@ -329,6 +329,31 @@ fn what_lengths_prove_needs_no_fingerprint() {
     assert!(again.wants_fingerprints());
 }
 
+/// Found by following real servers: an element that LMOVE brought from a list without fingerprints
+/// was taken for the pivot because the search had stopped at it, and so counted no other.
+#[test]
+fn an_unknown_fingerprint_proves_nothing() {
+    let server = profile(Family::Redis, 8, 0);
+    let mut builder = Builder::new(Source::Rebuilt, &server, SEED);
+    builder.with_fingerprints(true);
+    for i in 0..300 {
+        builder
+            .part(&Part::Element(Text::Bytes(&padded(i, 50))))
+            .expect("an element");
+    }
+    let mut list = builder.finish().expect("a list");
+    let stranger = Item::of(&Text::Bytes(&padded(777, 50)), None);
+    list.push_moved(End::Head, &stranger, false, &server);
+    let pivot = list.item(&Text::Bytes(&padded(250, 50)), SEED);
+    let new = list.item(&Text::Bytes(b"new"), SEED);
+    let followed = list.insert_beside(&pivot, Side::Before, &new, &server);
+    assert_eq!(followed, Followed::Guessed);
+    assert_eq!(list.remove_equal(1, &pivot, &server), Followed::Guessed);
+    // From the tail the equal one comes first.
+    let pivot = list.item(&Text::Bytes(&padded(299, 50)), SEED);
+    assert_eq!(list.remove_equal(-1, &pivot, &server), Followed::Exactly);
+}
+
 fn loaded(source: Source, nodes: &[&[usize]], server: &Profile) -> List {
     let mut builder = Builder::new(source, server, SEED);
     for lens in nodes {
