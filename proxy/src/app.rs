@@ -113,6 +113,24 @@ pub fn settings(common: &cli::Common) -> Result<Raw, AppError> {
     Ok(raw)
 }
 
+/// Everything that `serve` is told.
+///
+/// # Errors
+/// As [`settings`].
+pub fn serve_settings(flags: cli::Serve) -> Result<Raw, AppError> {
+    let mut raw = settings(&flags.common)?;
+    if !flags.sources.is_empty() {
+        raw.sources = flags.sources;
+    }
+    if let Some(listen) = flags.listen {
+        raw.admin.listen = listen.to_string();
+    }
+    if let Some(http) = flags.http {
+        raw.http.listen = http.to_string();
+    }
+    Ok(raw)
+}
+
 /// Starts logging as configured.
 ///
 /// # Errors

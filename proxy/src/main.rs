@@ -40,18 +40,11 @@ fn main() -> ExitCode {
 }
 
 fn serve(flags: Serve) -> Result<ExitCode, AppError> {
-    let mut raw = app::settings(&flags.common)?;
-    if !flags.sources.is_empty() {
-        raw.sources = flags.sources;
-    }
-    if let Some(listen) = flags.listen {
-        raw.admin.listen = listen.to_string();
-    }
-    if let Some(http) = flags.http {
-        raw.http.listen = http.to_string();
-    }
+    let raw = app::serve_settings(flags)?;
     app::start_logging(&raw)?;
     let config = Config::from_raw(raw)?;
+    // Memory of a replaced model goes back to the system without waiting for the next allocation.
+    drop(tikv_jemalloc_ctl::background_thread::write(true));
     runtime()?.block_on(app::serve(config))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -172,6 +172,7 @@ impl Mirror {
         } else if position.is_some() {
             self.position = position;
         }
+        self.in_transaction = false;
         if self.desync {
             self.position = None;
         }

@@ -196,3 +196,29 @@ fn wants(keyspace: &mut Keyspace, need: Need, room: usize) -> Vec<Name> {
     });
     names.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_fills_up_to_its_burst_and_remembers_debts() {
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        let mut budget = Budget::new(1000, 10, start);
+        assert_eq!(budget.available(start), 100);
+        budget.take(100);
+        assert_eq!(budget.available(after(10)), 10);
+        budget.take(60);
+        assert_eq!(budget.available(after(50)), 0);
+        assert_eq!(budget.available(after(70)), 10);
+        assert_eq!(budget.available(after(10_000)), 100);
+    }
+
+    #[test]
+    fn a_budget_of_nothing_gives_nothing() {
+        let start = Instant::now();
+        let mut budget = Budget::new(0, 10, start);
+        assert_eq!(budget.available(start + Duration::from_secs(9)), 0);
+    }
+}

@@ -141,6 +141,13 @@ impl Owner<'_> {
         if let Some(session) = &mut self.session {
             session.min_replicas = polled.min_replicas;
         }
+        let quiet = self.session.as_ref().is_some_and(|session| {
+            clock::now().duration_since(session.heard) > self.given.config.link.silence
+        });
+        if quiet && at.is_some_and(|at| self.mirror.keyspace.is_early(at)) {
+            let text = "the server went on without us: its stream does not arrive";
+            return self.lose(Fault::own(Loss::Silent, Verdict::Retry, text));
+        }
         if let (Some(at), false) = (at, polled.config.is_empty()) {
             self.mirror.stamped(at, Stamped::Config(polled.config));
         }
