@@ -19,6 +19,9 @@ use super::session::Session;
 use crate::fleet::Master;
 use crate::model::ask::{Ask, Filter, Page, SCAN_COUNT_MAX, Scanned, WALK_MAX};
 
+/// No owner ever gave out a larger cursor.
+const CURSOR_MAX: u64 = (1 << 48) - 1;
+
 /// Keys that SCAN looks at by default, as the servers do.
 const COUNT_DEFAULT: usize = 10;
 
@@ -180,7 +183,7 @@ pub(crate) fn kind(name: &[u8]) -> Option<Kind> {
 
 pub(crate) async fn scan(session: &Session, request: &Request) -> Result<Reply, Reply> {
     let scan = parse(request)?;
-    if scan.nothing {
+    if scan.nothing || scan.cursor > CURSOR_MAX {
         return Ok(page(0, Vec::new()));
     }
     let (db, cursor) = (session.db, scan.cursor);

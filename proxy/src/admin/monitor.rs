@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::reply::Reply;
 use super::session::Session;
+use crate::clock;
 use crate::model::ask::{Ask, MonitorLine};
 
 /// Lines of one master that wait for a slow client; beyond that they are dropped and counted.
@@ -27,9 +28,6 @@ pub(crate) struct Feed {
 }
 
 pub(crate) async fn begin(session: &mut Session) -> Reply {
-    if session.monitor.is_some() {
-        return Reply::OK;
-    }
     let mut masters = Vec::new();
     for master in session.port.fleet.masters() {
         let (lines, receiver) = mpsc::channel(LINES_MAX);
@@ -79,11 +77,10 @@ impl Feed {
             }
         }
         // An owner that is gone must not be polled again.
-        if let Some(at) = ended {
-            self.masters.remove(at);
-            context.waker().wake_by_ref();
+        match ended {
+            Some(at) => Poll::Ready(farewell(&self.masters.remove(at).0)),
+            None => Poll::Pending,
         }
-        Poll::Pending
     }
 }
 
@@ -107,6 +104,15 @@ fn show(master: &str, line: &MonitorLine) -> String {
     }
     text.push_str("\r\n");
     text
+}
+
+/// The last line of a master whose owner is gone: removed, or restarted.
+fn farewell(master: &str) -> String {
+    let now_us = clock::unix_us();
+    let (seconds, micros) = (now_us / 1_000_000, now_us % 1_000_000);
+    format!(
+        "+{seconds}.{micros:06} [0 {master}] \"KS.ENDED\" \"its model ended; MONITOR again\"\r\n"
+    )
 }
 
 /// Appends bytes in quotes, escaped as `sdscatrepr` does.
@@ -145,5 +151,19 @@ mod tests {
             "+1732101600.000123 [3 h:1] \"KS.DROPPED\" \"2 lines, the client is slow\"\r\n\
              +1732101600.000123 [3 h:1] \"SET\" \"a\\\"\\x01\" \"<3 bytes>\"\r\n"
         );
+    }
+
+    #[tokio::test]
+    async fn a_master_that_ends_says_so_once() {
+        let (lines, receiver) = mpsc::channel(1);
+        let (_kept, other) = mpsc::channel(1);
+        let mut feed = Feed {
+            masters: vec![("h:1".to_owned(), receiver), ("h:2".to_owned(), other)],
+            turn: 0,
+        };
+        drop(lines);
+        assert!(feed.next().await.contains("[0 h:1] \"KS.ENDED\""));
+        assert_eq!(feed.masters.len(), 1);
+        assert_eq!(feed.ready(), None);
     }
 }

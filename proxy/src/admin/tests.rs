@@ -205,6 +205,8 @@ async fn a_scan_is_one_over_all_masters() {
     .await;
     exchange(&mut c, "SCAN 0 TYPE none\r\n", "*2\r\n$1\r\n0\r\n*0\r\n").await;
     exchange(&mut c, "SCAN x\r\n", "-ERR invalid cursor\r\n").await;
+    let end = "*2\r\n$1\r\n0\r\n*0\r\n";
+    exchange(&mut c, "SCAN 18446744073709551615\r\n", end).await;
     exchange(&mut c, "SCAN 0 COUNT 0\r\n", "-ERR syntax error\r\n").await;
     exchange(&mut c, "KEYS s*\r\n", "*1\r\n$1\r\ns\r\n").await;
 }
