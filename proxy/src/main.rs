@@ -44,7 +44,7 @@ fn serve(flags: Serve) -> Result<ExitCode, AppError> {
     app::start_logging(&raw)?;
     let config = Config::from_raw(raw)?;
     // Memory of a replaced model goes back to the system without waiting for the next allocation.
-    drop(tikv_jemalloc_ctl::background_thread::write(true));
+    let _ = tikv_jemalloc_ctl::background_thread::write(true);
     runtime()?.block_on(app::serve(config))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -209,7 +209,7 @@ impl Default for Log {
 impl Default for Reread {
     fn default() -> Reread {
         Reread {
-            probes_per_s_max: 20_000,
+            probes_per_s_max: 5_000,
             values_per_s_max: 200,
             bytes_per_s_max: 64 * 1024 * 1024,
             value_bytes_max: 16 * 1024 * 1024,

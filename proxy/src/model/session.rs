@@ -13,10 +13,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use analyzer::profile::{Family, Version};
 use replica_shim::rdb::{Item, Sink};
 use replica_shim::{Error, Event, Link, Offset, Options, Phase};
 
 use crate::clock;
+use crate::fleet::Role;
 use crate::ingest::{LoadState, Loading};
 use crate::link::attach::Attached;
 use crate::link::connect::Connection;
@@ -189,16 +191,24 @@ impl Session {
 
     /// True if a stand-by should be begun.
     pub fn wants_standby(&self) -> bool {
-        self.min_replicas && !self.is_uncounted && self.standby.is_none() && self.is_live()
+        self.intro.role == Role::Master
+            && self.min_replicas
+            && !self.is_uncounted
+            && self.standby.is_none()
+            && self.is_live()
     }
 
     /// Begins a stand-by on a fresh connection.
     pub fn stand_by(&mut self, connection: Connection, pass: Pass) {
+        // Before 7.0 there is no filter, so the stand-by costs a whole snapshot, thrown away here.
+        let filter = self.intro.server.as_ref().is_some_and(|server| {
+            server.family == Family::Valkey || server.version >= Version::new(7, 0)
+        });
         let options = Options {
             resume: None,
             ..self.options.clone()
         };
-        let link = Link::sync_only(options, true, millis(clock::now(), self.origin));
+        let link = Link::sync_only(options, filter, millis(clock::now(), self.origin));
         self.standby = Some(Standby {
             wire: Wire::new(link, connection, self.queue_bytes_max, self.origin),
             ready: None,

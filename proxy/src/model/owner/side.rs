@@ -54,7 +54,7 @@ impl Owner<'_> {
             let names = std::mem::take(&mut self.mirror.unasked);
             drop(side.asks.try_send(SideAsk::KeySpecs(names)));
         }
-        let wants_standby = session.wants_standby() && filters(session);
+        let wants_standby = session.wants_standby();
         if wants_standby && self.standby_dial.is_none() && self.timers.standby <= now {
             self.timers.standby = now + FAILED_WAIT;
             let target = self.given.target.clone();
@@ -158,10 +158,4 @@ impl Owner<'_> {
 fn shutdown_waits(session: &Session) -> bool {
     let server = session.intro.server.as_ref();
     server.is_some_and(|s| s.family == Family::Valkey || s.version >= Version::new(7, 0))
-}
-
-/// From 7.0 on a master can be asked for an empty snapshot. Before, a stand-by would cost a whole
-/// one, so there the wait for the quorum stays as it is.
-fn filters(session: &Session) -> bool {
-    session.intro.role == Role::Master && shutdown_waits(session)
 }
