@@ -1,10 +1,11 @@
 //! Commands on keys of any type: removal, expiry, renaming, copying, whole databases.
 
 use crate::command::server::unread;
-use crate::command::{Args, Context, Doubt, Handler, Malformed};
+use crate::command::{Args, Context, Doubt, Entry, Handler, Malformed};
 use crate::profile::Version;
 use crate::text::Text;
 use crate::value::Value;
+use crate::value::list::List;
 
 pub(crate) fn handler(name: &[u8]) -> Option<Handler> {
     Some(match name {
@@ -160,13 +161,38 @@ fn sort(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
         return Ok(());
     };
     let (source, destination) = (args.key(1)?, args.key(at + 1)?);
-    if context.read(source, |entry| entry.is_none()) {
+    let Some(count) = context.read(source, |entry| entry.map(|entry| entry.value.count())) else {
         context.remove(destination);
         return Ok(());
-    }
+    };
     super::zset::convert_for_sort(context, source);
-    context.edit(destination, |slot, _| *slot = Some(unread()));
+    let count = sorted_count(args, count)?;
+    context.edit(destination, |slot, profile| {
+        let mut entry = Entry::new(Value::List(List::unread(count, profile)));
+        entry.doubt(Doubt::Value);
+        *slot = Some(entry);
+    });
     Ok(())
+}
+
+/// Elements that SORT makes of `count`: those within LIMIT, once for each GET.
+fn sorted_count(args: Args<'_>, count: u64) -> Result<u64, Malformed> {
+    let (mut count, mut gets, mut at) = (count, 0, 2);
+    while at < args.len() {
+        if args.is(at, "LIMIT") {
+            let from = u64::try_from(args.int(at + 1)?).unwrap_or(0);
+            let most = u64::try_from(args.int(at + 2)?).unwrap_or(u64::MAX);
+            count = count.saturating_sub(from).min(most);
+            at += 2;
+        } else if args.is(at, "GET") {
+            gets += 1;
+            at += 1;
+        } else if args.is(at, "BY") || args.is(at, "STORE") {
+            at += 1;
+        }
+        at += 1;
+    }
+    Ok(count.saturating_mul(gets.max(1)))
 }
 
 /// `RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n]` whose payload the caller could

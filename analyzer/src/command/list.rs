@@ -51,6 +51,7 @@ fn push(
         if entry.is_none() && absent == Absent::Created {
             *entry = Some(Entry::new(Value::List(List::new(profile))));
         }
+        must_exist(entry, profile);
         change(entry, |list| list.push(end, texts, seed, profile));
     });
     Ok(())
@@ -151,18 +152,17 @@ fn move_one(
         return Ok(());
     }
     context.edit(target, |entry, profile| {
-        let Some(moved) = moved else {
-            // Nothing known came, but something did.
-            return change(entry, |_| ()).map_or((), |()| doubt(entry));
-        };
         let entry = entry.get_or_insert_with(|| Entry::new(Value::List(List::new(profile))));
-        if let Value::List(list) = &mut entry.value {
-            list.push_moved(to, &moved.item, moved.number, profile);
-            // What came from a list in doubt may be of another length.
-            if moved.doubt == Doubt::Value {
-                entry.doubt(Doubt::Value);
+        let known = match (&mut entry.value, moved) {
+            (Value::List(list), Some(moved)) => {
+                list.push_moved(to, &moved.item, moved.number, profile);
+                // What came from a list in doubt may be of another length.
+                moved.doubt != Doubt::Value
             }
-        } else {
+            // Something came, from a list that is not known here, or to a key that is not.
+            (_, _) => false,
+        };
+        if !known {
             entry.doubt(Doubt::Value);
         }
     });
@@ -197,6 +197,7 @@ fn lset(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
     let (key, index, text) = (args.key(1)?, args.int(2)?, args.get(3)?);
     let seed = context.seed();
     context.edit(key, |entry, profile| {
+        must_exist(entry, profile);
         let set = change(entry, |list| {
             let index = from_head(index, list.count()).filter(|&i| i < list.count())?;
             let item = list.item(&text, seed);
@@ -221,6 +222,7 @@ fn linsert(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
     };
     let seed = context.seed();
     context.edit(key, |entry, profile| {
+        must_exist(entry, profile);
         let followed = change(entry, |list| {
             let (pivot, item) = (list.item(&pivot, seed), list.item(&text, seed));
             list.insert_beside(&pivot, side, &item, profile)
@@ -253,6 +255,16 @@ fn cut(entry: &mut Option<Entry>, end: End, count: u64, profile: &Profile) {
         list.shrink(profile);
     });
     drop_empty(entry);
+}
+
+/// A command that only an existing list lets through: one that is not here was lost, and must be
+/// read.
+fn must_exist(entry: &mut Option<Entry>, profile: &Profile) {
+    if entry.is_none() {
+        let mut lost = Entry::new(Value::List(List::new(profile)));
+        lost.doubt(Doubt::Value);
+        *entry = Some(lost);
+    }
 }
 
 /// Changes the list of an entry. An entry of another type is in doubt then: the master has a list

@@ -26,6 +26,7 @@ mod search;
 mod tests;
 
 use crate::profile::{Family, Profile, Version};
+use crate::text::Text;
 use crate::value::{Encoding, INLINE_MAX};
 use node::Node;
 use nodes::Nodes;
@@ -76,6 +77,17 @@ impl List {
             bare: rules.small_lists,
             flags: Flags::default(),
         }
+    }
+
+    /// A list of which only the number of elements is known (SORT .. STORE), until it is read. A very
+    /// long one is cut: it is in doubt anyway, and the stream must not wait.
+    pub(crate) fn unread(count: u64, profile: &Profile) -> List {
+        let mut list = List::new(profile);
+        let one = [Text::Int(0)];
+        for _ in 0..count.min(UNREAD_MAX) {
+            list.push(End::Tail, &one, 0, profile);
+        }
+        list
     }
 
     /// Elements.
@@ -180,6 +192,8 @@ impl List {
 }
 
 const PACK_HEAD: usize = 7;
+
+const UNREAD_MAX: u64 = 1 << 18;
 
 impl Flags {
     fn to_byte(self, plain: bool) -> u8 {
