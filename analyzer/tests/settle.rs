@@ -277,3 +277,66 @@ fn a_slot_is_flushed_in_every_database() {
     assert_eq!(driver.line("CLUSTER SETSLOT 1 NODE x"), Outcome::NoChange);
     driver.keyspace.audit().expect("sums agree");
 }
+
+#[test]
+fn what_comes_out_of_a_key_in_doubt_is_not_lost() {
+    let mut driver = Driver::new();
+    driver.line("RPUSH numbers 1 2 3");
+    driver.line("SORT numbers BY nosort GET # STORE result");
+    driver.line("LMOVE result moved LEFT LEFT");
+    driver.line("RPOPLPUSH result popped");
+    driver.line("LPOP result 100");
+    driver.line("LTRIM result 5 1");
+    for name in ["result", "moved", "popped"] {
+        assert_eq!(driver.doubt(name), Doubt::Value, "{name}");
+    }
+    driver.line("RPUSH result more");
+    assert_eq!(driver.doubt("result"), Doubt::Value);
+    let mut asked: Vec<_> = std::iter::from_fn(|| driver.want(Need::Value)).collect();
+    asked.sort();
+    assert_eq!(asked, ["moved", "popped", "result"]);
+    for name in asked {
+        let settled = driver
+            .keyspace
+            .settle_value(0, name.as_bytes(), driver.offset, None);
+        assert_eq!(settled, Settled::Taken);
+    }
+    assert_eq!(driver.names(0), [b"numbers"]);
+    driver.keyspace.audit().expect("sums agree");
+}
+
+#[test]
+fn an_audit_finds_what_the_stream_did_not_say() {
+    let mut driver = Driver::new();
+    for n in 0..500 {
+        driver.line(&format!("SET k{n} v"));
+    }
+    let mut met = std::collections::BTreeSet::new();
+    while met.len() < 500 {
+        let want = driver.keyspace.next_audit().expect("the round goes on");
+        assert_eq!((want.db, want.need), (0, Need::Probe));
+        let name = String::from_utf8(want.name).expect("text");
+        let settled = driver.probed(&name, driver.offset, Some(Encoding::Embstr));
+        assert_eq!(settled, Settled::Moot);
+        assert!(met.insert(name), "one round meets a key once");
+    }
+    assert_eq!(driver.keyspace.next_audit(), None, "a round ends with none");
+    let Want { name, .. } = driver.keyspace.next_audit().expect("the next round");
+    let name = String::from_utf8(name).expect("text");
+    // A write in between makes the answer too old, though the key is in no doubt.
+    let at = driver.offset;
+    driver.line(&format!("SET {name} w"));
+    assert_eq!(
+        driver.probed(&name, at, Some(Encoding::Raw)),
+        Settled::Stale
+    );
+    let Want { name, .. } = driver.keyspace.next_audit().expect("another");
+    let name = String::from_utf8(name).expect("text");
+    let settled = driver.probed(&name, driver.offset, Some(Encoding::Raw));
+    assert_eq!(settled, Settled::Taken);
+    let facts = driver.keyspace.facts(0, name.as_bytes()).expect("there");
+    assert_eq!((facts.encoding, facts.doubt), (Encoding::Raw, Doubt::None));
+    assert_eq!(driver.keyspace.counters().drifted, 1);
+    assert_eq!(driver.keyspace.in_flight(), 0);
+    driver.keyspace.audit().expect("sums agree");
+}

@@ -5,9 +5,10 @@ use crate::input::Outcome;
 use crate::keyspace::Keyspace;
 use crate::keyspace::db::Turn;
 use crate::keyspace::image::{Image, unsaid};
-use crate::keyspace::wants::{Need, Settled, Want};
-use crate::profile::Profile;
+use crate::keyspace::wants::{Flight, Need, Settled, Want};
+use crate::profile::{Profile, Version};
 use crate::value::{Encoding, Value};
+use crate::view::Cursor;
 
 /// Pages that one call of `next_want` looks through for keys that are not queued.
 const WALK_PAGES: usize = 64;
@@ -84,7 +85,7 @@ impl Keyspace {
         self.writes += 1;
         let before = turn.before.map_or(Doubt::None, |weight| weight.doubt);
         let after = turn.after.map_or(Doubt::None, |weight| weight.doubt);
-        if before != Doubt::None || after != Doubt::None {
+        if before != Doubt::None || after != Doubt::None || self.wants.is_auditing() {
             self.note_doubt(db, name, before, after);
         }
     }
@@ -112,7 +113,7 @@ impl Keyspace {
                     break;
                 };
                 if self.is_wanted(db, &name, need) {
-                    self.wants.start(db, &name, self.applied);
+                    self.start(db, &name, false);
                     return Some(Want {
                         db,
                         name: name.into_vec(),
@@ -125,6 +126,64 @@ impl Keyspace {
             }
         }
         None
+    }
+
+    fn start(&mut self, db: u32, name: &[u8], audit: bool) {
+        let written = self.applied;
+        self.wants.start(db, name, Flight { written, audit });
+    }
+
+    /// The next key that is in no doubt, to be compared with the server by a probe all the same:
+    /// servers convert some small values without a word in the stream. Goes round the keys whose
+    /// encoding can change like that; `None` if none was met within one slice of work.
+    pub fn next_audit(&mut self) -> Option<Want> {
+        self.catch_up();
+        for round in 0..2 {
+            while let Some((db, name)) = self.wants.audits.pop() {
+                let facts = self.facts(db, &name);
+                let sure = facts.is_some_and(|facts| facts.doubt == Doubt::None);
+                if sure && !self.wants.is_in_flight(db, &name) {
+                    self.start(db, &name, true);
+                    return Some(Want {
+                        db,
+                        name: name.into_vec(),
+                        need: Need::Probe,
+                    });
+                }
+            }
+            if round == 0 && !self.walk_for_audit() {
+                break;
+            }
+        }
+        None
+    }
+
+    /// Queues the next keys to be audited; false if none was met.
+    fn walk_for_audit(&mut self) -> bool {
+        let mut cursor = self.wants.audits.walk;
+        let mut met = Vec::new();
+        for _ in 0..WALK_PAGES {
+            let Some((db, table, page)) = cursor.page(self) else {
+                cursor = Cursor::start();
+                break;
+            };
+            let open = table.records(page).filter(|record| {
+                record.doubt == Doubt::None && can_convert(record.form.encoding())
+            });
+            met.extend(open.map(|record| (db, table.name(&record).to_vec())));
+            if !cursor.advance(table) {
+                cursor = Cursor::start();
+                break;
+            }
+            if !met.is_empty() {
+                break;
+            }
+        }
+        self.wants.audits.walk = cursor;
+        for (db, name) in &met {
+            self.wants.audits.push(*db, name);
+        }
+        !met.is_empty()
     }
 
     fn is_wanted(&self, db: u32, name: &[u8], need: Need) -> bool {
@@ -147,7 +206,7 @@ impl Keyspace {
         let mut met = Vec::new();
         for _ in 0..WALK_PAGES {
             let Some((db, table, page)) = cursor.page(self) else {
-                cursor = Default::default();
+                cursor = Cursor::start();
                 break;
             };
             let wanted = table
@@ -155,7 +214,7 @@ impl Keyspace {
                 .filter(|record| need_of(record.doubt) == Some(need));
             met.extend(wanted.map(|record| (db, table.name(&record).to_vec())));
             if !cursor.advance(table) {
-                cursor = Default::default();
+                cursor = Cursor::start();
                 break;
             }
             if met.len() >= WALK_KEYS {
@@ -182,12 +241,16 @@ impl Keyspace {
 
     /// Takes the reply to a probe, stamped with the server's offset.
     pub fn settle_probe(&mut self, db: u32, name: &[u8], at: u64, found: Probed) -> Settled {
-        if let Some(settled) = self.receive(db, name, at) {
-            return settled;
-        }
+        let audit = match self.receive(db, name, at) {
+            Ok(flight) => flight.audit,
+            Err(settled) => return settled,
+        };
         let Some(encoding) = found.encoding else {
             return self.settle_missing(db, name);
         };
+        if audit {
+            return self.settle_audit(db, name, encoding, found.expire_ms);
+        }
         let doubt = self.edit(db, name, |slot, profile| {
             slot.as_mut().map_or(Doubt::None, |entry| {
                 if entry.doubt == Doubt::Probe {
@@ -202,7 +265,7 @@ impl Keyspace {
     /// Takes the reply to a re-read, stamped with the server's offset; `None` if there is no such
     /// key.
     pub fn settle_value(&mut self, db: u32, name: &[u8], at: u64, found: Option<Found>) -> Settled {
-        if let Some(settled) = self.receive(db, name, at) {
+        if let Err(settled) = self.receive(db, name, at) {
             return settled;
         }
         let Some(found) = found else {
@@ -249,24 +312,53 @@ impl Keyspace {
         }
     }
 
-    /// Ends a read; `None` if its reply may be taken.
-    fn receive(&mut self, db: u32, name: &[u8], at: u64) -> Option<Settled> {
+    /// Ends a read; an error says why its reply may not be taken.
+    fn receive(&mut self, db: u32, name: &[u8], at: u64) -> Result<Flight, Settled> {
         self.catch_up();
         if self.is_early(at) && self.wants.is_in_flight(db, name) {
-            return Some(Settled::Early);
+            return Err(Settled::Early);
         }
-        let Some(written) = self.wants.end(db, name) else {
-            return Some(Settled::Moot);
+        let Some(flight) = self.wants.end(db, name) else {
+            return Err(Settled::Moot);
         };
-        if written > at {
+        if flight.written > at {
             self.counters.stale += 1;
             self.requeue(db, name);
-            return Some(Settled::Stale);
+            return Err(Settled::Stale);
         }
         let doubt = self
             .facts(db, name)
             .map_or(Doubt::None, |facts| facts.doubt);
-        (doubt == Doubt::None).then_some(Settled::Moot)
+        if doubt == Doubt::None && !flight.audit {
+            return Err(Settled::Moot);
+        }
+        Ok(flight)
+    }
+
+    /// Takes what an audit found; most find nothing.
+    fn settle_audit(
+        &mut self,
+        db: u32,
+        name: &[u8],
+        encoding: Encoding,
+        expire_ms: Option<Option<i64>>,
+    ) -> Settled {
+        // Before 7.0 only the time to live can be asked for, which is never exact.
+        let exact = self.profile().version >= Version::new(7, 0);
+        let expire_ms = expire_ms.filter(|_| exact);
+        let same = self.facts(db, name).is_none_or(|facts| {
+            facts.encoding == encoding && expire_ms.is_none_or(|at| at == facts.expire_ms)
+        });
+        if same {
+            return Settled::Moot;
+        }
+        self.counters.drifted += 1;
+        self.edit(db, name, |slot, profile| {
+            if let Some(entry) = slot {
+                probe(entry, encoding, expire_ms, profile);
+            }
+        });
+        Settled::Taken
     }
 
     /// The server has no such key at that offset. A key that has just expired reads as missing and
@@ -293,6 +385,23 @@ impl Keyspace {
         }
         self.requeue(db, name);
         Settled::Stale
+    }
+}
+
+/// True for encodings that a server leaves without being told to by a command that it passes on.
+fn can_convert(encoding: Encoding) -> bool {
+    match encoding {
+        Encoding::Int
+        | Encoding::Embstr
+        | Encoding::Listpack
+        | Encoding::ListpackEx
+        | Encoding::Intset => true,
+        Encoding::Raw
+        | Encoding::Quicklist
+        | Encoding::Hashtable
+        | Encoding::Skiplist
+        | Encoding::Stream
+        | Encoding::Module => false,
     }
 }
 

@@ -82,13 +82,24 @@ impl Lane {
     }
 }
 
+/// A read under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flight {
+    /// Offset of the key's last write, or that of the asking.
+    pub(crate) written: u64,
+    /// The key was not in doubt.
+    pub(crate) audit: bool,
+}
+
 /// Reads to come and reads under way.
 #[derive(Debug, Default)]
 pub(crate) struct Wants {
     pub(crate) probes: Lane,
     pub(crate) values: Lane,
-    /// By key: the offset of its last write, or that of the asking.
-    in_flight: HashMap<(u32, Vec<u8>), u64>,
+    /// Keys without a doubt, to be compared with the server.
+    pub(crate) audits: Lane,
+    in_flight: HashMap<(u32, Vec<u8>), Flight>,
+    auditing: usize,
 }
 
 impl Wants {
@@ -108,13 +119,21 @@ impl Wants {
     }
 
     /// A read of the key is under way; the model has applied everything up to `offset`.
-    pub(crate) fn start(&mut self, db: u32, name: &[u8], offset: u64) {
-        self.in_flight.insert((db, name.to_vec()), offset);
+    pub(crate) fn start(&mut self, db: u32, name: &[u8], flight: Flight) {
+        self.auditing += usize::from(flight.audit);
+        self.in_flight.insert((db, name.to_vec()), flight);
     }
 
-    /// The read of the key is over; its last write, if there was one under way.
-    pub(crate) fn end(&mut self, db: u32, name: &[u8]) -> Option<u64> {
-        self.in_flight.remove(&(db, name.to_vec()))
+    /// True if writes to keys without a doubt matter, too.
+    pub(crate) fn is_auditing(&self) -> bool {
+        self.auditing > 0
+    }
+
+    /// The read of the key is over, if there was one under way.
+    pub(crate) fn end(&mut self, db: u32, name: &[u8]) -> Option<Flight> {
+        let flight = self.in_flight.remove(&(db, name.to_vec()))?;
+        self.auditing -= usize::from(flight.audit);
+        Some(flight)
     }
 
     /// The key was written at `offset`.
@@ -123,21 +142,22 @@ impl Wants {
         if self.in_flight.is_empty() {
             return;
         }
-        if let Some(last) = self.in_flight.get_mut(&(db, name.to_vec())) {
-            *last = offset;
+        if let Some(flight) = self.in_flight.get_mut(&(db, name.to_vec())) {
+            flight.written = offset;
         }
     }
 
     /// Every key of the database was written at `offset`.
     pub(crate) fn touch_db(&mut self, db: u32, offset: u64) {
         let of_db = self.in_flight.iter_mut().filter(|(key, _)| key.0 == db);
-        for (_, last) in of_db {
-            *last = offset;
+        for (_, flight) in of_db {
+            flight.written = offset;
         }
     }
 
     /// Forgets the reads under way and returns their keys, in order.
     pub(crate) fn give_up(&mut self) -> Vec<(u32, Vec<u8>)> {
+        self.auditing = 0;
         let mut keys: Vec<_> = self.in_flight.drain().map(|(key, _)| key).collect();
         keys.sort_unstable();
         keys
