@@ -1,8 +1,9 @@
 //! The second connection to a followed server: INFO, CONFIG GET and re-reads, never a write.
 //!
 //! `client` asks and is answered, `skim` guards what is decoded, `info` and `intro` read the first
-//! answers, `task` serves the owner for the life of a link.
+//! answers, `batch` reads keys at a known offset, `task` serves the owner for the life of a link.
 
+pub mod batch;
 pub mod client;
 pub mod info;
 pub mod intro;

@@ -15,12 +15,12 @@ use bytes::Bytes;
 use redis_protocol::resp2::types::BytesFrame;
 use replica_shim::Outbound;
 use replica_shim::outbound::InfoSection;
-use replica_shim::position::ReplId;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::fleet::{self, Role};
 use crate::link::backoff::Backoff;
+use crate::side::batch::{self, Stamp};
 use crate::side::client::{self, Client, SideError, Target};
 use crate::side::info::Info;
 use crate::side::intro;
@@ -56,15 +56,6 @@ pub struct Name {
     pub db: u32,
     /// Name.
     pub key: Vec<u8>,
-}
-
-/// The instant that an answer is true for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    /// The history.
-    pub replid: ReplId,
-    /// The offset in it.
-    pub offset: u64,
 }
 
 /// An answer.
@@ -148,6 +139,16 @@ impl Value {
         match self {
             Value::Found { payload, .. } => payload.len() as u64,
             Value::Missing | Value::TooLarge(_) | Value::Refused => 0,
+        }
+    }
+}
+
+impl Value {
+    /// True if it is larger than we read.
+    pub fn is_too_large(&self) -> bool {
+        match self {
+            Value::TooLarge(_) => true,
+            Value::Missing | Value::Found { .. } | Value::Refused => false,
         }
     }
 }
@@ -260,29 +261,26 @@ impl Server {
     }
 
     async fn probes(&self, client: &mut Client, names: Vec<Name>) -> Result<SideAnswer, SideError> {
-        let mut batch = Batch::default();
-        for name in &names {
-            batch.select(name.db);
-            batch.push(Outbound::ObjectEncoding(&name.key));
+        let (stamp, replies) = batch::read(client, &names, |name| {
+            let mut requests = vec![Outbound::ObjectEncoding(&name.key)];
             if self.relative_expiry() {
-                batch.push(Outbound::Time);
-                batch.push(Outbound::Pttl(&name.key));
+                requests.extend([Outbound::Time, Outbound::Pttl(&name.key)]);
             }
-        }
-        let (stamp, mut replies) = batch.run(client).await?;
-        let found = names.into_iter().map(|name| {
-            let encoding = replies.next(name.db);
-            let expiry = self.relative_expiry().then(|| {
-                let (time, left) = (replies.take(), replies.take());
-                left_to_unix(&time, &left)
-            });
-            let probe = match &encoding {
-                BytesFrame::Null => Probe::Missing,
-                BytesFrame::Error(_) => Probe::Refused,
-                BytesFrame::SimpleString(name) | BytesFrame::BulkString(name) => {
+            requests
+        })
+        .await?;
+        let found = names.into_iter().zip(replies).map(|(name, replies)| {
+            let expiry = match replies.as_slice() {
+                [_, time, left] => Some(left_to_unix(time, left)),
+                _ => None,
+            };
+            let probe = match replies.first() {
+                Some(BytesFrame::Null) => Probe::Missing,
+                Some(BytesFrame::SimpleString(name) | BytesFrame::BulkString(name)) => {
                     Probe::Found(Encoding::parse(name), expiry)
                 }
-                BytesFrame::Integer(_) | BytesFrame::Array(_) => Probe::Refused,
+                Some(BytesFrame::Error(_) | BytesFrame::Integer(_) | BytesFrame::Array(_))
+                | None => Probe::Refused,
             };
             (name, probe)
         });
@@ -293,67 +291,63 @@ impl Server {
     async fn values(&self, client: &mut Client, names: Vec<Name>) -> Result<SideAnswer, SideError> {
         let sizes = sizes(client, &names).await?;
         let limit = self.target.value_bytes_max;
-        let mut batch = Batch::default();
-        for (name, _) in names.iter().zip(&sizes).filter(|(_, size)| **size <= limit) {
-            batch.select(name.db);
-            batch.push(Outbound::Dump(&name.key));
-            batch.push(Outbound::ObjectEncoding(&name.key));
+        let (large, small): (Vec<_>, Vec<_>) = names
+            .into_iter()
+            .zip(sizes)
+            .partition(|(_, size)| *size > limit);
+        let small: Vec<Name> = small.into_iter().map(|(name, _)| name).collect();
+        let (stamp, replies) = batch::read(client, &small, |name| {
+            let mut requests = vec![
+                Outbound::Dump(&name.key),
+                Outbound::ObjectEncoding(&name.key),
+            ];
             if self.relative_expiry() {
-                batch.push(Outbound::Time);
-                batch.push(Outbound::Pttl(&name.key));
+                requests.extend([Outbound::Time, Outbound::Pttl(&name.key)]);
             } else {
-                batch.push(Outbound::PexpireTime(&name.key));
+                requests.push(Outbound::PexpireTime(&name.key));
             }
-        }
-        let (stamp, mut replies) = batch.run(client).await?;
-        let found = names.into_iter().zip(sizes).map(|(name, size)| {
-            if size > limit {
-                return (name, Value::TooLarge(size));
-            }
-            let dump = replies.next(name.db);
-            let encoding = client::text(&replies.take()).and_then(|text| Encoding::parse(text));
-            let expire_ms = if self.relative_expiry() {
-                let (time, left) = (replies.take(), replies.take());
-                left_to_unix(&time, &left)
-            } else {
-                client::integer(&replies.take()).filter(|ms| *ms >= 0)
-            };
-            let value = match dump {
-                BytesFrame::Null => Value::Missing,
-                BytesFrame::BulkString(payload) | BytesFrame::SimpleString(payload) => {
-                    Value::Found {
-                        payload,
-                        encoding,
-                        expire_ms,
-                    }
-                }
-                BytesFrame::Error(_) | BytesFrame::Integer(_) | BytesFrame::Array(_) => {
-                    Value::Refused
-                }
-            };
+            requests
+        })
+        .await?;
+        let read = small.into_iter().zip(replies).map(|(name, replies)| {
+            let value = value(&replies);
             (name, value)
         });
-        let found = found.collect();
+        let large = large
+            .into_iter()
+            .map(|(name, size)| (name, Value::TooLarge(size)));
+        let found = read.chain(large).collect();
         Ok(SideAnswer::Values { stamp, found })
     }
 }
 
-async fn poll(client: &mut Client, memory: bool) -> Result<Polled, SideError> {
-    let mut batch = Batch::default();
-    for pattern in intro::CONFIG_PATTERNS {
-        batch.push(Outbound::ConfigGet(pattern));
+/// What the replies to the reads of a value say.
+fn value(replies: &[BytesFrame]) -> Value {
+    let (dump, encoding, expire_ms) = match replies {
+        [dump, encoding, at] => (dump, encoding, client::integer(at).filter(|ms| *ms >= 0)),
+        [dump, encoding, time, left] => (dump, encoding, left_to_unix(time, left)),
+        _ => return Value::Refused,
+    };
+    match dump {
+        BytesFrame::Null => Value::Missing,
+        BytesFrame::BulkString(payload) | BytesFrame::SimpleString(payload) => Value::Found {
+            payload: payload.clone(),
+            encoding: client::text(encoding).and_then(|name| Encoding::parse(name)),
+            expire_ms,
+        },
+        BytesFrame::Error(_) | BytesFrame::Integer(_) | BytesFrame::Array(_) => Value::Refused,
     }
-    let (stamp, mut replies) = batch.run(client).await?;
-    let config = intro::CONFIG_PATTERNS
-        .iter()
-        .flat_map(|_| intro::pairs(&replies.take()));
-    let config = config.collect();
-    let info = Info(&replies.info);
+}
+
+async fn poll(client: &mut Client, memory: bool) -> Result<Polled, SideError> {
+    let requests = intro::CONFIG_PATTERNS.map(Outbound::ConfigGet);
+    let (info, config) = batch::exec(client, &requests).await?;
+    let text = Info(&info);
     let mut polled = Polled {
-        stamp,
-        role: info.role(),
-        min_replicas: info.get("min_slaves_good_slaves").is_some(),
-        config,
+        stamp: batch::stamp(&info),
+        role: text.role(),
+        min_replicas: text.get("min_slaves_good_slaves").is_some(),
+        config: config.iter().flat_map(intro::pairs).collect(),
         used_memory: None,
     };
     if memory {
@@ -396,84 +390,10 @@ fn left_to_unix(time: &BytesFrame, left: &BytesFrame) -> Option<i64> {
         .checked_add(left)
 }
 
-fn utf8(frame: &BytesFrame) -> String {
+pub(super) fn utf8(frame: &BytesFrame) -> String {
     client::text(frame).map_or(String::new(), |text| {
         String::from_utf8_lossy(text).into_owned()
     })
-}
-
-/// Reads between MULTI and EXEC, with their stamp.
-#[derive(Default)]
-struct Batch<'a> {
-    requests: Vec<Outbound<'a>>,
-    db: Option<u32>,
-}
-
-impl<'a> Batch<'a> {
-    fn push(&mut self, request: Outbound<'a>) {
-        self.requests.push(request);
-    }
-
-    fn select(&mut self, db: u32) {
-        if self.db != Some(db) {
-            self.db = Some(db);
-            self.requests.push(Outbound::Select(db));
-        }
-    }
-
-    async fn run(self, client: &mut Client) -> Result<(Option<Stamp>, Replies), SideError> {
-        let head = [Outbound::Multi, Outbound::Info(InfoSection::Replication)];
-        let all: Vec<_> = head
-            .into_iter()
-            .chain(self.requests)
-            .chain([Outbound::Exec])
-            .collect();
-        let exec = client.ask(&all).await?.pop();
-        let mut frames = match exec {
-            Some(BytesFrame::Array(frames)) => frames.into_iter(),
-            Some(
-                BytesFrame::SimpleString(_)
-                | BytesFrame::Error(_)
-                | BytesFrame::Integer(_)
-                | BytesFrame::BulkString(_)
-                | BytesFrame::Null,
-            )
-            | None => Vec::new().into_iter(),
-        };
-        let info = frames.next().map_or(String::new(), |frame| utf8(&frame));
-        let text = Info(&info);
-        let stamp = text.replid().zip(text.offset());
-        let stamp = stamp.map(|(replid, offset)| Stamp { replid, offset });
-        let replies = Replies {
-            frames,
-            db: None,
-            info,
-        };
-        Ok((stamp, replies))
-    }
-}
-
-/// The replies to a [`Batch`], read in the order of its requests. What is missing reads as an error.
-struct Replies {
-    frames: std::vec::IntoIter<BytesFrame>,
-    db: Option<u32>,
-    info: String,
-}
-
-impl Replies {
-    fn take(&mut self) -> BytesFrame {
-        let missing = || BytesFrame::Error("ERR not answered".into());
-        self.frames.next().unwrap_or_else(missing)
-    }
-
-    /// The next reply for a key of this database: skips the answer to SELECT as the batch had it.
-    fn next(&mut self, db: u32) -> BytesFrame {
-        if self.db != Some(db) {
-            self.db = Some(db);
-            drop(self.take());
-        }
-        self.take()
-    }
 }
 
 /// How long the owner waits before it asks for keys again after answers without a stamp.

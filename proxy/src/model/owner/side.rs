@@ -14,7 +14,8 @@ use crate::fleet::{Loss, Role};
 use crate::link::connect;
 use crate::model::mirror::Stamped;
 use crate::model::session::Session;
-use crate::side::task::{Name, Polled, SideAnswer, SideAsk, Stamp, UNSTAMPED_PAUSE};
+use crate::side::batch::Stamp;
+use crate::side::task::{Name, Polled, SideAnswer, SideAsk, UNSTAMPED_PAUSE};
 
 /// One of so many polls asks for memory as well.
 const MEMORY_POLLS: u32 = 10;
@@ -88,6 +89,12 @@ impl Owner<'_> {
                 let bytes = found.iter().map(|(_, value)| value.bytes()).sum();
                 self.rereads.answered(bytes);
                 let names: Vec<_> = found.iter().map(|(name, _)| name.clone()).collect();
+                if stamp.is_none() && found.iter().all(|(_, value)| value.is_too_large()) {
+                    // Nothing was read, so there was nothing to stamp.
+                    self.mirror.counters.rereads_too_large += names.len() as u64;
+                    self.mirror.parked.extend(names);
+                    return;
+                }
                 match self.usable(stamp) {
                     Some(at) => self.mirror.stamped(at, Stamped::Values(found)),
                     None => self.unstamped(&names),
