@@ -146,7 +146,7 @@ impl Master {
 
     /// Asks the owner and waits for its answer; `None` if the owner is gone or being restarted.
     ///
-    /// ```ignore
+    /// ```text
     /// let dbs = master.ask(|reply| Ask::Dbs { reply }).await;
     /// ```
     pub async fn ask<T>(&self, question: impl FnOnce(Reply<T>) -> Ask) -> Option<Answer<T>> {
@@ -387,6 +387,10 @@ pub struct Counters {
     pub malformed_commands: u64,
     /// Probes (encoding, expiry) sent, in keys.
     pub probes: u64,
+    /// Keys checked though nothing spoke against them.
+    pub audits: u64,
+    /// Of those, keys that were not what the model held.
+    pub audit_repairs: u64,
     /// Values read again, in keys.
     pub rereads: u64,
     /// Bytes of those values.

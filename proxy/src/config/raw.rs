@@ -129,6 +129,8 @@ pub struct Log {
 pub struct Reread {
     /// Keys a second whose encoding or expiry is asked; 0 turns it off.
     pub probes_per_s_max: u32,
+    /// Keys a second that are checked though nothing speaks against them; 0 turns it off.
+    pub audits_per_s_max: u32,
     /// Keys a second whose value is read again; 0 turns it off.
     pub values_per_s_max: u32,
     /// Bytes a second of such values.
@@ -210,6 +212,7 @@ impl Default for Reread {
     fn default() -> Reread {
         Reread {
             probes_per_s_max: 5_000,
+            audits_per_s_max: 100,
             values_per_s_max: 200,
             bytes_per_s_max: 64 * 1024 * 1024,
             value_bytes_max: 16 * 1024 * 1024,

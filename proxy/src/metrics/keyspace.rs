@@ -223,6 +223,18 @@ const FIGURES: &[Figure] = &[
         |s| s.counters.probes,
     ),
     (
+        "keyscape_audits_total",
+        Kind::Counter,
+        "Keys whose encoding was asked for though nothing spoke against it.",
+        |s| s.counters.audits,
+    ),
+    (
+        "keyscape_audit_repairs_total",
+        Kind::Counter,
+        "Keys that such an audit found changed.",
+        |s| s.counters.audit_repairs,
+    ),
+    (
         "keyscape_rereads_total",
         Kind::Counter,
         "Values read again.",

@@ -67,6 +67,8 @@ pub struct Mirror {
     profile_from: ProfileFrom,
     /// Malformed commands that owners before this one met.
     malformed_before: u64,
+    /// Keys that audits of owners before this one repaired.
+    drifted_before: u64,
     held: VecDeque<Held>,
     /// Offset of the first of `held`; `u64::MAX` if there is none.
     held_at: u64,
@@ -123,6 +125,7 @@ impl Mirror {
             load: None,
             profile_from: ProfileFrom::Snapshot,
             malformed_before: counters.malformed_commands,
+            drifted_before: counters.audit_repairs,
             counters,
             held: VecDeque::new(),
             held_at: u64::MAX,
@@ -316,6 +319,7 @@ impl Mirror {
     /// Everything received has been followed: what waits takes effect.
     pub fn catch_up(&mut self) {
         self.keyspace.catch_up();
+        self.counters.audit_repairs = self.drifted_before + self.keyspace.counters().drifted;
         self.counters.malformed_commands =
             self.malformed_before + self.keyspace.counters().malformed;
     }

@@ -9,13 +9,16 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use analyzer::Keyspace;
-use analyzer::keyspace::Need;
+use analyzer::keyspace::{Need, Want};
 
 use crate::config;
 use crate::side::task::{Name, QUEUE_MAX, Side, SideAsk};
 
 /// Keys in one batch of probes.
 const PROBES_BATCH: usize = 128;
+
+/// Most audits at once.
+const SECOND_BATCH: u64 = 100;
 
 /// Keys in one batch of values.
 const VALUES_BATCH: usize = 16;
@@ -81,6 +84,7 @@ impl Budget {
 #[derive(Debug)]
 pub struct Rereads {
     probes: Budget,
+    audits: Budget,
     values: Budget,
     bytes: Budget,
     flights: usize,
@@ -93,6 +97,8 @@ pub struct Rereads {
 pub struct Asked {
     /// Keys probed.
     pub probes: u64,
+    /// Keys checked without a doubt.
+    pub audits: u64,
     /// Values read.
     pub values: u64,
 }
@@ -102,6 +108,8 @@ impl Rereads {
     pub fn new(limits: &config::Reread, now: Instant) -> Rereads {
         Rereads {
             probes: Budget::new(u64::from(limits.probes_per_s_max), PROBES_BATCH as u64, now),
+            // A second's worth at once: there is a look every second at least.
+            audits: Budget::new(u64::from(limits.audits_per_s_max), SECOND_BATCH, now),
             values: Budget::new(u64::from(limits.values_per_s_max), VALUES_BATCH as u64, now),
             bytes: Budget::new(limits.bytes_per_s_max, 1, now),
             flights: 0,
@@ -167,7 +175,20 @@ impl Rereads {
             self.probes.take(asked.probes);
             self.send(keyspace, side, names, SideAsk::Probes);
         }
+        if asked == Asked::default() && self.flights == 0 {
+            let room = self.audits.available(now).min(PROBES_BATCH);
+            let next = std::iter::from_fn(|| keyspace.next_audit());
+            let names: Vec<Name> = next.take(room).map(name).collect();
+            asked.audits = names.len() as u64;
+            self.audits.take(asked.audits);
+            self.send(keyspace, side, names, SideAsk::Probes);
+        }
         asked
+    }
+
+    /// True if audits are to go on faster than once a second.
+    pub fn is_eager(&self) -> bool {
+        self.audits.per_s > self.audits.burst
     }
 
     fn send(
@@ -190,11 +211,14 @@ impl Rereads {
 
 fn wants(keyspace: &mut Keyspace, need: Need, room: usize) -> Vec<Name> {
     let next = std::iter::from_fn(|| keyspace.next_want(need));
-    let names = next.take(room).map(|want| Name {
+    next.take(room).map(name).collect()
+}
+
+fn name(want: Want) -> Name {
+    Name {
         db: want.db,
         key: want.name,
-    });
-    names.collect()
+    }
 }
 
 #[cfg(test)]

@@ -66,6 +66,7 @@ impl Owner<'_> {
         }
         let asked = self.rereads.ask(&mut self.mirror.keyspace, side, now);
         self.mirror.counters.probes += asked.probes;
+        self.mirror.counters.audits += asked.audits;
         self.mirror.counters.rereads += asked.values;
     }
 

@@ -93,7 +93,8 @@ impl Owner<'_> {
                 if session.side.is_some() && session.is_live() {
                     at = at.min(self.timers.poll);
                     let doubts = self.mirror.keyspace.doubts();
-                    if doubts.probe + doubts.value > 0 || self.mirror.getack {
+                    let eager = self.mirror.getack || self.rereads.is_eager();
+                    if doubts.probe + doubts.value > 0 || eager {
                         at = at.min(self.timers.work);
                     }
                 }
