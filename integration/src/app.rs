@@ -152,6 +152,19 @@ impl App {
         http::get(self.http, path)
     }
 
+    /// The sum of a counter of `/metrics` over all its series.
+    ///
+    /// # Errors
+    /// If the HTTP port does not answer.
+    pub fn metric(&self, name: &str) -> Result<u64> {
+        let (_, text) = self.get("/metrics")?;
+        let series = text.lines().filter_map(|line| line.strip_prefix(name));
+        let values = series.filter(|rest| rest.starts_with(['{', ' ']));
+        Ok(values
+            .filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<u64>().ok())
+            .sum())
+    }
+
     /// Sends a signal by name.
     ///
     /// # Errors

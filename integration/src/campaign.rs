@@ -35,15 +35,20 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How long keys may stay inexact after the last write.
 const EXACT: Duration = Duration::from_secs(60);
 
-/// Reconnects at once, so that many cuts fit into a run, and re-reads faster than it would of a
-/// server in production.
+/// Reconnects at once, so that many cuts fit into a run, and re-reads and audits faster than it
+/// would of a server in production.
 const CONFIG: &str = "
 [link]
 retry_min_ms = 20
 retry_max_ms = 200
 [reread]
 values_per_s_max = 5000
+probes_per_s_max = 20000
+audits_per_s_max = 20000
 ";
+
+/// How long a round of the audit may take.
+const ROUND: Duration = Duration::from_secs(20);
 
 /// Mismatches told with their history at each comparison.
 const TOLD: usize = 12;
@@ -213,8 +218,9 @@ impl Campaign<'_> {
     fn compare(&mut self, follower: &Follower, outcome: &mut Outcome, what: &str) -> Result<()> {
         self.control.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"])?;
         // Reading deletes what has expired, so the first walk settles the keyspace.
-        truth::read(&mut self.control)?;
+        let keys = truth::read(&mut self.control)?.len();
         let inexact = self.settle(follower)?;
+        self.audit(follower, keys)?;
         let theirs = truth::read(&mut self.control)?;
         self.settle(follower)?;
         let ours = truth::read(&mut follower.client()?)?;
@@ -276,6 +282,23 @@ impl Campaign<'_> {
             ));
         }
         Ok(status.inexact + status.unverified)
+    }
+
+    /// Waits for one round of the audit: servers change some encodings without replicating
+    /// anything, and only the audit finds those.
+    fn audit(&mut self, follower: &Follower, keys: usize) -> Result<()> {
+        let Follower::App(app) = follower else {
+            return Ok(());
+        };
+        // A round asks for no key twice, so as many audits as there are keys are a round at least.
+        let before = app.metric("keyscape_audits_total")?;
+        let round = wait::for_true(ROUND, "a round of the audit", || {
+            Ok(app.metric("keyscape_audits_total")? - before >= keys as u64)
+        });
+        if let Err(error) = round {
+            (self.say)(format!("{}: {error:#}", self.master.install.name));
+        }
+        Ok(())
     }
 
     fn rules(&self) -> Rules {
