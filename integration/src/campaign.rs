@@ -342,7 +342,8 @@ impl Campaign<'_> {
         }
         if let Follower::App(app) = follower {
             let (_, metrics) = app.get("/metrics").unwrap_or_default();
-            let rereads = metrics.lines().filter(|line| line.contains("reread"));
+            let told = |line: &&str| line.contains("reread") || line.contains("_audit");
+            let rereads = metrics.lines().filter(told);
             for line in rereads.filter(|line| !line.starts_with('#')) {
                 (self.say)(format!("{name}: {line}"));
             }

@@ -1,6 +1,6 @@
 //! Data by the million: the keyspaces that figures are quoted for.
 //!
-//! `small` is one string of 8 to 64 bytes under "user:<i>:session" per key; `mixed` has every type in
+//! `small` is one string of 8 to 64 bytes under `user:<i>:session` per key; `mixed` has every type in
 //! the sizes that caches, queues and indexes have. Both follow from the key's number alone.
 
 use anyhow::{Result, bail};

@@ -29,7 +29,7 @@ pub enum Verb {
 /// `keyscape serve`.
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// Servers: redis://[user:pass@]host:port, rediss:// with TLS, valkey:// likewise.
+    /// Servers: `redis://user:pass@host:port`, `rediss://` with TLS; `valkey://` likewise.
     pub sources: Vec<String>,
     /// Where the RESP port listens.
     #[arg(long, env = "KEYSCAPE_LISTEN", value_name = "ADDR")]
@@ -45,7 +45,7 @@ pub struct Serve {
 /// `keyscape check`.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// The server: redis://[user:pass@]host:port and the like.
+    /// The server: `redis://user:pass@host:port` and the like.
     pub source: String,
     /// What all verbs share.
     #[command(flatten)]
