@@ -5,7 +5,7 @@ mod kit;
 use std::collections::BTreeMap;
 
 use analyzer::Profile;
-use analyzer::input::Outcome;
+use analyzer::input::{Key, Outcome, Part, Shape};
 use analyzer::profile::{Family, Version};
 use analyzer::value::{Encoding, Kind};
 use analyzer::view::{By, Cursor, Top};
@@ -296,4 +296,48 @@ fn top_finds_the_largest_and_visits_few() {
     while !driver.keyspace.top(&mut search, 100) {}
     assert!(search.rows().iter().all(|row| row.name.ends_with(b"7")));
     driver.keyspace.audit().expect("bounds hold");
+}
+
+/// Pages are made for the keys that a snapshot announces; a wrong number may cost nothing but time.
+#[test]
+fn announced_keys_are_a_hint_only() {
+    for announced in [0, 1, 95, 192, 500, 5000, 100_000, u64::MAX] {
+        let mut driver = Driver::new();
+        let keyspace = &mut driver.keyspace;
+        keyspace.begin_load(1);
+        for db in 0..3 {
+            keyspace.expect_keys(db, announced);
+        }
+        for n in 0..5000 {
+            let name = format!("key:{n}");
+            keyspace.load_key(Key {
+                db: 1,
+                name: name.as_bytes(),
+                shape: Shape::String,
+                expire_ms: None,
+                idle_s: None,
+                freq: None,
+                count_hint: 0,
+            });
+            keyspace.part(Part::Str { len: 9, int: None });
+            keyspace.end_key();
+        }
+        keyspace.commit_load(0);
+        keyspace.audit().expect("sums agree");
+        assert!(keyspace.heap_bytes() < 16 << 20, "announced {announced}");
+        let (mut cursor, mut met) = (0, 0);
+        loop {
+            cursor = keyspace.scan(1, cursor, 10, &mut |_, _| met += 1);
+            if cursor == 0 {
+                break;
+            }
+        }
+        assert_eq!(met, 5000, "announced {announced}");
+        for n in 0..5000 {
+            driver.db = 1;
+            driver.run(&[b"DEL", format!("key:{n}").as_bytes()]);
+        }
+        assert_eq!(driver.keyspace.keys(), 0);
+        driver.keyspace.audit().expect("sums agree");
+    }
 }

@@ -86,6 +86,7 @@ impl Sink for Loading<'_> {
             }
             Item::Aux { key, value } => self.aux(key, value),
             Item::SelectDb(db) => self.state.db = db,
+            Item::ResizeDb { keys, .. } => self.keyspace.expect_keys(self.state.db, keys),
             Item::Function { .. } => self.state.report.functions += 1,
             Item::Warning(_) => self.state.report.warnings += 1,
             Item::End { checksum } => self.state.report.verified = checksum == Checksum::Verified,
@@ -97,7 +98,6 @@ impl Sink for Loading<'_> {
             }
             // A payload has no place in a snapshot; hints and migrations say nothing of keys.
             Item::Kind(_)
-            | Item::ResizeDb { .. }
             | Item::SlotInfo { .. }
             | Item::SlotImport { .. }
             | Item::ModuleAux { .. } => {}

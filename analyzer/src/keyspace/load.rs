@@ -18,6 +18,9 @@ use crate::value::string::{Holder, Str};
 /// Keys that wait together.
 const RING: usize = 32;
 
+/// Most keys that pages are made for before they come, whatever is announced: 11 MiB of pages.
+const EXPECTED_MAX: u64 = 16 << 20;
+
 /// Largest record buffer kept between keys, bytes.
 const BUFFER_KEPT: usize = 64 * 1024;
 
@@ -30,6 +33,8 @@ pub(crate) struct Loading {
     records: Vec<u8>,
     packed: Vec<u8>,
     name_buffer: Vec<u8>,
+    /// Keys that may still be announced: hints of all databases together are bounded.
+    expectable: u64,
     /// Collections that came without elements.
     pub(crate) empty: u64,
     /// Keys with parts that did not fit their type.
@@ -76,10 +81,18 @@ impl Loading {
             records: Vec::new(),
             packed: Vec::new(),
             name_buffer: Vec::new(),
+            expectable: EXPECTED_MAX,
             empty: 0,
             malformed: 0,
             twice: 0,
         }
+    }
+
+    /// Makes pages for the keys that a database announces, as far as such hints are believed.
+    pub(crate) fn expect(&mut self, db: u32, keys: u64) {
+        let keys = keys.min(self.expectable);
+        self.expectable -= keys;
+        self.generation.db_mut(db).table.expect(keys);
     }
 
     pub(crate) fn key(&mut self, key: &Key<'_>, pulse: &Pulse, scale: &Scale, seed: u64) {

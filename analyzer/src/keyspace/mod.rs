@@ -189,6 +189,13 @@ impl Keyspace {
         self.loading = Some(Box::new(Loading::new(self.seed)));
     }
 
+    /// How many keys of a database the full sync announces, before the first of them: a hint.
+    pub fn expect_keys(&mut self, db: u32, keys: u64) {
+        if let Some(loading) = &mut self.loading {
+            loading.expect(db, keys);
+        }
+    }
+
     /// The next key of the full sync; its parts follow.
     #[inline]
     pub fn load_key(&mut self, key: Key<'_>) {

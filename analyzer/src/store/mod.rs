@@ -32,6 +32,9 @@ const LOAD_MIN: u64 = 32;
 /// Bytes per page at which the table grows by a page, whatever the number of keys.
 const PAGE_BYTES_MAX: u64 = 48 * 1024;
 
+/// Records that a page is made for when its first one comes.
+const FIRST_ROOM: u64 = LOAD_MAX / 2;
+
 /// Pages per segment of the directory.
 const SEGMENT: usize = 256;
 
@@ -229,7 +232,11 @@ impl Table {
     /// Adds the record of a name that is not there.
     pub(crate) fn insert(&mut self, digest: u64, record: &[u8], weight: &Weight, scale: &Scale) {
         let number = self.page_of(digest);
+        let room = self.first_room(number, record.len());
         self.change(number, |page| {
+            if let Some((records, bytes)) = room {
+                *page = Page::with_room(records, bytes);
+            }
             page.push(tag_of(digest), record);
             raise(page, weight);
         });
@@ -240,6 +247,35 @@ impl Table {
         {
             self.grow(scale);
         }
+    }
+
+    /// Makes the pages for so many keys at once, so that loading them splits none. Only an empty
+    /// table does; the caller bounds the number, which is a hint from outside.
+    pub(crate) fn expect(&mut self, keys: u64) {
+        if self.keys > 0 || self.pages > 1 {
+            return;
+        }
+        let pages = keys / LOAD_MAX;
+        for _ in 1..pages {
+            self.add_page(Page::default());
+        }
+        self.level = self.pages.ilog2();
+        self.split = self.pages - (1 << self.level);
+    }
+
+    /// Records and bytes to make room for in a page that gets its first record, among others that
+    /// tell how large records are.
+    fn first_room(&self, number: usize, record: usize) -> Option<(usize, usize)> {
+        if self.pages == 1 || self.page(number).heap_bytes() > 0 {
+            return None;
+        }
+        let mean = self.bytes.checked_div(self.keys).unwrap_or(record as u64);
+        let bytes = (mean * FIRST_ROOM).min(PAGE_BYTES_MAX / 2);
+        // Both are small constants' products.
+        Some((
+            usize::try_from(FIRST_ROOM).unwrap_or(0),
+            usize::try_from(bytes).unwrap_or(0).max(record),
+        ))
     }
 
     /// Writes `record` over the one at `place`.
