@@ -340,3 +340,18 @@ fn an_audit_finds_what_the_stream_did_not_say() {
     assert_eq!(driver.keyspace.in_flight(), 0);
     driver.keyspace.audit().expect("sums agree");
 }
+
+#[test]
+fn an_audit_leaves_a_doubt_that_came_meanwhile() {
+    let mut driver = Driver::new();
+    driver.line("SET k v");
+    let want = driver.keyspace.next_audit().expect("there is a key");
+    assert_eq!(want.name, b"k");
+    // Adding to what is no HyperLogLog cannot be followed, and the answer is from behind it.
+    driver.line("PFADD k x");
+    assert_eq!(driver.doubt("k"), Doubt::Value);
+    let settled = driver.probed("k", driver.offset, Some(Encoding::Raw));
+    assert_eq!(settled, Settled::Stale);
+    assert_eq!(driver.doubt("k"), Doubt::Value);
+    assert_eq!(driver.want(Need::Value).as_deref(), Some("k"));
+}

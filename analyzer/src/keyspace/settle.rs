@@ -241,14 +241,14 @@ impl Keyspace {
 
     /// Takes the reply to a probe, stamped with the server's offset.
     pub fn settle_probe(&mut self, db: u32, name: &[u8], at: u64, found: Probed) -> Settled {
-        let audit = match self.receive(db, name, at) {
-            Ok(flight) => flight.audit,
+        let sure = match self.receive(db, name, at) {
+            Ok(doubt) => doubt == Doubt::None,
             Err(settled) => return settled,
         };
         let Some(encoding) = found.encoding else {
             return self.settle_missing(db, name);
         };
-        if audit {
+        if sure {
             return self.settle_audit(db, name, encoding, found.expire_ms);
         }
         let doubt = self.edit(db, name, |slot, profile| {
@@ -312,8 +312,9 @@ impl Keyspace {
         }
     }
 
-    /// Ends a read; an error says why its reply may not be taken.
-    fn receive(&mut self, db: u32, name: &[u8], at: u64) -> Result<Flight, Settled> {
+    /// Ends a read and returns the doubt that its reply is to settle, which is none if it was an
+    /// audit; an error says why the reply may not be taken.
+    fn receive(&mut self, db: u32, name: &[u8], at: u64) -> Result<Doubt, Settled> {
         self.catch_up();
         if self.is_early(at) && self.wants.is_in_flight(db, name) {
             return Err(Settled::Early);
@@ -332,7 +333,7 @@ impl Keyspace {
         if doubt == Doubt::None && !flight.audit {
             return Err(Settled::Moot);
         }
-        Ok(flight)
+        Ok(doubt)
     }
 
     /// Takes what an audit found; most find nothing.

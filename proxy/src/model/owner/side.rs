@@ -109,7 +109,11 @@ impl Owner<'_> {
                 self.rereads.reset(Some(clock::now() + FAILED_WAIT));
                 tracing::debug!(master = %self.given.master.name, %error, "second connection lost");
             }
-            SideAnswer::Ready => self.rereads.reset(None),
+            SideAnswer::Ready => {
+                // What was asked before there was a connection was thrown away with the queue.
+                self.mirror.drop_held();
+                self.rereads.reset(None);
+            }
         }
         self.timers.dirty = true;
     }
