@@ -192,9 +192,13 @@ impl Campaign<'_> {
         };
         let each = (ops / cuts.max(1)).max(50);
         let mut rng = self.rng.fork();
-        // About as far as the stream gets between two cuts, and well into a snapshot.
-        let most = each * 150;
-        proxy.reschedule(Box::new(move |_| Plan::random(&mut rng, most)));
+        // From about as far as the stream gets between two cuts, which is well into a snapshot, to
+        // far behind its end.
+        let least = each * 150;
+        proxy.reschedule(Box::new(move |_| {
+            let most = least << rng.below(9);
+            Plan::random(&mut rng, most)
+        }));
         proxy.cut();
         for _ in 0..cuts {
             let before = proxy.ended();
