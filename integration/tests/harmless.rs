@@ -97,20 +97,23 @@ fn shutdown_takes_no_longer() {
     for name in MAIN {
         let mut alone = scene::server_with_data(name, &[]);
         let without = time_to_exit(&mut alone);
-        let mut followed = scene::server_with_data(name, &[]);
-        let app = scene::follow(&followed, "");
-        scene::set(&mut followed.client().expect("connect"), "last");
-        // A master that has not begun to stream yet has no way to ask, and we none to answer.
-        scene::settle(&followed, &app);
-        let with = time_to_exit(&mut followed);
-        let extra = with.saturating_sub(without);
-        assert!(
-            extra <= Duration::from_millis(500),
-            "{name}: {without:?} alone, {with:?} with us\n{}\n{}",
-            followed.log(),
-            app.log_tail()
-        );
-        drop(app);
+        // At once is the hard case: the stream, in which the master would tell us, has to begin.
+        for at_once in [false, true] {
+            let mut followed = scene::server_with_data(name, &[]);
+            let app = scene::follow(&followed, "");
+            scene::set(&mut followed.client().expect("connect"), "last");
+            if !at_once {
+                scene::settle(&followed, &app);
+            }
+            let with = time_to_exit(&mut followed);
+            let extra = with.saturating_sub(without);
+            assert!(
+                extra <= Duration::from_millis(500),
+                "{name}: {without:?} alone, {with:?} with us, at once: {at_once}\n{}\n{}",
+                followed.log(),
+                app.log_tail()
+            );
+        }
     }
 }
 

@@ -91,5 +91,8 @@ pub const MASTER_ACK_MAX_MS: u64 = 50_000;
 pub const MASTER_ACK_MIN_MS: u64 = 1_000;
 /// Period of the true-offset ACK towards a replica.
 pub const REPLICA_ACK_MS: u64 = 1_000;
-/// Period of the ACK that a diskless transfer needs before its stream starts.
-pub const START_ACK_MS: u64 = 1_000;
+/// First wait between the ACKs that a diskless transfer needs before its stream starts: about as
+/// often as a master looks for its child. Each wait is twice the one before.
+pub const START_ACK_MIN_MS: u64 = 100;
+/// Longest wait between them.
+pub const START_ACK_MAX_MS: u64 = 1_000;

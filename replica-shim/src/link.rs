@@ -19,7 +19,8 @@
 //!
 //! What is said, and when (replication.md 0, 1.5 and 8):
 //! - Nothing between PSYNC and the end of the snapshot: each byte would postpone a diskless fork.
-//! - Behind a snapshot, an ACK each second until the stream starts; single ones get lost.
+//! - Behind a snapshot ACKs, ever more rarely, until the stream starts: those that come before the
+//!   master has waited for its child get lost, and until then a shutdown cannot tell us to leave.
 //! - To a master `ACK 0`, as rarely as its timeout allows, so that WAIT never counts us and
 //!   min-replicas seldom does. To a replica the true offset each second, so that it shuts down fast.
 //! - On a link that took over: nothing ever again.
@@ -62,8 +63,8 @@ struct Acks {
     lower_is_due: bool,
     /// When the next one is due.
     at_ms: Option<u64>,
-    /// Whether the stream has yet to start, and needs ACKs for it.
-    is_starting: bool,
+    /// While the stream has yet to start, and needs ACKs for it: the wait for the next one.
+    starting_ms: Option<u64>,
 }
 
 /// The machine for one connection.
@@ -120,7 +121,7 @@ impl Link {
                 is_due: false,
                 lower_is_due: false,
                 at_ms: None,
-                is_starting: false,
+                starting_ms: None,
             },
             received: 0,
             newlines: 0,
@@ -255,6 +256,9 @@ impl Link {
         if self.acks.at_ms.is_some_and(|at| at <= now_ms) {
             self.acks.is_due = true;
             self.acks.at_ms = Some(now_ms.saturating_add(self.ack_period_ms()));
+            if let Some(wait) = &mut self.acks.starting_ms {
+                *wait = wait.saturating_mul(2).min(limits::START_ACK_MAX_MS);
+            }
         }
         Ok(())
     }
@@ -292,7 +296,7 @@ impl Link {
 
     #[inline]
     fn stream<'a>(&'a mut self, input: &'a [u8]) -> Result<Step<'a>, Error> {
-        if self.acks.is_starting {
+        if self.acks.starting_ms.is_some() {
             self.note_start(input);
         }
         let advance = match self.commands.advance(input) {
@@ -324,25 +328,23 @@ impl Link {
         self.state = State::Stream;
         let lowers = self.options.announce == Announce::VersionThenLower;
         self.acks.lower_is_due = lowers;
-        self.acks.is_starting = from_snapshot;
+        self.acks.starting_ms = from_snapshot.then_some(limits::START_ACK_MIN_MS);
         // Lowering is an ACK too.
         self.acks.is_due = !lowers && (from_snapshot || matches!(self.options.role, Role::Replica));
         self.acks.at_ms = Some(self.now_ms.saturating_add(self.ack_period_ms()));
     }
 
     fn ack_period_ms(&self) -> u64 {
-        if self.acks.is_starting {
-            return limits::START_ACK_MS;
-        }
-        self.options.role.ack_period_ms()
+        let period = self.options.role.ack_period_ms();
+        self.acks.starting_ms.unwrap_or(period)
     }
 
     /// The first byte of the stream ends the ACKs that it needed to start.
     fn note_start(&mut self, input: &[u8]) {
-        if input.is_empty() || !self.acks.is_starting {
+        if input.is_empty() || self.acks.starting_ms.is_none() {
             return;
         }
-        self.acks.is_starting = false;
+        self.acks.starting_ms = None;
         self.acks.is_due = false;
         self.acks.at_ms = match self.purpose {
             Purpose::Follow => Some(self.now_ms.saturating_add(self.ack_period_ms())),
@@ -380,7 +382,7 @@ impl Link {
             is_due: false,
             lower_is_due: false,
             at_ms: None,
-            is_starting: false,
+            starting_ms: None,
         };
         error
     }
