@@ -8,9 +8,9 @@
 //!         |         answers of the second connection, re-reads, timers
 //! ```
 //!
-//! Everything that can wake it is an arm of one select. Chunks come first and are small; what
-//! stands between two of them is bounded in time, so neither side starves the other. `wake` is the
-//! select, `fate` the life of a link, `side` everything that goes over the second connection.
+//! Everything that can wake it is an arm of one select, and none goes before another. Chunks are
+//! small, and what stands between two of them is bounded in time, so neither side starves the
+//! other. `wake` is the select, `fate` the life of a link, `side` everything that goes over the second connection.
 
 mod fate;
 mod side;

@@ -56,8 +56,8 @@ impl Owner<'_> {
             (inbox, sending, side) = (Some(ends.inbox), ends.sending, ends.side);
             (standby_inbox, standby_sending) = (ends.standby_inbox, ends.standby_sending);
         }
+        // In no fixed order: a stream that never pauses must not keep answers and ACKs waiting.
         tokio::select! {
-            biased;
             () = self.given.shutdown.cancelled() => Wake::Shutdown,
             arrival = next(inbox) => Wake::Arrival(arrival),
             ask = self.seat.asks.recv(), if !hold_asks => ask.map_or(Wake::Removed, Wake::Ask),
