@@ -2,6 +2,8 @@
 //! what it weighs now.
 
 use crate::command::Doubt;
+use crate::keyspace::SlotOf;
+use crate::slots::SlotSums;
 use crate::store::record::Form;
 use crate::store::weigh::Weight;
 
@@ -28,9 +30,24 @@ pub(crate) struct Totals {
     /// Keys whose value must be read again.
     pub(crate) values: u64,
     forms: [Sum; Form::COUNT],
+    /// By hash slot, where that is counted.
+    slots: Option<SlotSums>,
 }
 
 impl Totals {
+    /// Nothing yet; by hash slot as well with a slot function.
+    pub(crate) fn new(slot_of: Option<SlotOf>) -> Totals {
+        Totals {
+            slots: slot_of.map(SlotSums::new),
+            ..Totals::default()
+        }
+    }
+
+    /// The sums by hash slot, where that is counted.
+    pub(crate) fn slots(&self) -> Option<&SlotSums> {
+        self.slots.as_ref()
+    }
+
     /// The sums of one form.
     pub(crate) fn form(&self, form: Form) -> Sum {
         self.forms.get(form.index()).copied().unwrap_or_default()
@@ -38,10 +55,15 @@ impl Totals {
 
     /// Takes one key's change: `None` is "not there".
     #[inline]
-    pub(crate) fn turn(&mut self, name: u64, before: Option<&Weight>, after: Option<&Weight>) {
+    pub(crate) fn turn(&mut self, name: &[u8], before: Option<&Weight>, after: Option<&Weight>) {
         if before == after {
             return;
         }
+        if let Some(slots) = &mut self.slots {
+            let bytes = |weight: &Weight| weight.bytes;
+            slots.change(name, before.map(bytes), after.map(bytes));
+        }
+        let name = name.len() as u64;
         if let Some(weight) = before {
             self.take(name, weight);
         }

@@ -4,6 +4,7 @@
 use crate::aggregate::Totals;
 use crate::keyspace::Keyspace;
 use crate::keyspace::db::Db;
+use crate::slots::SlotSums;
 use crate::store::record::Body;
 use crate::store::weigh::Scale;
 
@@ -22,7 +23,7 @@ impl Keyspace {
 
 fn audit_db(db: &Db, scale: &Scale) -> Result<(), String> {
     let table = &db.table;
-    let mut totals = Totals::default();
+    let mut totals = Totals::new(db.totals.slots().map(SlotSums::function));
     let mut large = 0;
     let (counted, kept) = table.count_page_heap();
     if counted != kept {
@@ -33,7 +34,7 @@ fn audit_db(db: &Db, scale: &Scale) -> Result<(), String> {
             let name = table.name(&record);
             let digest = table.digest(name);
             let weight = table.weigh(&record, scale);
-            totals.turn(name.len() as u64, None, Some(&weight));
+            totals.turn(name, None, Some(&weight));
             if table.page_of(digest) != page || table.digest_of(&record) != digest {
                 return Err(format!("a key of digest {digest:016x} is in page {page}"));
             }

@@ -6,6 +6,7 @@ pub mod input;
 pub mod keyspace;
 pub mod profile;
 pub mod size;
+pub mod slots;
 pub mod text;
 pub mod value;
 pub mod view;

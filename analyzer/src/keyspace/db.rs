@@ -2,6 +2,7 @@
 
 use crate::aggregate::Totals;
 use crate::command::{Doubt, Entry};
+use crate::keyspace::SlotOf;
 use crate::store::record::{Body, Draft, Name, Record};
 use crate::store::weigh::{Scale, Weight};
 use crate::store::{Place, Table, packing};
@@ -142,10 +143,10 @@ pub(crate) struct Db {
 }
 
 impl Db {
-    pub(crate) fn new(seed: u64) -> Db {
+    pub(crate) fn new(seed: u64, slot_of: Option<SlotOf>) -> Db {
         Db {
             table: Table::new(seed),
-            totals: Totals::default(),
+            totals: Totals::new(slot_of),
         }
     }
 
@@ -220,8 +221,7 @@ impl Db {
             self.table.large_mut().remove(handle);
         }
         self.table.remove(place, scale);
-        let name = key.name.len() as u64;
-        self.totals.turn(name, held.before.as_ref(), None);
+        self.totals.turn(key.name, held.before.as_ref(), None);
         held.before
     }
 
@@ -275,8 +275,8 @@ impl Db {
             Some(place) => self.table.replace(place, record, &weight),
             None => self.table.insert(key.digest, record, &weight, tools.scale),
         }
-        let name = key.name.len() as u64;
-        self.totals.turn(name, held.before.as_ref(), Some(&weight));
+        self.totals
+            .turn(key.name, held.before.as_ref(), Some(&weight));
         weight
     }
 
@@ -348,7 +348,7 @@ impl Db {
             write(self.table.keep_name(key.digest, key.name), out);
             self.table.insert(key.digest, out, &weight, tools.scale);
         }
-        self.totals.turn(name, before.as_ref(), Some(&weight));
+        self.totals.turn(key.name, before.as_ref(), Some(&weight));
         Turn {
             before,
             after: Some(weight),
@@ -364,7 +364,7 @@ impl Db {
             self.table.large_mut().remove(handle);
         }
         self.table.remove(place, scale);
-        self.totals.turn(key.name.len() as u64, Some(&before), None);
+        self.totals.turn(key.name, Some(&before), None);
         Some(before)
     }
 
@@ -382,14 +382,13 @@ impl Db {
     }
 
     /// Weighs everything anew: the server turned out to be another one than was thought.
-    pub(crate) fn reprice(&mut self, scale: &Scale) {
-        self.totals = Totals::default();
+    pub(crate) fn reprice(&mut self, scale: &Scale, slot_of: Option<SlotOf>) {
+        self.totals = Totals::new(slot_of);
         let mut out = Vec::new();
         for page in 0..self.table.pages() {
             for slot in 0..self.table.page(page).len() {
                 let place = Place { page, slot };
                 let record = self.table.record(place);
-                let name = self.table.name(&record).len() as u64;
                 if let Body::Packed { packed, count, .. } = record.body() {
                     let memory = small_entry(&record).value.memory(scale.profile());
                     out.clear();
@@ -409,7 +408,9 @@ impl Db {
                     let weight = self.table.weigh(&record, scale);
                     self.table.replace(place, &out, &weight);
                 }
-                let weight = self.table.weigh(&self.table.record(place), scale);
+                let record = self.table.record(place);
+                let weight = self.table.weigh(&record, scale);
+                let name = self.table.name(&record);
                 self.totals.turn(name, None, Some(&weight));
             }
             self.table.rebound(page, scale);

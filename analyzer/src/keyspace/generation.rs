@@ -2,21 +2,31 @@
 
 use std::collections::BTreeMap;
 
+use crate::keyspace::SlotOf;
 use crate::keyspace::db::Db;
+use crate::store::weigh::Scale;
 
 /// Databases by number.
 #[derive(Debug)]
 pub(crate) struct Generation {
     seed: u64,
+    /// Set where keys are counted by hash slot.
+    slot_of: Option<SlotOf>,
     dbs: BTreeMap<u32, Db>,
 }
 
 impl Generation {
-    pub(crate) fn new(seed: u64) -> Generation {
+    pub(crate) fn new(seed: u64, slot_of: Option<SlotOf>) -> Generation {
         Generation {
             seed,
+            slot_of,
             dbs: BTreeMap::new(),
         }
+    }
+
+    /// True if keys are counted by hash slot.
+    pub(crate) fn counts_slots(&self) -> bool {
+        self.slot_of.is_some()
     }
 
     /// The database, if it was ever used.
@@ -26,8 +36,18 @@ impl Generation {
 
     /// The database, made if need be.
     pub(crate) fn db_mut(&mut self, number: u32) -> &mut Db {
-        let seed = self.seed;
-        self.dbs.entry(number).or_insert_with(|| Db::new(seed))
+        let (seed, slot_of) = (self.seed, self.slot_of);
+        self.dbs
+            .entry(number)
+            .or_insert_with(|| Db::new(seed, slot_of))
+    }
+
+    /// Weighs everything anew, and counts by hash slot from now on, or no longer.
+    pub(crate) fn reprice(&mut self, scale: &Scale, slot_of: Option<SlotOf>) {
+        self.slot_of = slot_of;
+        for db in self.dbs.values_mut() {
+            db.reprice(scale, slot_of);
+        }
     }
 
     /// The databases from a number on, in order.
@@ -38,11 +58,6 @@ impl Generation {
     /// All databases, in order.
     pub(crate) fn all(&self) -> impl Iterator<Item = (u32, &Db)> {
         self.from(0)
-    }
-
-    /// All databases, in order, to be changed.
-    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = (u32, &mut Db)> {
-        self.dbs.iter_mut().map(|(&number, db)| (number, db))
     }
 
     /// Takes one database out.

@@ -5,6 +5,7 @@
 
 use crate::command::Entry;
 use crate::input::{Key, Part, Shape, Source};
+use crate::keyspace::SlotOf;
 use crate::keyspace::db::{Db, Pulse};
 use crate::keyspace::generation::Generation;
 use crate::keyspace::image::{Image, unsaid};
@@ -68,14 +69,13 @@ struct Staged {
     digest: u64,
     start: usize,
     end: usize,
-    name: u64,
     weight: Weight,
 }
 
 impl Loading {
-    pub(crate) fn new(seed: u64) -> Loading {
+    pub(crate) fn new(seed: u64, slot_of: Option<SlotOf>) -> Loading {
         Loading {
-            generation: Generation::new(seed),
+            generation: Generation::new(seed, slot_of),
             key: None,
             staged: Vec::with_capacity(RING),
             records: Vec::new(),
@@ -222,7 +222,6 @@ impl Loading {
             digest,
             start,
             end: self.records.len(),
-            name: open.name.len() as u64,
             weight,
         });
     }
@@ -245,8 +244,8 @@ impl Loading {
 /// later key stays.
 fn insert(db: &mut Db, staged: &Staged, record: &[u8], scale: &Scale) -> bool {
     let mut twice = false;
-    let name_of = Record::read(record).name;
-    let found = match name_of {
+    let written = Record::read(record);
+    let found = match written.name {
         Name::Here(name) => db.table.find(staged.digest, name),
         Name::Elsewhere(handle) => db.table.find_long(staged.digest, handle),
     };
@@ -258,10 +257,11 @@ fn insert(db: &mut Db, staged: &Staged, record: &[u8], scale: &Scale) -> bool {
             db.table.large_mut().remove(handle);
         }
         db.table.remove(place, scale);
-        db.totals.turn(staged.name, Some(&before), None);
+        db.totals.turn(db.table.name(&written), Some(&before), None);
     }
     db.table
         .insert(staged.digest, record, &staged.weight, scale);
-    db.totals.turn(staged.name, None, Some(&staged.weight));
+    db.totals
+        .turn(db.table.name(&written), None, Some(&staged.weight));
     twice
 }

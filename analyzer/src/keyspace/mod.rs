@@ -112,7 +112,7 @@ impl Keyspace {
             applied: 0,
             offset: 0,
             writes: 0,
-            live: Generation::new(seed),
+            live: Generation::new(seed, None),
             loading: None,
             retired: VecDeque::new(),
             wants: Wants::default(),
@@ -126,12 +126,21 @@ impl Keyspace {
         }
     }
 
-    /// With the slot function that CLUSTER FLUSHSLOT needs; without it the command is unknown.
+    /// With the slot function that CLUSTER FLUSHSLOT needs; without it the command is unknown. While
+    /// the server is in cluster mode keys are counted by slot as well.
     pub fn with_slots(self, slot_of: SlotOf) -> Keyspace {
-        Keyspace {
+        let seed = self.seed;
+        let mut keyspace = Keyspace {
             slot_of: Some(slot_of),
             ..self
-        }
+        };
+        keyspace.live = Generation::new(seed, keyspace.counted_by());
+        keyspace
+    }
+
+    /// The slot function, if keys are to be counted by slot.
+    fn counted_by(&self) -> Option<SlotOf> {
+        self.slot_of.filter(|_| self.profile().cluster)
     }
 
     /// The server that is mirrored.
@@ -146,14 +155,14 @@ impl Keyspace {
 
     /// Takes what is now known of the server. New thresholds act on later writes, as on the server.
     /// Another family, version or allocator weighs every key anew, in one go: do it before a load.
+    /// Cluster mode counts keys by slot in the next generation, and in this one if it has no keys.
     pub fn set_profile(&mut self, profile: Profile) {
         self.catch_up();
         let same = self.scale.same_as(&profile);
         self.scale = Scale::new(profile);
-        if !same {
-            for (_, db) in self.live.all_mut() {
-                db.reprice(&self.scale);
-            }
+        if !same || self.live.keys() == 0 {
+            let counted = self.counted_by();
+            self.live.reprice(&self.scale, counted);
         }
     }
 
@@ -186,7 +195,7 @@ impl Keyspace {
         self.catch_up();
         self.abort_load();
         self.clock(now_ms);
-        self.loading = Some(Box::new(Loading::new(self.seed)));
+        self.loading = Some(Box::new(Loading::new(self.seed, self.counted_by())));
     }
 
     /// How many keys of a database the full sync announces, before the first of them: a hint.
@@ -502,6 +511,10 @@ impl Keyspace {
         };
         let mut doomed = Vec::new();
         for (number, db) in self.live.all() {
+            let counted = db.totals.slots().map(|slots| slots.get(slot).keys);
+            if counted == Some(0) {
+                continue;
+            }
             let pages = 0..db.table.pages();
             let records = pages.flat_map(|page| db.table.records(page));
             let names = records.map(|record| db.table.name(&record));

@@ -6,6 +6,7 @@ mod top;
 
 use crate::command::Doubt;
 use crate::keyspace::Keyspace;
+use crate::slots::SlotSums;
 use crate::store::record::Form;
 use crate::value::{Encoding, Kind, Value};
 
@@ -156,6 +157,17 @@ impl Keyspace {
         rows
     }
 
+    /// Sums by hash slot of one database, if they are kept: the server is in cluster mode, and was
+    /// known to be when the keys were loaded. A database that was never used has none.
+    pub fn slots(&self, db: u32) -> Option<&SlotSums> {
+        self.live().db(db)?.totals.slots()
+    }
+
+    /// True if keys are counted by hash slot.
+    pub fn counts_slots(&self) -> bool {
+        self.live().counts_slots()
+    }
+
     /// Some key of a database, chosen by `rng`: each about as likely as any other.
     pub fn random(&self, db: u32, rng: u64) -> Option<Vec<u8>> {
         let table = &self.live().db(db)?.table;
@@ -183,6 +195,9 @@ impl Keyspace {
     /// `tidy` made over them.
     pub fn heap_bytes(&self) -> usize {
         let tables = self.live().all().map(|(_, db)| db.table.heap_bytes());
-        tables.sum::<usize>() + self.large_heap()
+        let totals = self.live().all().map(|(_, db)| &db.totals);
+        let slots = totals.filter_map(|totals| totals.slots());
+        let slots = slots.map(SlotSums::heap_bytes);
+        tables.sum::<usize>() + slots.sum::<usize>() + self.large_heap()
     }
 }

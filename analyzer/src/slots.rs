@@ -1,0 +1,140 @@
+//! Keys and bytes by hash slot, for one database.
+//!
+//! A master of a cluster has some of the 16384 slots, mostly in runs. Sums stand in blocks of 128
+//! slots that are made when a key of them first comes: at most 257 KiB a database, and a few
+//! hundred bytes for one of a hundred masters.
+
+use std::fmt;
+
+use crate::keyspace::SlotOf;
+
+/// Slots that can be counted, of every cluster.
+pub const SLOTS: usize = 16_384;
+
+/// Slots of a block: 2 KiB.
+const BLOCK: usize = 128;
+
+/// What the keys of one slot sum up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlotSum {
+    /// Keys.
+    pub keys: u64,
+    /// Sum of MEMORY USAGE.
+    pub bytes: u64,
+}
+
+/// Sums of every slot that has keys.
+#[derive(Clone)]
+pub struct SlotSums {
+    slot_of: SlotOf,
+    blocks: Vec<Option<Box<[SlotSum; BLOCK]>>>,
+}
+
+impl SlotSums {
+    /// No key yet. Keys whose slot is 16384 or more are not counted.
+    pub fn new(slot_of: SlotOf) -> SlotSums {
+        SlotSums {
+            slot_of,
+            blocks: vec![None; SLOTS / BLOCK],
+        }
+    }
+
+    /// What tells the slot of a key.
+    pub(crate) fn function(&self) -> SlotOf {
+        self.slot_of
+    }
+
+    /// A key of so many bytes comes.
+    pub fn add(&mut self, name: &[u8], bytes: u64) {
+        self.change(name, None, Some(bytes));
+    }
+
+    /// A key had so many bytes, and has now; `None` is "not there".
+    pub(crate) fn change(&mut self, name: &[u8], before: Option<u64>, after: Option<u64>) {
+        let slot = usize::from((self.slot_of)(name));
+        let Some(block) = self.blocks.get_mut(slot / BLOCK) else {
+            return;
+        };
+        let block = block.get_or_insert_with(|| Box::new([SlotSum::default(); BLOCK]));
+        let sum = &mut block[slot % BLOCK];
+        if let Some(bytes) = before {
+            sum.keys -= 1;
+            sum.bytes = sum.bytes.wrapping_sub(bytes);
+        }
+        if let Some(bytes) = after {
+            sum.keys += 1;
+            sum.bytes = sum.bytes.wrapping_add(bytes);
+        }
+    }
+
+    /// The sum of one slot.
+    pub fn get(&self, slot: u16) -> SlotSum {
+        let slot = usize::from(slot);
+        let block = self.blocks.get(slot / BLOCK).and_then(Option::as_ref);
+        block.map_or_else(SlotSum::default, |block| block[slot % BLOCK])
+    }
+
+    /// The slots that have keys, in order.
+    pub fn filled(&self) -> impl Iterator<Item = (u16, SlotSum)> {
+        let blocks = (0u16..).step_by(BLOCK).zip(&self.blocks);
+        let blocks = blocks.filter_map(|(first, block)| Some((first, block.as_deref()?)));
+        blocks
+            .flat_map(|(first, block)| (first..).zip(block.iter().copied()))
+            .filter(|(_, sum)| sum.keys > 0)
+    }
+
+    /// Bytes allocated.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let blocks = self.blocks.iter().flatten().count();
+        blocks * size_of::<[SlotSum; BLOCK]>() + self.blocks.len() * size_of::<usize>()
+    }
+}
+
+impl PartialEq for SlotSums {
+    fn eq(&self, other: &SlotSums) -> bool {
+        self.filled().eq(other.filled())
+    }
+}
+
+impl Eq for SlotSums {}
+
+impl fmt::Debug for SlotSums {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.filled()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn length(name: &[u8]) -> u16 {
+        u16::try_from(name.len()).expect("short names")
+    }
+
+    #[test]
+    fn sums_follow_changes_and_blocks_come_with_keys() {
+        let mut sums = SlotSums::new(length);
+        let empty = sums.heap_bytes();
+        sums.add(b"abc", 10);
+        sums.add(b"xyz", 5);
+        sums.add(&[b'a'; 200], 7);
+        assert_eq!(sums.heap_bytes(), empty + 2 * 2048);
+        sums.change(b"abc", Some(10), Some(30));
+        assert_eq!(sums.get(3), SlotSum { keys: 2, bytes: 35 });
+        sums.change(&[b'a'; 200], Some(7), None);
+        let filled: Vec<_> = sums.filled().collect();
+        assert_eq!(filled, [(3, SlotSum { keys: 2, bytes: 35 })]);
+        let mut other = SlotSums::new(length);
+        other.add(b"123", 30);
+        other.add(b"456", 5);
+        assert_eq!(sums, other, "an empty block is no difference");
+    }
+
+    #[test]
+    fn slots_beyond_the_last_are_left_out() {
+        let mut sums = SlotSums::new(|_| u16::MAX);
+        sums.add(b"a", 1);
+        assert_eq!(sums.filled().count(), 0);
+    }
+}
