@@ -16,6 +16,7 @@ use crate::model::ask::{
     Walked,
 };
 use crate::model::mirror::Mirror;
+use crate::model::slots::{self, Named, Tally};
 
 /// Longest slice of a walk.
 const SLICE_MAX: Duration = Duration::from_millis(2);
@@ -63,6 +64,8 @@ enum Job {
         found: Walked,
         reply: Reply<Walked>,
     },
+    Tally(Tally),
+    Named(Named),
 }
 
 impl Walks {
@@ -74,6 +77,12 @@ impl Walks {
     fn push(&mut self, generation: u64, job: Job) {
         if self.queue.len() < WALKS_MAX {
             self.queue.push_back(Walk { generation, job });
+        }
+    }
+
+    fn extend(&mut self, generation: u64, job: Option<Job>) {
+        if let Some(job) = job {
+            self.push(generation, job);
         }
     }
 
@@ -96,6 +105,29 @@ impl Walks {
 }
 
 impl Job {
+    fn top(by: Measure, k: usize, filter: Filter, reply: Reply<Vec<Row>>) -> Job {
+        let k = k.min(TOP_MAX);
+        Job::Top {
+            by,
+            k,
+            search: top(by, k, &filter),
+            filter,
+            reply,
+        }
+    }
+
+    fn walk(db: Option<u32>, filter: Filter, limit: usize, reply: Reply<Walked>) -> Job {
+        Job::Walk {
+            db,
+            limit: limit.min(WALK_MAX),
+            glob: filter.glob.as_deref().map(Glob::new),
+            filter,
+            cursor: start(db),
+            found: Walked::default(),
+            reply,
+        }
+    }
+
     fn restart(&mut self) {
         match self {
             Job::Top {
@@ -111,6 +143,8 @@ impl Job {
                 *cursor = start(*db);
                 *found = Walked::default();
             }
+            Job::Tally(tally) => tally.restart(),
+            Job::Named(named) => named.restart(),
         }
     }
 
@@ -118,6 +152,8 @@ impl Job {
         match self {
             Job::Top { reply, .. } => reply.is_closed(),
             Job::Walk { reply, .. } => reply.is_closed(),
+            Job::Tally(tally) => tally.is_abandoned(),
+            Job::Named(named) => named.is_abandoned(),
         }
     }
 
@@ -138,6 +174,8 @@ impl Job {
                     let done = keyspace.walk(cursor, KEYS_AT_ONCE, &mut |item| pick.take(item));
                     done || found.truncated
                 }
+                Job::Tally(tally) => tally.advance(keyspace, KEYS_AT_ONCE),
+                Job::Named(named) => named.advance(keyspace, KEYS_AT_ONCE),
             };
             if done || clock::now() >= until {
                 return done;
@@ -156,6 +194,8 @@ impl Job {
                 send(reply, fresh, rows.collect());
             }
             Job::Walk { found, reply, .. } => send(reply, fresh, found),
+            Job::Tally(tally) => tally.finish(fresh),
+            Job::Named(named) => named.finish(fresh),
         }
     }
 }
@@ -196,16 +236,7 @@ pub fn answer(ask: Ask, mirror: &mut Mirror, walks: &mut Walks, live: bool) {
             filter,
             reply,
         } => {
-            let k = k.min(TOP_MAX);
-            let search = top(by, k, &filter);
-            let job = Job::Top {
-                by,
-                k,
-                filter,
-                search,
-                reply,
-            };
-            walks.push(mirror.generation, job);
+            walks.push(mirror.generation, Job::top(by, k, filter, reply));
         }
         Ask::Walk {
             db,
@@ -213,23 +244,31 @@ pub fn answer(ask: Ask, mirror: &mut Mirror, walks: &mut Walks, live: bool) {
             limit,
             reply,
         } => {
-            let job = Job::Walk {
-                db,
-                limit: limit.min(WALK_MAX),
-                glob: filter.glob.as_deref().map(Glob::new),
-                filter,
-                cursor: start(db),
-                found: Walked::default(),
-                reply,
-            };
-            walks.push(mirror.generation, job);
+            walks.push(mirror.generation, Job::walk(db, filter, limit, reply));
+        }
+        Ask::Slots { db, reply } => {
+            let tally = slots::sums(keyspace, db, reply, fresh);
+            walks.extend(mirror.generation, tally.map(Job::Tally));
+        }
+        Ask::CountInSlot { db, slot, reply } => {
+            let tally = slots::count(keyspace, (db, slot), reply, fresh);
+            walks.extend(mirror.generation, tally.map(Job::Tally));
+        }
+        Ask::KeysInSlot {
+            db,
+            slot,
+            limit,
+            reply,
+        } => {
+            let named = Named::new((db, slot), limit, reply);
+            walks.push(mirror.generation, Job::Named(named));
         }
         Ask::StreamInfo { db, key, reply } => send(reply, fresh, look(keyspace, db, &key)),
         Ask::Monitor { lines } => mirror.monitors.add(lines),
     }
 }
 
-fn send<T>(reply: Reply<T>, fresh: Freshness, value: T) {
+pub(super) fn send<T>(reply: Reply<T>, fresh: Freshness, value: T) {
     // Who asked may have gone.
     drop(reply.send(Answer { fresh, value }));
 }
@@ -327,7 +366,7 @@ fn scan(keyspace: &Keyspace, db: u32, (cursor, count): (u64, usize), filter: &Fi
     Page { cursor, keys }
 }
 
-fn start(db: Option<u32>) -> Cursor {
+pub(super) fn start(db: Option<u32>) -> Cursor {
     db.map_or_else(Cursor::start, Cursor::db)
 }
 

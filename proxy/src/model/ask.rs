@@ -148,6 +148,34 @@ pub enum Ask {
         /// The rows, in no order.
         reply: Reply<Walked>,
     },
+    /// Keys and bytes by hash slot. At once where the model counts by slot (the server is in cluster
+    /// mode), else by a walk over all keys.
+    Slots {
+        /// One database, or all.
+        db: Option<u32>,
+        /// The sums, ordered, empty slots left out.
+        reply: Reply<Vec<SlotTotal>>,
+    },
+    /// Keys in one hash slot, as [`Ask::Slots`].
+    CountInSlot {
+        /// One database, or all.
+        db: Option<u32>,
+        /// The slot.
+        slot: u16,
+        /// How many.
+        reply: Reply<u64>,
+    },
+    /// Some keys of one hash slot: a walk that ends when it has met enough.
+    KeysInSlot {
+        /// Database.
+        db: u32,
+        /// The slot.
+        slot: u16,
+        /// Most keys to return, at most [`WALK_MAX`].
+        limit: usize,
+        /// Their names, in no order.
+        reply: Reply<Vec<Vec<u8>>>,
+    },
     /// What XINFO STREAM, GROUPS and CONSUMERS tell of one stream.
     StreamInfo {
         /// Database.
@@ -269,6 +297,17 @@ pub struct Total {
     pub memory: u64,
     /// Sum of their counts: bytes of strings, elements of collections.
     pub elements: u64,
+}
+
+/// Sums of one hash slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlotTotal {
+    /// The slot, 0 to 16383.
+    pub slot: u16,
+    /// Keys in it.
+    pub keys: u64,
+    /// Sum of their memory, bytes.
+    pub memory: u64,
 }
 
 /// What a report is ordered by.

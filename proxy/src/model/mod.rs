@@ -7,4 +7,5 @@ pub mod monitor;
 pub mod owner;
 pub mod rereads;
 pub mod session;
+pub mod slots;
 pub mod wire;

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::fleet::Seat;
 use crate::model::ask::{
     Answer, Ask, ConsumerFacts, DbTotal, Facts, Filter, Freshness, Generation, GroupFacts, Looked,
-    Measure, MonitorLine, Page, Row, Scanned, StreamFacts, Total, Walked,
+    Measure, MonitorLine, Page, Row, Scanned, SlotTotal, StreamFacts, Total, Walked,
 };
 
 pub(super) type Keys = BTreeMap<(u32, Vec<u8>), Facts>;
@@ -114,6 +114,23 @@ fn answer(ask: Ask, keys: &Keys, monitors: &mut Vec<mpsc::Sender<MonitorLine>>) 
             };
             drop(reply.send(fresh(walked)));
         }
+        Ask::Slots { db, reply } => drop(reply.send(fresh(slots(keys, db)))),
+        Ask::CountInSlot { db, slot, reply } => {
+            let count = slots(keys, db).iter().find(|s| s.slot == slot).copied();
+            drop(reply.send(fresh(count.unwrap_or_default().keys)));
+        }
+        Ask::KeysInSlot {
+            db,
+            slot,
+            limit,
+            reply,
+        } => {
+            let own = keys
+                .keys()
+                .filter(|(own, name)| *own == db && slot_of(name) == slot);
+            let names = own.map(|(_, name)| name.clone()).take(limit);
+            drop(reply.send(fresh(names.collect())));
+        }
         Ask::StreamInfo { db, key, reply } => {
             let looked = match keys.get(&(db, key)) {
                 None => Looked::Missing,
@@ -128,6 +145,23 @@ fn answer(ask: Ask, keys: &Keys, monitors: &mut Vec<mpsc::Sender<MonitorLine>>) 
             monitors.push(lines);
         }
     }
+}
+
+fn slot_of(name: &[u8]) -> u16 {
+    cluster_map::Slot::of(name).number()
+}
+
+fn slots(keys: &Keys, db: Option<u32>) -> Vec<SlotTotal> {
+    let mut sums: BTreeMap<u16, SlotTotal> = BTreeMap::new();
+    for ((own, name), facts) in keys {
+        if db.is_none_or(|db| db == *own) {
+            let sum = sums.entry(slot_of(name)).or_default();
+            sum.slot = slot_of(name);
+            sum.keys += 1;
+            sum.memory += facts.memory;
+        }
+    }
+    sums.into_values().collect()
 }
 
 fn line() -> MonitorLine {

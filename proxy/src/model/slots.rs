@@ -1,0 +1,185 @@
+//! Questions about hash slots: from the counts where the model keeps them, else by walks in slices.
+
+use analyzer::Keyspace;
+use analyzer::slots::{SLOTS, SlotSum, SlotSums};
+use analyzer::view::{Cursor, Item};
+use cluster_map::Slot;
+
+use crate::model::answer::{send, start};
+use crate::model::ask::{Freshness, Reply, SlotTotal, WALK_MAX};
+
+/// A walk that counts keys by slot.
+pub(super) struct Tally {
+    db: Option<u32>,
+    cursor: Cursor,
+    sums: SlotSums,
+    to: To,
+}
+
+/// Who waits for a tally.
+enum To {
+    All(Reply<Vec<SlotTotal>>),
+    One(u16, Reply<u64>),
+}
+
+/// Answers with the sums of every slot; where they are not kept, the walk that will.
+pub(super) fn sums(
+    keyspace: &Keyspace,
+    db: Option<u32>,
+    reply: Reply<Vec<SlotTotal>>,
+    fresh: Freshness,
+) -> Option<Tally> {
+    if !keyspace.counts_slots() {
+        return Some(Tally::new(db, To::All(reply)));
+    }
+    let mut all = vec![SlotSum::default(); SLOTS];
+    for sums in kept(keyspace, db) {
+        for (slot, more) in sums.filled() {
+            if let Some(sum) = all.get_mut(usize::from(slot)) {
+                sum.keys += more.keys;
+                sum.bytes += more.bytes;
+            }
+        }
+    }
+    send(reply, fresh, rows((0..).zip(all)));
+    None
+}
+
+/// Answers with the keys of one slot, likewise.
+pub(super) fn count(
+    keyspace: &Keyspace,
+    (db, slot): (Option<u32>, u16),
+    reply: Reply<u64>,
+    fresh: Freshness,
+) -> Option<Tally> {
+    if !keyspace.counts_slots() {
+        return Some(Tally::new(db, To::One(slot, reply)));
+    }
+    let keys = kept(keyspace, db).map(|sums| sums.get(slot).keys).sum();
+    send(reply, fresh, keys);
+    None
+}
+
+/// The counts of one database, or of all.
+fn kept(keyspace: &Keyspace, db: Option<u32>) -> impl Iterator<Item = &SlotSums> {
+    let dbs = match db {
+        Some(db) => vec![db],
+        None => keyspace.dbs().into_iter().map(|db| db.db).collect(),
+    };
+    dbs.into_iter().filter_map(|db| keyspace.slots(db))
+}
+
+fn rows(sums: impl Iterator<Item = (u16, SlotSum)>) -> Vec<SlotTotal> {
+    let filled = sums.filter(|(_, sum)| sum.keys > 0);
+    let row = |(slot, sum): (u16, SlotSum)| SlotTotal {
+        slot,
+        keys: sum.keys,
+        memory: sum.bytes,
+    };
+    filled.map(row).collect()
+}
+
+fn slot_of(name: &[u8]) -> u16 {
+    Slot::of(name).number()
+}
+
+impl Tally {
+    fn new(db: Option<u32>, to: To) -> Tally {
+        Tally {
+            db,
+            cursor: start(db),
+            sums: SlotSums::new(slot_of),
+            to,
+        }
+    }
+
+    pub(super) fn restart(&mut self) {
+        self.cursor = start(self.db);
+        self.sums = SlotSums::new(slot_of);
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        match &self.to {
+            To::All(reply) => reply.is_closed(),
+            To::One(_, reply) => reply.is_closed(),
+        }
+    }
+
+    /// Counts about so many keys more; true at the end.
+    pub(super) fn advance(&mut self, keyspace: &Keyspace, budget: usize) -> bool {
+        let sums = &mut self.sums;
+        let mut take = |item: Item<'_>| sums.add(item.name, item.facts.bytes);
+        keyspace.walk(&mut self.cursor, budget, &mut take)
+    }
+
+    pub(super) fn finish(self, fresh: Freshness) {
+        match self.to {
+            To::All(reply) => send(reply, fresh, rows(self.sums.filled())),
+            To::One(slot, reply) => send(reply, fresh, self.sums.get(slot).keys),
+        }
+    }
+}
+
+/// A walk that looks for keys of one slot.
+pub(super) struct Named {
+    db: u32,
+    slot: u16,
+    /// Most names.
+    limit: usize,
+    cursor: Cursor,
+    names: Vec<Vec<u8>>,
+    reply: Reply<Vec<Vec<u8>>>,
+}
+
+impl Named {
+    pub(super) fn new((db, slot): (u32, u16), limit: usize, reply: Reply<Vec<Vec<u8>>>) -> Named {
+        Named {
+            db,
+            slot,
+            limit: limit.min(WALK_MAX),
+            cursor: Cursor::db(db),
+            names: Vec::new(),
+            reply,
+        }
+    }
+
+    pub(super) fn restart(&mut self) {
+        self.cursor = Cursor::db(self.db);
+        self.names = Vec::new();
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    /// Looks at about so many keys more; true at the end, or when nothing is missing.
+    pub(super) fn advance(&mut self, keyspace: &Keyspace, budget: usize) -> bool {
+        let (slot, names) = (self.slot, &mut self.names);
+        // The count saves the rest of the walk; it may change between two slices.
+        let limit = match keyspace.slots(self.db) {
+            Some(sums) => self.limit.min(count_of(sums, slot)),
+            None => self.limit,
+        };
+        if names.len() >= limit {
+            return true;
+        }
+        let mut take = |item: Item<'_>| {
+            if names.len() < limit && slot_of(item.name) == slot {
+                names.push(item.name.to_vec());
+            }
+        };
+        let done = keyspace.walk(&mut self.cursor, budget, &mut take);
+        done || self.names.len() >= limit
+    }
+
+    pub(super) fn finish(self, fresh: Freshness) {
+        send(self.reply, fresh, self.names);
+    }
+}
+
+fn count_of(sums: &SlotSums, slot: u16) -> usize {
+    usize::try_from(sums.get(slot).keys).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests;
