@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster_map::Addr;
 use dashmap::DashMap;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -17,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::cli::{self, LogFormat};
 use crate::config::{self, Config, ConfigError, raw::Raw};
 use crate::fault::chain;
-use crate::fleet::{Build, Fleet, Master};
+use crate::fleet::{Build, Deployment, Fleet, Kind, Master, Named, Order, Place, Why};
 use crate::link::attach::Shared;
 use crate::link::gate::Gate;
 use crate::link::supervisor::supervise;
@@ -178,12 +179,28 @@ pub async fn run(
     let tasks = TaskTracker::new();
     for (i, source) in config.sources.iter().enumerate() {
         let id = u32::try_from(i).unwrap_or(u32::MAX);
-        let (master, seat) = Master::new(id, &source.host, source.port, i);
+        let addr = Addr {
+            host: source.host.clone(),
+            port: source.port,
+        };
+        let (deployment, _) = Deployment::new(i, Arc::from(""), Kind::Standalone);
+        fleet.deploy(deployment.clone());
+        let named = Named {
+            id,
+            source: i,
+            cluster: Arc::from(""),
+            shard: addr.to_string().into(),
+        };
+        let order = Order {
+            target: target(&config, source),
+            why: Why::Configured,
+        };
+        let (master, seat, _) = Master::new(named, Place::of(&addr), order);
         fleet.add(master.clone());
         let given = Given {
             shared: shared.clone(),
             master,
-            target: target(&config, source),
+            deployment,
             config: config.clone(),
             shutdown: shutdown.clone(),
         };

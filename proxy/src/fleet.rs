@@ -2,17 +2,28 @@
 //! a status that is always there to read.
 //!
 //! The fleet owns no keyspace. It is the one place where the admin port, the scrape and the
-//! readiness probes find the owners; a master is in it from configuration to removal, whatever
+//! readiness probes find the owners; a master is in it from its discovery to its removal, whatever
 //! state its link is in.
+//!
+//! A master is a shard of a cluster, a named master of Sentinel, or a plain server. It outlives
+//! failovers: what they change is in its [`Place`], and its owner is told by an [`Order`].
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod deployment;
+mod status;
 
-use analyzer::profile::{Family, Origin, Version};
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use cluster_map::slots::SLOTS;
+use cluster_map::{Addr, Cause, Node, Slot, Slots};
 use dashmap::DashMap;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::model::ask::{ASKS_MAX, Answer, Ask, Generation, Reply};
+pub use deployment::{Deployment, Kind, NotFollowed, Post, Reach, Seed, View};
+pub use status::{Counters, Loss, Role, Server, State, Status, UNKNOWN_NAMES_MAX};
+
+use crate::model::ask::{ASKS_MAX, Answer, Ask, Reply};
+use crate::side::client::Target;
 
 /// Names a master for the life of the process; also the order of listings.
 pub type MasterId = u32;
@@ -21,6 +32,8 @@ pub type MasterId = u32;
 #[derive(Debug)]
 pub struct Fleet {
     masters: DashMap<MasterId, Arc<Master>>,
+    deployments: RwLock<Vec<Arc<Deployment>>>,
+    routes: RwLock<Option<Arc<Routes>>>,
     /// What this process is.
     pub build: Build,
 }
@@ -42,8 +55,25 @@ impl Fleet {
     pub fn new(build: Build) -> Arc<Fleet> {
         Arc::new(Fleet {
             masters: DashMap::with_shard_amount(16),
+            deployments: RwLock::new(Vec::new()),
+            routes: RwLock::new(None),
             build,
         })
+    }
+
+    /// Adds a deployment; there is one for each configured source.
+    pub fn deploy(&self, deployment: Arc<Deployment>) {
+        let mut all = self
+            .deployments
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.push(deployment);
+    }
+
+    /// Every deployment, in the order of the configuration.
+    pub fn deployments(&self) -> Vec<Arc<Deployment>> {
+        let all = self.deployments.read();
+        all.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Adds a master.
@@ -67,17 +97,71 @@ impl Fleet {
         list
     }
 
-    /// The master of that name (`host:port` as configured).
+    /// The master of that id.
+    pub fn master(&self, id: MasterId) -> Option<Arc<Master>> {
+        self.masters.get(&id).map(|entry| entry.value().clone())
+    }
+
+    /// The master whose place has that name now (`host:port`).
     pub fn named(&self, name: &str) -> Option<Arc<Master>> {
         self.masters()
             .into_iter()
-            .find(|master| master.name == name)
+            .find(|master| master.place.borrow().name == name)
     }
 
-    /// True if every master has answered from a committed model at least once, and there is one.
+    /// The master that owns a slot, where the process follows one cluster and nothing else; `None`
+    /// otherwise, and for slots that nobody owns.
+    pub fn route(&self, slot: Slot) -> Option<Arc<Master>> {
+        let routes = self.routes.read();
+        let routes = routes.unwrap_or_else(PoisonError::into_inner).clone()?;
+        self.master((*routes.0.get(usize::from(slot.number()))?)?)
+    }
+
+    /// Says where the slots are; `None`: keys have no slots here, or masters of several
+    /// deployments have the same.
+    pub fn set_routes(&self, routes: Option<Routes>) {
+        let mut current = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        *current = routes.map(Arc::new);
+    }
+
+    /// Somebody says that this is a master now (Sentinel, by REPLICAOF to our port). Nobody's word
+    /// is taken for it: discovery looks at once.
+    pub fn notice(&self, host: &str, port: u16) {
+        for deployment in self.deployments() {
+            tracing::debug!(deployment = %deployment.label, host, port, "notice of a failover");
+            deployment.look();
+        }
+    }
+
+    /// True if every master that is known has answered from a committed model at least once, and
+    /// there is one, and every deployment has been looked at.
     pub fn synced(&self) -> bool {
         let masters = self.masters();
-        !masters.is_empty() && masters.iter().all(|m| m.status().generation.loaded())
+        let known = |deployment: &Arc<Deployment>| {
+            deployment.kind == Kind::Standalone || deployment.view().topology.is_some()
+        };
+        !masters.is_empty()
+            && masters.iter().all(|m| m.status().generation.loaded())
+            && self.deployments().iter().all(known)
+    }
+}
+
+/// Which master owns each slot.
+#[derive(Clone, Debug)]
+pub struct Routes(Vec<Option<MasterId>>);
+
+impl Routes {
+    /// Routes by the slots of each master; of two that claim a slot, the first has it.
+    pub fn new<'a>(owners: impl IntoIterator<Item = (MasterId, &'a Slots)>) -> Routes {
+        let mut routes = vec![None; usize::from(SLOTS)];
+        for (id, slots) in owners {
+            for slot in slots.iter() {
+                if let Some(owner) = routes.get_mut(usize::from(slot.number())) {
+                    owner.get_or_insert(id);
+                }
+            }
+        }
+        Routes(routes)
     }
 }
 
@@ -86,17 +170,83 @@ impl Fleet {
 pub struct Master {
     /// Its id.
     pub id: MasterId,
-    /// `host:port` as configured.
-    pub name: String,
-    /// Host as configured.
-    pub host: String,
-    /// Port as configured.
-    pub port: u16,
     /// Index of the configured source that it comes from.
     pub source: usize,
+    /// Label of its deployment; empty for plain servers.
+    pub cluster: Arc<str>,
+    /// What it is called over failovers: the shard's id, Sentinel's name for it, or `host:port` as
+    /// configured.
+    pub shard: Arc<str>,
     /// Questions to its owner.
     pub asks: mpsc::Sender<Ask>,
     status: watch::Receiver<Arc<Status>>,
+    place: watch::Receiver<Arc<Place>>,
+}
+
+/// What failovers change about a master.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// `host:port` of the master now.
+    pub name: String,
+    /// Its host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Its group in the map; where servers give shards no ids, failovers may change it.
+    pub group: Box<str>,
+    /// The slots that it owns; none outside clusters.
+    pub slots: Slots,
+    /// It and its replicas, as discovery found them; none for plain servers.
+    pub nodes: Vec<Node>,
+    /// The node that our link is to be on.
+    pub following: Option<Addr>,
+    /// What discovery takes that node for.
+    pub following_role: Role,
+}
+
+impl Place {
+    /// The place of a server that is known by its address alone, and followed as it is.
+    pub fn of(addr: &Addr) -> Place {
+        Place {
+            name: addr.to_string(),
+            host: addr.host.clone(),
+            port: addr.port,
+            group: addr.to_string().into(),
+            following: Some(addr.clone()),
+            ..Place::default()
+        }
+    }
+}
+
+/// Which server an owner is to follow.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The server.
+    pub target: Target,
+    /// Why it is that one.
+    pub why: Why,
+}
+
+/// Why an order was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It is the one that was configured.
+    Configured,
+    /// Discovery found it, and it is the first one.
+    Found,
+    /// What happened to the one before.
+    Moved(Cause),
+}
+
+impl Why {
+    /// The word used in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Why::Configured => "configured",
+            Why::Found => "found",
+            Why::Moved(cause) => cause.name(),
+        }
+    }
 }
 
 /// The owner's ends of a [`Master`].
@@ -106,32 +256,69 @@ pub struct Seat {
     pub asks: mpsc::Receiver<Ask>,
     /// Where the status is published.
     pub status: watch::Sender<Arc<Status>>,
+    /// Which server to follow. A new order for a live link drops it, and the new server is
+    /// attached to at once.
+    pub orders: watch::Receiver<Arc<Order>>,
+}
+
+/// Discovery's ends of a [`Master`].
+#[derive(Debug)]
+pub struct Helm {
+    /// Where it is published what failovers change.
+    pub place: watch::Sender<Arc<Place>>,
+    /// Where orders are given.
+    pub orders: watch::Sender<Arc<Order>>,
+}
+
+/// What stays the same about a master.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// Its id.
+    pub id: MasterId,
+    /// Index of its source.
+    pub source: usize,
+    /// Label of its deployment.
+    pub cluster: Arc<str>,
+    /// Its name over failovers.
+    pub shard: Arc<str>,
 }
 
 impl Master {
-    /// A master and the ends that its owner holds.
-    pub fn new(id: MasterId, host: &str, port: u16, source: usize) -> (Arc<Master>, Seat) {
+    /// A master, and the ends that its owner and its discovery hold.
+    pub fn new(named: Named, place: Place, order: Order) -> (Arc<Master>, Seat, Helm) {
         let (asks_in, asks) = mpsc::channel(ASKS_MAX);
         let (status_in, status) = watch::channel(Arc::new(Status::default()));
-        let name = if host.contains(':') {
-            format!("[{host}]:{port}")
-        } else {
-            format!("{host}:{port}")
-        };
+        let (place_in, place) = watch::channel(Arc::new(place));
+        let (orders_in, orders) = watch::channel(Arc::new(order));
         let master = Master {
-            id,
-            name,
-            host: host.to_owned(),
-            port,
-            source,
+            id: named.id,
+            source: named.source,
+            cluster: named.cluster,
+            shard: named.shard,
             asks: asks_in,
             status,
+            place,
         };
         let seat = Seat {
             asks,
             status: status_in,
+            orders,
         };
-        (Arc::new(master), seat)
+        let helm = Helm {
+            place: place_in,
+            orders: orders_in,
+        };
+        (Arc::new(master), seat, helm)
+    }
+
+    /// Where it is now.
+    pub fn place(&self) -> Arc<Place> {
+        self.place.borrow().clone()
+    }
+
+    /// `host:port` of the master now: the label `master`.
+    pub fn name(&self) -> String {
+        self.place.borrow().name.clone()
     }
 
     /// The status as last published.
@@ -156,253 +343,39 @@ impl Master {
     }
 }
 
-/// What is going on with one master. Published on every change of state, and at most every 100 ms
-/// while only figures change.
-#[derive(Clone, Debug, Default)]
-pub struct Status {
-    /// State of the link.
-    pub state: State,
-    /// What the answering generation is worth.
-    pub generation: Generation,
-    /// What the followed server says it is.
-    pub role: Role,
-    /// Who it is; `None` before the first INFO.
-    pub server: Option<Server>,
-    /// Where the model's profile comes from; `None` before the first load.
-    pub profile: Option<Origin>,
-    /// Replication id followed; empty before the first sync.
-    pub replid: Arc<str>,
-    /// Offset applied.
-    pub offset: u64,
-    /// Offset of the server at the last INFO, if it was within `replid`.
-    pub master_offset: Option<u64>,
-    /// Bytes received and not yet applied.
-    pub queued_bytes: u64,
-    /// Bytes behind the server: `master_offset - offset` at the last INFO, or 0.
-    pub lag_bytes: u64,
-    /// Age of the oldest received byte not yet applied, milliseconds.
-    pub lag_ms: u64,
-    /// When a byte last arrived from the server, unix milliseconds; 0 if never.
-    pub last_byte_ms: u64,
-    /// When the answering generation was committed, unix milliseconds; 0 if never.
-    pub loaded_ms: u64,
-    /// How long its load took, milliseconds.
-    pub load_took_ms: u64,
-    /// Bytes that the model itself takes.
-    pub model_bytes: u64,
-    /// Keys in the model.
-    pub keys: u64,
-    /// Keys whose value must be read again before all their facts are exact.
-    pub inexact: u64,
-    /// Keys whose encoding or expiry is being asked for.
-    pub unverified: u64,
-    /// Counters since the process started.
-    pub counters: Counters,
-    /// The last error of the link, for people; empty if there was none.
-    pub last_error: String,
-    /// Names of unknown commands met, with their number; at most [`UNKNOWN_NAMES_MAX`] names.
-    pub unknown_names: BTreeMap<String, u64>,
-}
-
-/// Names kept in [`Status::unknown_names`]; further ones are only counted.
-pub const UNKNOWN_NAMES_MAX: usize = 32;
-
-/// State of the link to one master. Set by the supervisor and the owner only.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum State {
-    /// Dialling, or in the handshake.
-    #[default]
-    Connecting,
-    /// Accepted; the server prepares the snapshot, or waits for its turn of our full-sync limit.
-    Waiting,
-    /// The snapshot is being loaded.
-    Loading {
-        /// Keys loaded so far.
-        keys: u64,
-        /// Bytes of the snapshot read so far.
-        bytes: u64,
-        /// Bytes of the snapshot, where the server says (not when diskless).
-        total: Option<u64>,
-    },
-    /// Following the stream.
-    Synced,
-    /// The link is down and will be tried again.
-    Lost {
-        /// Why.
-        reason: Loss,
-        /// Milliseconds from now to the next attempt.
-        retry_in_ms: u64,
-    },
-    /// Given up until someone changes something (refused credentials, ourselves, unsupported);
-    /// tried again once a minute.
-    Failed {
-        /// Why.
-        reason: Loss,
-    },
-}
-
-impl State {
-    /// The word used in answers, logs and labels.
-    pub fn name(&self) -> &'static str {
-        match self {
-            State::Connecting => "connecting",
-            State::Waiting => "waiting",
-            State::Loading { .. } => "loading",
-            State::Synced => "synced",
-            State::Lost { .. } => "lost",
-            State::Failed { .. } => "failed",
-        }
+/// The name of its place: what logs call a master.
+impl fmt::Display for Master {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.place.borrow().name)
     }
 }
 
-/// Why a link went down: the labels of the drop counter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Loss {
-    /// No connection: refused, unreachable, name not found, timed out.
-    Connect,
-    /// The TLS handshake failed.
-    Tls,
-    /// Credentials or rights refused.
-    Denied,
-    /// The server is loading, has no link to its own master, or asks to come back later.
-    NotReady,
-    /// The server closed the connection or it broke.
-    Closed,
-    /// No byte for too long.
-    Silent,
-    /// Bytes that are not the protocol, or a snapshot that does not check.
-    Corrupt,
-    /// A version, opcode or answer that we do not know.
-    Unsupported,
-    /// A limit of ours was reached.
-    Limit,
-    /// The server is shutting down and must not wait for us.
-    Shutdown,
-    /// We were pointed at ourselves, or at a server that another link already follows.
-    Ourselves,
-    /// The model and the stream disagree.
-    Desync,
-    /// Our own fault: the owner was restarted.
-    Restart,
-}
+/// Masters for tests of those who only look at them.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use crate::config::{Config, raw::Raw};
+    use crate::source::Source;
 
-impl Loss {
-    /// Every reason, in order.
-    pub const ALL: [Loss; 13] = [
-        Loss::Connect,
-        Loss::Tls,
-        Loss::Denied,
-        Loss::NotReady,
-        Loss::Closed,
-        Loss::Silent,
-        Loss::Corrupt,
-        Loss::Unsupported,
-        Loss::Limit,
-        Loss::Shutdown,
-        Loss::Ourselves,
-        Loss::Desync,
-        Loss::Restart,
-    ];
-
-    /// The word used in logs and labels.
-    pub fn name(self) -> &'static str {
-        match self {
-            Loss::Connect => "connect",
-            Loss::Tls => "tls",
-            Loss::Denied => "denied",
-            Loss::NotReady => "not_ready",
-            Loss::Closed => "closed",
-            Loss::Silent => "silent",
-            Loss::Corrupt => "corrupt",
-            Loss::Unsupported => "unsupported",
-            Loss::Limit => "limit",
-            Loss::Shutdown => "shutdown",
-            Loss::Ourselves => "ourselves",
-            Loss::Desync => "desync",
-            Loss::Restart => "restart",
-        }
+    /// A plain master that is said to be at 10.0.0.1:6379; nobody dials it.
+    pub(crate) fn master(id: MasterId) -> (Arc<Master>, Seat) {
+        let source = Source::parse("redis://10.0.0.1:6379").expect("a source");
+        let place = Place::of(&Addr {
+            host: source.host.clone(),
+            port: source.port,
+        });
+        let named = Named {
+            id,
+            source: 0,
+            cluster: Arc::from(""),
+            shard: Arc::from(place.name.as_str()),
+        };
+        let config = Config::from_raw(Raw::default()).expect("the defaults");
+        let order = Order {
+            target: crate::app::target(&config, &source),
+            why: Why::Configured,
+        };
+        let (master, seat, _) = Master::new(named, place, order);
+        (master, seat)
     }
-}
-
-/// What the followed server says it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Role {
-    /// Not known yet.
-    #[default]
-    Unknown,
-    /// A master.
-    Master,
-    /// A replica.
-    Replica,
-}
-
-impl Role {
-    /// The word used in answers and labels.
-    pub fn name(self) -> &'static str {
-        match self {
-            Role::Unknown => "unknown",
-            Role::Master => "master",
-            Role::Replica => "replica",
-        }
-    }
-}
-
-/// Who the followed server is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
-    /// Redis or Valkey.
-    pub family: Family,
-    /// Its version.
-    pub version: Version,
-    /// Its `run_id`.
-    pub run_id: String,
-    /// Cluster mode.
-    pub cluster: bool,
-    /// The master of a replica, `host:port`; `None` for a master.
-    pub upstream: Option<String>,
-    /// `used_memory` at the last INFO, if it was asked.
-    pub used_memory: Option<u64>,
-}
-
-/// What was counted since the process started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Full syncs begun.
-    pub full_syncs: u64,
-    /// Full syncs committed.
-    pub full_syncs_done: u64,
-    /// Partial resyncs granted.
-    pub partial_syncs: u64,
-    /// Links lost, by reason.
-    pub drops: BTreeMap<Loss, u64>,
-    /// Owners restarted after a panic.
-    pub restarts: u64,
-    /// Bytes received from the server on the link.
-    pub bytes: u64,
-    /// Commands of the stream that were applied.
-    pub commands: u64,
-    /// Commands of the stream that nobody here knows.
-    pub unknown_commands: u64,
-    /// Commands that did not parse as the command they name.
-    pub malformed_commands: u64,
-    /// Probes (encoding, expiry) sent, in keys.
-    pub probes: u64,
-    /// Keys checked though nothing spoke against them.
-    pub audits: u64,
-    /// Of those, keys that were not what the model held.
-    pub audit_repairs: u64,
-    /// Values read again, in keys.
-    pub rereads: u64,
-    /// Bytes of those values.
-    pub reread_bytes: u64,
-    /// Answers discarded because the key was written in between.
-    pub rereads_stale: u64,
-    /// Values not read because they are larger than the limit.
-    pub rereads_too_large: u64,
-    /// Requests on the side connection that failed.
-    pub side_errors: u64,
-    /// Questions answered.
-    pub asks: u64,
-    /// Lines dropped because a MONITOR client was slow.
-    pub monitor_dropped: u64,
 }

@@ -174,10 +174,10 @@ async fn livez(State(shared): State<Arc<Shared>>) -> Response {
 
 async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     let masters = shared.fleet.masters();
-    let dead: Vec<&str> = masters
+    let dead: Vec<String> = masters
         .iter()
         .filter(|master| master.asks.is_closed())
-        .map(|master| master.name.as_str())
+        .map(|master| master.name())
         .collect();
     let ready = dead.is_empty();
     let body = json!({
@@ -208,7 +208,7 @@ pub(crate) fn not_synced(fleet: &Fleet) -> Vec<(String, String)> {
     }
     masters
         .iter()
-        .filter_map(|master| Some((master.name.clone(), behind(&master.status())?)))
+        .filter_map(|master| Some((master.name(), behind(&master.status())?)))
         .collect()
 }
 
@@ -241,7 +241,7 @@ pub(crate) fn behind(status: &Status) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::{Build, Master};
+    use crate::fleet::{Build, testing};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     async fn get(address: std::net::SocketAddr, path: &str) -> String {
@@ -266,7 +266,7 @@ mod tests {
             run_id: "c".repeat(40),
             started_ms: 1,
         });
-        let (master, seat) = Master::new(0, "10.0.0.1", 6379, 0);
+        let (master, seat) = testing::master(0);
         fleet.add(master);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");

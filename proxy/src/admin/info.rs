@@ -298,7 +298,7 @@ fn keyscape(port: &Port, text: &mut String) {
             "keyscape_master{index}:name={},state={},generation={},replid={},offset={},\
              lag_bytes={},lag_ms={},keys={},inexact={},unverified={},full_syncs={},\
              partial_syncs={},profile={}\r\n",
-            plain(&master.name),
+            plain(&master.name()),
             status.state.name(),
             status.generation.name(),
             replid(status),
@@ -374,7 +374,7 @@ pub(crate) fn add(sum: &mut DbTotal, more: &DbTotal) {
 
 fn upstream(master: &Master, text: &mut String) {
     let status = master.status();
-    let title = format!("Upstream_{}", plain(&master.name));
+    let title = format!("Upstream_{}", plain(&master.name()));
     let mut fields = vec![
         ("upstream_role", status.role.name().to_owned()),
         ("upstream_state", status.state.name().to_owned()),

@@ -33,7 +33,7 @@ pub(crate) async fn begin(session: &mut Session) -> Reply {
         let (lines, receiver) = mpsc::channel(LINES_MAX);
         // A master whose owner is gone has nothing to show.
         if master.asks.send(Ask::Monitor { lines }).await.is_ok() {
-            masters.push((master.name.clone(), receiver));
+            masters.push((master.name(), receiver));
         }
     }
     session.monitor = Some(Feed { masters, turn: 0 });

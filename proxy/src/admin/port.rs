@@ -64,7 +64,7 @@ impl Port {
         let named: Vec<String> = masters
             .iter()
             .take(NAMED_MAX)
-            .map(|m| format!("{} is {}", m.name, m.status().state.name()))
+            .map(|m| format!("{} is {}", m.name(), m.status().state.name()))
             .collect();
         let why = match &named[..] {
             [] => "no master is known".to_owned(),
@@ -144,7 +144,7 @@ impl Port {
 
 /// The error for a master whose owner does not answer.
 pub(crate) fn silent(master: &Master) -> Reply {
-    Reply::Error(format!("TRYAGAIN the model of {} does not answer", master.name).into())
+    Reply::Error(format!("TRYAGAIN the model of {} does not answer", master.name()).into())
 }
 
 /// Every connection, for CLIENT LIST and CLIENT KILL.

@@ -72,7 +72,7 @@ fn freshness(answers: &[(Arc<Master>, Option<Freshness>)]) -> (Table, Vec<String
             .as_ref()
             .map_or("silent", |fresh| fresh.generation.name());
         rows.push(vec![
-            ("master", Cell::text(&master.name)),
+            ("master", Cell::Text(master.name())),
             ("state", Cell::text(status.state.name())),
             ("model", Cell::text(generation)),
             ("replid", Cell::Text(replid)),
@@ -94,7 +94,7 @@ fn exact(fresh: Option<&Freshness>, status: &Status) -> bool {
 
 /// What keeps one master's part from being the whole truth, in a sentence.
 fn note(master: &Master, fresh: Option<&Freshness>, status: &Status) -> Vec<String> {
-    let name = &master.name;
+    let name = &master.name();
     let Some(fresh) = fresh else {
         return vec![format!(
             "the model of {name} does not answer; its keys are missing here"
@@ -192,7 +192,7 @@ fn node(master: &Master) -> Vec<(&'static str, Cell)> {
     });
     let memory = status.server.as_ref().and_then(|server| server.used_memory);
     vec![
-        ("master", Cell::text(&master.name)),
+        ("master", Cell::Text(master.name())),
         ("server", Cell::Text(version)),
         ("role", Cell::text(status.role.name())),
         ("state", Cell::Text(state(&status))),
@@ -413,7 +413,7 @@ pub(crate) async fn top(session: &Session, request: &Request) -> Result<Reply, R
     let mut rows: Vec<(Row, String)> = Vec::new();
     let mut fresh = Vec::new();
     for (master, answer) in answers {
-        let name = master.name.clone();
+        let name = master.name();
         fresh.push((master, answer.as_ref().map(|answer| answer.fresh.clone())));
         let own = answer.into_iter().flat_map(|answer| answer.value);
         rows.extend(own.map(|row| (row, name.clone())));

@@ -32,20 +32,26 @@ pub(crate) fn followed(port: &Port) -> Followed {
     let synced = |master: &Arc<Master>| master.status().state == State::Synced;
     let Some((host, number)) = port.notice() else {
         let first = masters.into_iter().next();
+        let place = first.as_ref().map(|m| m.place()).unwrap_or_default();
         return Followed {
-            host: first.as_ref().map_or_else(String::new, |m| m.host.clone()),
-            port: first.as_ref().map_or(0, |m| m.port),
+            host: place.host.clone(),
+            port: place.port,
             up: first.as_ref().is_some_and(synced),
             master: first,
         };
     };
-    let noticed = masters.iter().find(|m| m.host == host && m.port == number);
+    let noticed = masters.iter().find(|m| is_at(m, &host, number));
     Followed {
         up: noticed.is_none_or(synced),
         master: noticed.or(masters.first()).cloned(),
         host,
         port: number,
     }
+}
+
+fn is_at(master: &Master, host: &str, port: u16) -> bool {
+    let place = master.place();
+    place.host == host && place.port == port
 }
 
 /// REPLICAOF host port: noted, reported, and logged. NO ONE never makes a master of us.
@@ -58,13 +64,14 @@ pub(crate) fn replicaof(session: &mut Session, request: &Request) -> Reply {
         return Reply::error("ERR Invalid master port");
     };
     let host = request.text(1);
-    let known = session.port.fleet.masters();
-    let known = known.iter().any(|m| m.host == host && m.port == number);
+    let masters = session.port.fleet.masters();
+    let known = masters.iter().any(|m| is_at(m, &host, number));
     tracing::info!(
         client = session.client.id,
         known,
         "took the notice of a failover"
     );
+    session.port.fleet.notice(&host, number);
     session.port.set_notice(Some((host, number)));
     Reply::OK
 }

@@ -96,7 +96,7 @@ fn settings(session: &Session) -> Vec<(&'static str, String)> {
         (number, "0".to_owned())
     };
     let masters = port.fleet.masters();
-    let names: Vec<&str> = masters.iter().map(|master| master.name.as_str()).collect();
+    let names: Vec<String> = masters.iter().map(|master| master.name()).collect();
     vec![
         ("appendonly", yes(false)),
         ("bind", config.listen.ip().to_string()),

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::owner::{Keys, key, owner};
 use crate::config;
-use crate::fleet::{Build, Fleet, Master, State, Status};
+use crate::fleet::{Build, Fleet, State, Status, testing};
 use crate::model::ask::Generation;
 
 /// A running port.
@@ -32,7 +32,7 @@ async fn rig(config: config::Admin, masters: Vec<Keys>, generation: Generation) 
     });
     for (id, keys) in masters.into_iter().enumerate() {
         let id = u32::try_from(id).expect("few masters");
-        let (master, seat) = Master::new(id, "10.0.0.1", 6379, 0);
+        let (master, seat) = testing::master(id);
         let status = Status {
             state: State::Synced,
             generation,

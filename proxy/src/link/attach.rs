@@ -140,10 +140,7 @@ impl Plan {
                 .or_insert(self.id);
             if owner != self.id {
                 let masters = self.shared.fleet.masters();
-                let name = masters
-                    .iter()
-                    .find(|m| m.id == owner)
-                    .map(|m| m.name.clone());
+                let name = masters.iter().find(|m| m.id == owner).map(|m| m.name());
                 return Err(Unfit::Followed(name.unwrap_or_default()));
             }
         }

@@ -36,7 +36,7 @@ pub async fn supervise(given: Given, seat: Seat) {
         }
         let wait = backoff.next_wait();
         let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        tracing::error!(master = %given.master.name, retry_in_ms, "the owner panicked; starting over");
+        tracing::error!(master = %given.master, retry_in_ms, "the owner panicked; starting over");
         let old = given.master.status();
         let mut counters = old.counters.clone();
         counters.restarts += 1;

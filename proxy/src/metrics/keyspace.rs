@@ -77,7 +77,7 @@ async fn samples(fleet: &Fleet) -> Vec<Sample> {
 
 fn sample(master: &Master, (dbs, totals): (Vec<DbTotal>, Vec<Total>)) -> Sample {
     Sample {
-        name: master.name.clone(),
+        name: master.name(),
         status: master.status(),
         dbs,
         totals,

@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Owner;
 use crate::clock;
 use crate::fault::{AttachError, Fault, Unfit};
-use crate::fleet::{Loss, State};
+use crate::fleet::{Loss, Role, State};
 use crate::link::attach::{Attached, Plan};
 use crate::link::backoff::GOOD_LIFE;
 use crate::link::connect::{Connection, DialError};
@@ -27,7 +27,7 @@ impl Owner<'_> {
         let plan = Plan {
             shared: self.given.shared.clone(),
             id: self.given.master.id,
-            target: self.given.target.clone(),
+            target: self.target.clone(),
             known: self.known.clone(),
             resume: self.mirror.position,
             full_not_before: self.waits.full_not_before,
@@ -47,12 +47,7 @@ impl Owner<'_> {
             .keyspace
             .set_key_specs(attached.intro.key_specs.iter().cloned());
         let config = &self.given.config.link;
-        let session = Session::new(
-            attached,
-            &self.given.target,
-            config.queue_bytes_max,
-            self.origin,
-        );
+        let session = Session::new(attached, &self.target, config.queue_bytes_max, self.origin);
         self.session = Some(Box::new(session));
         self.timers.poll = clock::now();
         self.timers.standby = clock::now();
@@ -115,11 +110,7 @@ impl Owner<'_> {
         if session.pass.is_some() {
             return;
         }
-        session.pass = self
-            .given
-            .shared
-            .gate
-            .try_pass(&self.given.target.source.host);
+        session.pass = self.given.shared.gate.try_pass(&self.target.source.host);
         if session.pass.is_none() {
             self.mirror.position = None;
             let text = "a full sync was answered while another one of this host is under way";
@@ -132,7 +123,7 @@ impl Owner<'_> {
             return;
         };
         if let End::Broken(error) = end {
-            tracing::debug!(master = %self.given.master.name, %error, "connection broke");
+            tracing::debug!(master = %self.given.master, %error, "connection broke");
         }
         let error = session.wire.link.closed();
         self.broken(&error);
@@ -156,6 +147,39 @@ impl Owner<'_> {
 
     /// The link is gone, or did not come about: what next?
     pub(super) fn lose(&mut self, fault: Fault) {
+        let good = self.let_go();
+        *self.mirror.counters.drops.entry(fault.loss).or_default() += 1;
+        let wait = match fault.verdict {
+            Verdict::Retry if good => self.waits.quick.next_wait(),
+            Verdict::Retry | Verdict::RetryLater => self.waits.slow.next_wait(),
+            Verdict::FullResync => {
+                self.mirror.position = None;
+                self.waits.slow.next_wait()
+            }
+            Verdict::Credentials | Verdict::GiveUp => FAILED_WAIT,
+        };
+        self.retry_at = clock::now() + wait;
+        let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let (name, reason) = (self.given.master.clone(), fault.loss);
+        let state = match fault.verdict {
+            Verdict::Credentials | Verdict::GiveUp => {
+                tracing::error!(master = %name, reason = reason.name(), error = %fault.text, "cannot follow");
+                State::Failed { reason }
+            }
+            Verdict::Retry | Verdict::RetryLater | Verdict::FullResync => {
+                tracing::warn!(master = %name, reason = reason.name(), error = %fault.text, retry_in_ms, "link lost");
+                State::Lost {
+                    reason,
+                    retry_in_ms,
+                }
+            }
+        };
+        self.status.last_error = fault.text;
+        self.enter(state);
+    }
+
+    /// Lets go of the link, if there is one; true if it was one that worked.
+    fn let_go(&mut self) -> bool {
         let now = clock::now();
         let mut good = false;
         self.standby_dial = None;
@@ -178,48 +202,41 @@ impl Owner<'_> {
             .followed
             .retain(|_, owner| *owner != self.given.master.id);
         self.rereads.reset(None);
-        *self.mirror.counters.drops.entry(fault.loss).or_default() += 1;
-        let wait = match fault.verdict {
-            Verdict::Retry if good => self.waits.quick.next_wait(),
-            Verdict::Retry | Verdict::RetryLater => self.waits.slow.next_wait(),
-            Verdict::FullResync => {
-                self.mirror.position = None;
-                self.waits.slow.next_wait()
-            }
-            Verdict::Credentials | Verdict::GiveUp => FAILED_WAIT,
-        };
-        self.retry_at = now + wait;
-        let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        let (name, reason) = (&self.given.master.name, fault.loss);
-        let state = match fault.verdict {
-            Verdict::Credentials | Verdict::GiveUp => {
-                tracing::error!(master = %name, reason = reason.name(), error = %fault.text, "cannot follow");
-                State::Failed { reason }
-            }
-            Verdict::Retry | Verdict::RetryLater | Verdict::FullResync => {
-                tracing::warn!(master = %name, reason = reason.name(), error = %fault.text, retry_in_ms, "link lost");
-                State::Lost {
-                    reason,
-                    retry_in_ms,
-                }
-            }
-        };
-        self.status.last_error = fault.text;
-        self.enter(state);
+        good
+    }
+
+    /// Another server is to be followed: the position is kept, so that it can go on there.
+    pub(super) fn obey(&mut self) {
+        let order = self.seat.orders.borrow_and_update().clone();
+        let (from, to) = (
+            self.target.source.to_string(),
+            order.target.source.to_string(),
+        );
+        let why = order.why.name();
+        tracing::info!(master = %self.given.master, %from, %to, why, "moving");
+        self.attach = None;
+        self.let_go();
+        self.target = order.target.clone();
+        // What the server told was another one's.
+        self.known = None;
+        self.status.server = None;
+        self.status.role = Role::Unknown;
+        self.status.master_offset = None;
+        self.waits.behind = 0;
+        self.waits.slow.reset();
+        self.waits.quick.reset();
+        self.retry_at = clock::now();
+        self.enter(State::Connecting);
     }
 
     pub(super) fn standby_dialled(&mut self, dialled: Option<Result<Connection, DialError>>) {
-        let pass = self
-            .given
-            .shared
-            .gate
-            .try_pass(&self.given.target.source.host);
+        let pass = self.given.shared.gate.try_pass(&self.target.source.host);
         let Some(session) = &mut self.session else {
             return;
         };
         // Without connection or pass it is tried again when the timer says so.
         if let (Some(Ok(connection)), Some(pass)) = (dialled, pass) {
-            tracing::info!(master = %self.given.master.name, "a link that no quorum counts stands by");
+            tracing::info!(master = %self.given.master, "a link that no quorum counts stands by");
             session.stand_by(connection, pass);
         }
     }
@@ -248,7 +265,7 @@ impl Owner<'_> {
             return;
         };
         match session.change_over(&mut self.mirror) {
-            Ok(true) => tracing::info!(master = %self.given.master.name, "changed over"),
+            Ok(true) => tracing::info!(master = %self.given.master, "changed over"),
             Ok(false) => {}
             Err(error) => self.broken(&error),
         }

@@ -28,7 +28,7 @@ use wake::Wake;
 use crate::clock;
 use crate::config::Config;
 use crate::fault::{AttachError, Fault};
-use crate::fleet::{Counters, Loss, Master, Seat, State, Status};
+use crate::fleet::{Counters, Deployment, Loss, Master, Seat, State, Status};
 use crate::link::attach::{Attached, Shared};
 use crate::link::backoff::Backoff;
 use crate::link::connect::{Connection, DialError};
@@ -66,8 +66,8 @@ pub struct Given {
     pub shared: Arc<Shared>,
     /// The master, as others see it.
     pub master: Arc<Master>,
-    /// Where it is.
-    pub target: Target,
+    /// The deployment that it belongs to.
+    pub deployment: Arc<Deployment>,
     /// Everything configured.
     pub config: Arc<Config>,
     /// The end of the process.
@@ -78,6 +78,8 @@ pub struct Given {
 pub struct Owner<'a> {
     given: Given,
     seat: &'a mut Seat,
+    /// The server to follow, by the last order.
+    target: Target,
     mirror: Mirror,
     walks: Walks,
     rereads: Rereads,
@@ -127,7 +129,9 @@ impl<'a> Owner<'a> {
         // The first snapshot, or INFO before it, says what the server really is.
         let profile = Profile::defaults(Family::Redis, Version::new(7, 0));
         let mirror = Mirror::new(profile, given.shared.seed, counters);
+        let target = seat.orders.borrow_and_update().target.clone();
         Owner {
+            target,
             rereads: Rereads::new(&given.config.reread, now),
             waits: Waits {
                 slow: Backoff::new(link.retry_min, link.retry_max),
@@ -168,6 +172,7 @@ impl<'a> Owner<'a> {
         loop {
             match self.wait().await {
                 Wake::Shutdown | Wake::Removed => return,
+                Wake::Ordered => self.obey(),
                 Wake::Arrival(Arrival::Chunk(chunk)) => self.chunk(&chunk),
                 Wake::Arrival(Arrival::End(end)) => self.ended(&end),
                 Wake::Ask(ask) => self.answer(ask),
@@ -262,7 +267,7 @@ impl<'a> Owner<'a> {
 
     fn enter(&mut self, state: State) {
         if self.status.state.name() != state.name() {
-            tracing::info!(master = %self.given.master.name, state = state.name(), "link");
+            tracing::info!(master = %self.given.master, state = state.name(), "link");
         }
         self.status.state = state;
         self.publish();

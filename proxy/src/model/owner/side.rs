@@ -58,7 +58,7 @@ impl Owner<'_> {
         let wants_standby = session.wants_standby();
         if wants_standby && self.standby_dial.is_none() && self.timers.standby <= now {
             self.timers.standby = now + FAILED_WAIT;
-            let target = self.given.target.clone();
+            let target = self.target.clone();
             let dial = async move {
                 connect::dial(&target.source, &target.tls, target.link.connect_timeout).await
             };
@@ -107,7 +107,7 @@ impl Owner<'_> {
                 self.mirror.drop_held();
                 // Nothing is asked until the connection is there again.
                 self.rereads.reset(Some(clock::now() + FAILED_WAIT));
-                tracing::debug!(master = %self.given.master.name, %error, "second connection lost");
+                tracing::debug!(master = %self.given.master, %error, "second connection lost");
             }
             SideAnswer::Ready => {
                 // What was asked before there was a connection was thrown away with the queue.

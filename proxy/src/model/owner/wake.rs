@@ -1,13 +1,16 @@
 //! What wakes an owner: one select over everything that can happen.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::watch;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Owner;
 use crate::clock;
 use crate::fault::AttachError;
+use crate::fleet::Order;
 use crate::link::attach::Attached;
 use crate::link::connect::{Connection, DialError};
 use crate::link::driver::{Arrival, Inbox};
@@ -23,6 +26,8 @@ pub(super) enum Wake {
     Removed,
     /// Bytes of the followed link, or its end.
     Arrival(Arrival),
+    /// Another server is to be followed.
+    Ordered,
     /// A question.
     Ask(Ask),
     /// An answer of the second connection; `None` if its task is gone.
@@ -61,6 +66,7 @@ impl Owner<'_> {
             () = self.given.shutdown.cancelled() => Wake::Shutdown,
             arrival = next(inbox) => Wake::Arrival(arrival),
             ask = self.seat.asks.recv(), if !hold_asks => ask.map_or(Wake::Removed, Wake::Ask),
+            () = ordered(&mut self.seat.orders) => Wake::Ordered,
             answer = answered(side) => Wake::Side(answer),
             joined = joined(&mut self.attach) => {
                 self.attach = None;
@@ -110,6 +116,13 @@ async fn next(inbox: Option<&mut Inbox>) -> Arrival {
     match inbox {
         Some(inbox) => inbox.next().await,
         None => std::future::pending().await,
+    }
+}
+
+async fn ordered(orders: &mut watch::Receiver<Arc<Order>>) {
+    if orders.changed().await.is_err() {
+        // Nobody is left to give orders: the last one holds.
+        std::future::pending::<()>().await;
     }
 }
 
