@@ -1,4 +1,12 @@
-//! Reads between MULTI and EXEC, with the stream offset of their instant.
+//! Reads with the stream offset of their instant.
+//!
+//! A single server is asked between MULTI and EXEC. A node of a cluster refuses transactions over
+//! several slots, so it is asked in two ways:
+//!
+//! ```text
+//!   INFO, reads.., INFO                       the same offset before and after: nothing came between
+//!   for each slot: MULTI, INFO, reads, EXEC   otherwise, and an instant for each slot
+//! ```
 //!
 //! One refused command makes EXEC refuse all (`-EXECABORT`), and one key can be refused alone: the
 //! ACL rule `%R~*` of 7.0 does not match the empty name. So a batch that was refused is tried once
@@ -12,6 +20,7 @@ use replica_shim::position::ReplId;
 use super::client::{self, Client, SideError};
 use super::info::Info;
 use super::task::{Name, utf8};
+use crate::fleet::Server;
 
 /// The instant that an answer is true for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,28 +49,41 @@ pub(super) async fn exec(
     }
 }
 
-/// The replies to each key's requests, none for a key that was refused, and their common instant.
+/// The replies to one key's requests and their instant; no replies for a key that was refused.
+pub(super) type Answer = (Option<Stamp>, Vec<BytesFrame>);
+
+/// The replies to each key's requests, in the order of the keys.
 pub(super) async fn read<'a>(
     client: &mut Client,
+    server: &Server,
     names: &'a [Name],
     requests: impl Fn(&'a Name) -> Vec<Outbound<'a>>,
-) -> Result<(Option<Stamp>, Vec<Vec<BytesFrame>>), SideError> {
-    const TRIES: usize = 2;
-    let mut answers: Vec<Vec<BytesFrame>> = names.iter().map(|_| Vec::new()).collect();
+) -> Result<Vec<Answer>, SideError> {
     if names.is_empty() {
-        return Ok((None, answers));
+        return Ok(Vec::new());
     }
+    if !server.cluster {
+        return read_at_once(client, names, &requests).await;
+    }
+    if let Some(answers) = read_between(client, names, &requests).await? {
+        return Ok(answers);
+    }
+    read_by_slot(client, names, &requests).await
+}
+
+/// All keys in one transaction.
+async fn read_at_once<'a>(
+    client: &mut Client,
+    names: &'a [Name],
+    requests: &impl Fn(&'a Name) -> Vec<Outbound<'a>>,
+) -> Result<Vec<Answer>, SideError> {
+    const TRIES: usize = 2;
     let mut refused = vec![false; names.len()];
     for _ in 0..TRIES {
-        let (all, owners) = lay_out(names, &refused, &requests);
+        let (all, owners) = lay_out(names, &refused, requests);
         match transact(client, &all).await? {
             Transaction::Done { info, replies } => {
-                for (reply, owner) in replies.into_iter().zip(owners) {
-                    if let Some(answer) = owner.and_then(|i| answers.get_mut(i)) {
-                        answer.push(reply);
-                    }
-                }
-                return Ok((stamp(&info), answers));
+                return Ok(deal(names.len(), stamp(&info), (replies, owners)));
             }
             Transaction::Refused(at) => {
                 for owner in at
@@ -73,7 +95,72 @@ pub(super) async fn read<'a>(
             }
         }
     }
-    Ok((None, answers))
+    Ok(names.iter().map(|_| (None, Vec::new())).collect())
+}
+
+/// All keys between two looks at the offset; `None` if the stream went on in between. A request
+/// that is refused alone has an error for a reply.
+async fn read_between<'a>(
+    client: &mut Client,
+    names: &'a [Name],
+    requests: &impl Fn(&'a Name) -> Vec<Outbound<'a>>,
+) -> Result<Option<Vec<Answer>>, SideError> {
+    let (mut all, mut owners) = lay_out(names, &vec![false; names.len()], requests);
+    let look = Outbound::Info(InfoSection::Replication);
+    all.insert(0, look);
+    owners.insert(0, None);
+    all.push(look);
+    owners.push(None);
+    let replies = client.ask(&all).await?;
+    let instant = |reply: Option<&BytesFrame>| reply.and_then(|reply| stamp(&utf8(reply)));
+    let (before, after) = (instant(replies.first()), instant(replies.last()));
+    let still = before.is_some() && before == after;
+    Ok(still.then(|| deal(names.len(), before, (replies, owners))))
+}
+
+/// A transaction for each key of its own: keys of one batch rarely share a slot.
+async fn read_by_slot<'a>(
+    client: &mut Client,
+    names: &'a [Name],
+    requests: &impl Fn(&'a Name) -> Vec<Outbound<'a>>,
+) -> Result<Vec<Answer>, SideError> {
+    let look = Outbound::Info(InfoSection::Replication);
+    let (mut all, mut ends) = (Vec::new(), Vec::new());
+    for name in names {
+        all.extend([Outbound::Multi, look]);
+        all.extend(requests(name));
+        all.push(Outbound::Exec);
+        ends.push(all.len() - 1);
+    }
+    let replies = client.ask(&all).await?;
+    let done = ends.into_iter().map(|end| match replies.get(end) {
+        Some(BytesFrame::Array(replies)) if !replies.is_empty() => {
+            (stamp(&utf8(&replies[0])), replies[1..].to_vec())
+        }
+        Some(_) | None => (None, Vec::new()),
+    });
+    let mut answers: Vec<Answer> = done.collect();
+    // A key that was refused alone is answered at the instant of any other: it says nothing.
+    let known = answers.iter().find_map(|(stamp, _)| *stamp);
+    for (stamp, _) in &mut answers {
+        *stamp = stamp.or(known);
+    }
+    Ok(answers)
+}
+
+/// Gives each key the replies to its requests.
+fn deal(
+    keys: usize,
+    stamp: Option<Stamp>,
+    (replies, owners): (Vec<BytesFrame>, Vec<Option<usize>>),
+) -> Vec<Answer> {
+    let mut answers: Vec<Answer> = (0..keys).map(|_| (stamp, Vec::new())).collect();
+    for (reply, owner) in replies.into_iter().zip(owners) {
+        if let Some((_, answer)) = owner.and_then(|i| answers.get_mut(i)) {
+            answer.push(reply);
+        }
+    }
+    answers
 }
 
 /// All requests in order, and which key each is for; `None` for a SELECT.

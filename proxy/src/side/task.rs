@@ -65,26 +65,40 @@ pub enum SideAnswer {
     Poll(Polled),
     /// The server shuts down.
     Shutdown(bool),
-    /// To probes: everything that was asked, in order. No stamp: nothing of it can be used.
-    Probes {
-        /// When it was true.
-        stamp: Option<Stamp>,
-        /// The keys.
-        found: Vec<(Name, Probe)>,
-    },
+    /// To probes: everything that was asked, in order, by moments.
+    Probes(Vec<Moment<Probe>>),
     /// To value reads, likewise.
-    Values {
-        /// When it was true.
-        stamp: Option<Stamp>,
-        /// The keys.
-        found: Vec<(Name, Value)>,
-    },
+    Values(Vec<Moment<Value>>),
     /// To key positions.
     KeySpecs(Vec<(Vec<u8>, KeySpec)>),
     /// The connection failed; whatever was asked is not answered.
     Lost(SideError),
     /// There is a connection again.
     Ready,
+}
+
+/// What was true at the same time.
+#[derive(Debug)]
+pub struct Moment<T> {
+    /// When. No stamp: nothing of it can be used.
+    pub stamp: Option<Stamp>,
+    /// The keys.
+    pub found: Vec<(Name, T)>,
+}
+
+/// Neighbours of the same instant together.
+fn by_moment<T>(found: impl Iterator<Item = (Option<Stamp>, (Name, T))>) -> Vec<Moment<T>> {
+    let mut moments: Vec<Moment<T>> = Vec::new();
+    for (stamp, key) in found {
+        match moments.last_mut().filter(|last| last.stamp == stamp) {
+            Some(last) => last.found.push(key),
+            None => moments.push(Moment {
+                stamp,
+                found: vec![key],
+            }),
+        }
+    }
+    moments
 }
 
 /// What a poll tells.
@@ -261,7 +275,7 @@ impl Server {
     }
 
     async fn probes(&self, client: &mut Client, names: Vec<Name>) -> Result<SideAnswer, SideError> {
-        let (stamp, replies) = batch::read(client, &names, |name| {
+        let answers = batch::read(client, &self.of, &names, |name| {
             let mut requests = vec![Outbound::ObjectEncoding(&name.key)];
             if self.relative_expiry() {
                 requests.extend([Outbound::Time, Outbound::Pttl(&name.key)]);
@@ -269,23 +283,25 @@ impl Server {
             requests
         })
         .await?;
-        let found = names.into_iter().zip(replies).map(|(name, replies)| {
-            let expiry = match replies.as_slice() {
-                [_, time, left] => Some(left_to_unix(time, left)),
-                _ => None,
-            };
-            let probe = match replies.first() {
-                Some(BytesFrame::Null) => Probe::Missing,
-                Some(BytesFrame::SimpleString(name) | BytesFrame::BulkString(name)) => {
-                    Probe::Found(Encoding::parse(name), expiry)
-                }
-                Some(BytesFrame::Error(_) | BytesFrame::Integer(_) | BytesFrame::Array(_))
-                | None => Probe::Refused,
-            };
-            (name, probe)
-        });
-        let found = found.collect();
-        Ok(SideAnswer::Probes { stamp, found })
+        let found = names
+            .into_iter()
+            .zip(answers)
+            .map(|(name, (stamp, replies))| {
+                let expiry = match replies.as_slice() {
+                    [_, time, left] => Some(left_to_unix(time, left)),
+                    _ => None,
+                };
+                let probe = match replies.first() {
+                    Some(BytesFrame::Null) => Probe::Missing,
+                    Some(BytesFrame::SimpleString(name) | BytesFrame::BulkString(name)) => {
+                        Probe::Found(Encoding::parse(name), expiry)
+                    }
+                    Some(BytesFrame::Error(_) | BytesFrame::Integer(_) | BytesFrame::Array(_))
+                    | None => Probe::Refused,
+                };
+                (stamp, (name, probe))
+            });
+        Ok(SideAnswer::Probes(by_moment(found)))
     }
 
     async fn values(&self, client: &mut Client, names: Vec<Name>) -> Result<SideAnswer, SideError> {
@@ -296,7 +312,7 @@ impl Server {
             .zip(sizes)
             .partition(|(_, size)| *size > limit);
         let small: Vec<Name> = small.into_iter().map(|(name, _)| name).collect();
-        let (stamp, replies) = batch::read(client, &small, |name| {
+        let answers = batch::read(client, &self.of, &small, |name| {
             let mut requests = vec![
                 Outbound::Dump(&name.key),
                 Outbound::ObjectEncoding(&name.key),
@@ -309,15 +325,22 @@ impl Server {
             requests
         })
         .await?;
-        let read = small.into_iter().zip(replies).map(|(name, replies)| {
-            let value = value(&replies);
-            (name, value)
-        });
-        let large = large
+        let read = small
             .into_iter()
-            .map(|(name, size)| (name, Value::TooLarge(size)));
-        let found = read.chain(large).collect();
-        Ok(SideAnswer::Values { stamp, found })
+            .zip(answers)
+            .map(|(name, (stamp, replies))| (stamp, (name, value(&replies))));
+        let mut moments = by_moment(read);
+        if !large.is_empty() {
+            // Nothing was read of these, so any instant will do.
+            let stamp = moments.iter().find_map(|moment| moment.stamp);
+            let large = large.into_iter();
+            let found = large.map(|(name, size)| (name, Value::TooLarge(size)));
+            moments.push(Moment {
+                stamp,
+                found: found.collect(),
+            });
+        }
+        Ok(SideAnswer::Values(moments))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::link::connect;
 use crate::model::mirror::Stamped;
 use crate::model::session::Session;
 use crate::side::batch::Stamp;
-use crate::side::task::{Name, Polled, SideAnswer, SideAsk, UNSTAMPED_PAUSE};
+use crate::side::task::{Moment, Name, Polled, SideAnswer, SideAsk, UNSTAMPED_PAUSE, Value};
 
 /// One of so many polls asks for memory as well.
 const MEMORY_POLLS: u32 = 10;
@@ -78,27 +78,22 @@ impl Owner<'_> {
                 self.lose(Fault::own(Loss::Shutdown, Verdict::RetryLater, text));
             }
             SideAnswer::Shutdown(false) => {}
-            SideAnswer::Probes { stamp, found } => {
+            SideAnswer::Probes(moments) => {
                 self.rereads.answered(0);
-                let names: Vec<_> = found.iter().map(|(name, _)| name.clone()).collect();
-                match self.usable(stamp) {
-                    Some(at) => self.mirror.stamped(at, Stamped::Probes(found)),
-                    None => self.unstamped(&names),
+                for Moment { stamp, found } in moments {
+                    let names: Vec<_> = found.iter().map(|(name, _)| name.clone()).collect();
+                    match self.usable(stamp) {
+                        Some(at) => self.mirror.stamped(at, Stamped::Probes(found)),
+                        None => self.unstamped(&names),
+                    }
                 }
             }
-            SideAnswer::Values { stamp, found } => {
-                let bytes = found.iter().map(|(_, value)| value.bytes()).sum();
-                self.rereads.answered(bytes);
-                let names: Vec<_> = found.iter().map(|(name, _)| name.clone()).collect();
-                if stamp.is_none() && found.iter().all(|(_, value)| value.is_too_large()) {
-                    // Nothing was read, so there was nothing to stamp.
-                    self.mirror.counters.rereads_too_large += names.len() as u64;
-                    self.mirror.parked.extend(names);
-                    return;
-                }
-                match self.usable(stamp) {
-                    Some(at) => self.mirror.stamped(at, Stamped::Values(found)),
-                    None => self.unstamped(&names),
+            SideAnswer::Values(moments) => {
+                let found = moments.iter().flat_map(|moment| &moment.found);
+                self.rereads
+                    .answered(found.map(|(_, value)| value.bytes()).sum());
+                for moment in moments {
+                    self.values(moment);
                 }
             }
             SideAnswer::KeySpecs(specs) => self.mirror.keyspace.set_key_specs(specs),
@@ -116,6 +111,20 @@ impl Owner<'_> {
             }
         }
         self.timers.dirty = true;
+    }
+
+    fn values(&mut self, Moment { stamp, found }: Moment<Value>) {
+        let names: Vec<_> = found.iter().map(|(name, _)| name.clone()).collect();
+        if stamp.is_none() && found.iter().all(|(_, value)| value.is_too_large()) {
+            // Nothing was read, so there was nothing to stamp.
+            self.mirror.counters.rereads_too_large += names.len() as u64;
+            self.mirror.parked.extend(names);
+            return;
+        }
+        match self.usable(stamp) {
+            Some(at) => self.mirror.stamped(at, Stamped::Values(found)),
+            None => self.unstamped(&names),
+        }
     }
 
     /// The task of the second connection is gone: the link goes on without it.
