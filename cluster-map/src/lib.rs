@@ -23,17 +23,26 @@
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+mod cluster;
 pub mod error;
+pub mod info_text;
 pub mod node;
+pub mod nodes_text;
 pub mod plan;
+pub mod report;
+pub mod sentinel;
+pub mod shards;
 pub mod slot;
 pub mod slots;
+pub mod slots_reply;
 pub mod topology;
 pub mod value;
 
+pub use cluster::{REPORTS_MAX, STRANGERS_MAX};
 pub use error::Error;
 pub use node::{Addr, Asked, Group, Health, Node, NodeId, Role};
 pub use plan::{Action, Cause, Follow, Link, LinkState, Plan, Policy, Share, Why, plan};
+pub use report::{Report, Told};
 pub use slot::Slot;
 pub use slots::Slots;
 pub use topology::{Complaint, Topology};

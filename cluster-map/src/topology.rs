@@ -17,6 +17,8 @@ pub struct Topology {
     /// Ranges in order, with the index of the owning group.
     owners: Vec<(Slot, Slot, usize)>,
     complete: bool,
+    /// How often in a row this map stood in for one of strangers.
+    strangers: u32,
 }
 
 /// Complaints kept of one map; further ones are dropped.
@@ -220,6 +222,23 @@ impl Topology {
             complaints,
             owners,
             complete,
+            strangers: 0,
+        }
+    }
+
+    /// How often in a row this map stood in for another.
+    pub(crate) fn strangers(&self) -> u32 {
+        self.strangers
+    }
+
+    /// This map once more, instead of one that nobody can tell, or that is of strangers.
+    pub(crate) fn again(&self, mut complaints: Vec<Complaint>, strangers: bool) -> Topology {
+        complaints.truncate(COMPLAINTS_MAX);
+        Topology {
+            complaints,
+            complete: false,
+            strangers: self.strangers.saturating_add(u32::from(strangers)),
+            ..self.clone()
         }
     }
 }
