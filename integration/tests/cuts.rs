@@ -1,14 +1,13 @@
 //! The same campaign through a network that cuts the link at random bytes.
 
 use integration::app::App;
-use integration::campaign::{self, Options};
+use integration::campaign::Options;
 use integration::fault::{Ending, Plan, Proxy};
-use integration::{servers, wait};
+use integration::wait;
 
 use crate::scene::{self, EAGER, PATIENCE};
 
 fn check(name: &str) {
-    let install = servers::get(name).expect("the server can be had");
     let options = Options {
         ops: 6_000,
         seed: 4,
@@ -16,22 +15,7 @@ fn check(name: &str) {
         preload: 500,
         ..Options::default()
     };
-    let mut said = Vec::new();
-    let outcome = campaign::run(&install, &options, &mut |line| said.push(line));
-    let outcome = outcome.unwrap_or_else(|error| panic!("{error:#}\n{}", said.join("\n")));
-    let shown: Vec<String> = outcome
-        .report
-        .mismatches
-        .iter()
-        .take(10)
-        .map(ToString::to_string)
-        .collect();
-    assert!(
-        shown.is_empty(),
-        "seed 4: {}\n{}",
-        shown.join("\n"),
-        said.join("\n")
-    );
+    scene::campaign(name, &options);
 }
 
 #[test]

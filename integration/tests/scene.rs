@@ -8,7 +8,7 @@ use integration::fill::{self, Shape};
 use integration::resp::Client;
 use integration::server::Server;
 use integration::truth::{self, Rules};
-use integration::{servers, wait};
+use integration::{campaign, servers, wait};
 
 /// The servers that every promise is tested on.
 pub(crate) const MAIN: [&str; 3] = ["redis-7.0", "redis-8.0", "valkey-9.1"];
@@ -97,4 +97,30 @@ pub(crate) fn set(client: &mut Client, key: &str) -> String {
         .call(&["SET", key, "value"])
         .expect("SET is answered")
         .string()
+}
+
+/// A short campaign of the driver on one server, which must end without a difference.
+pub(crate) fn campaign(name: &str, options: &campaign::Options) {
+    let install = servers::get(name).expect("the server can be had");
+    let mut said = Vec::new();
+    let outcome = campaign::run(&install, options, &mut |line| said.push(line));
+    let outcome = outcome.unwrap_or_else(|error| panic!("{error:#}\n{}", said.join("\n")));
+    let shown: Vec<String> = outcome
+        .report
+        .mismatches
+        .iter()
+        .take(10)
+        .map(ToString::to_string)
+        .collect();
+    let said = said.join("\n");
+    assert!(
+        shown.is_empty(),
+        "seed {}: {}\n{said}",
+        options.seed,
+        shown.join("\n")
+    );
+    assert!(
+        outcome.report.keys > options.preload,
+        "too little was compared: {said}"
+    );
 }

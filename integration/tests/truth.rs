@@ -1,37 +1,17 @@
 //! A short campaign of the driver on every server of the matrix. `cargo truth` runs long ones.
 
-use integration::campaign::{self, Options};
-use integration::servers;
+use integration::campaign::Options;
+
+use crate::scene;
 
 fn check(name: &str) {
-    let install = servers::get(name).expect("the server can be had");
     let options = Options {
         ops: 6_000,
         seed: 3,
         preload: 500,
         ..Options::default()
     };
-    let mut said = Vec::new();
-    let outcome = campaign::run(&install, &options, &mut |line| said.push(line));
-    let outcome = outcome.unwrap_or_else(|error| panic!("{error:#}\n{}", said.join("\n")));
-    let shown: Vec<String> = outcome
-        .report
-        .mismatches
-        .iter()
-        .take(10)
-        .map(ToString::to_string)
-        .collect();
-    assert!(
-        shown.is_empty(),
-        "seed 3: {}\n{}",
-        shown.join("\n"),
-        said.join("\n")
-    );
-    assert!(
-        outcome.report.keys > 500,
-        "too little was compared: {}",
-        said.join("\n")
-    );
+    scene::campaign(name, &options);
 }
 
 #[test]
