@@ -355,3 +355,26 @@ fn an_audit_leaves_a_doubt_that_came_meanwhile() {
     assert_eq!(driver.doubt("k"), Doubt::Value);
     assert_eq!(driver.want(Need::Value).as_deref(), Some("k"));
 }
+
+#[test]
+fn what_was_written_under_another_configuration_is_probed() {
+    let mut driver = Driver::new();
+    driver.line("HSET old a 1");
+    driver.now_ms += 10_000;
+    driver.line("HSET new a 1");
+    driver.line("SET text v");
+    driver.keyspace.clock(driver.now_ms + 2_000);
+    driver.keyspace.suspect(5);
+    while driver.keyspace.is_suspecting() {
+        driver.keyspace.find_suspects();
+    }
+    assert_eq!(driver.doubt("old"), Doubt::None);
+    assert_eq!(driver.doubt("text"), Doubt::None, "no threshold touches it");
+    assert_eq!(driver.want(Need::Probe).as_deref(), Some("new"));
+    // It went the other way there: the value has to be read.
+    let settled = driver.probed("new", driver.offset, Some(Encoding::Hashtable));
+    assert_eq!(settled, Settled::Taken);
+    let facts = driver.keyspace.facts(0, b"new").expect("there");
+    assert_eq!(facts.encoding, Encoding::Hashtable);
+    driver.keyspace.audit().expect("sums agree");
+}

@@ -10,6 +10,7 @@
 //! Instead of Keyscape a real replica can be attached: then the driver and the comparator are under
 //! test themselves, and what differs is what no replica can know.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -34,6 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long keys may stay inexact after the last write.
 const EXACT: Duration = Duration::from_secs(60);
+
+/// Keyscape asks for the configuration once a second.
+const CONFIG_SEEN: Duration = Duration::from_secs(2);
 
 /// Reconnects at once, so that many cuts fit into a run, and re-reads and audits faster than it
 /// would of a server in production.
@@ -274,6 +278,10 @@ impl Campaign<'_> {
         let Follower::App(app) = follower else {
             return Ok(0);
         };
+        if self.options.thresholds {
+            // Only the next look at the configuration tells that it was changed.
+            thread::sleep(CONFIG_SEEN);
+        }
         let exact = wait::for_true(EXACT, "all keys to be exact", || {
             let status = app.status()?;
             Ok(status.synced && status.inexact == 0 && status.unverified == 0)

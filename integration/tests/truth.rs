@@ -48,3 +48,15 @@ fn valkey_8_1() {
 fn valkey_9_1() {
     check("valkey-9.1");
 }
+
+#[test]
+fn thresholds_that_change_unsaid() {
+    let options = Options {
+        ops: 6_000,
+        seed: 5,
+        preload: 500,
+        thresholds: true,
+        ..Options::default()
+    };
+    scene::campaign("redis-8.0", &options);
+}

@@ -144,6 +144,7 @@ pub enum InfoSection {
     Replication,
     Cpu,
     Cluster,
+    CommandStats,
     Keyspace,
     Modules,
     /// What a bare INFO gives.
@@ -163,6 +164,7 @@ impl InfoSection {
             InfoSection::Replication => "replication",
             InfoSection::Cpu => "cpu",
             InfoSection::Cluster => "cluster",
+            InfoSection::CommandStats => "commandstats",
             InfoSection::Keyspace => "keyspace",
             InfoSection::Modules => "modules",
             InfoSection::Default => "default",

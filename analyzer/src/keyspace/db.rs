@@ -67,6 +67,16 @@ impl Pulse {
         self.seconds << 8 | u32::from(counter)
     }
 
+    /// So many seconds ago, on this clock.
+    pub(crate) fn ago(&self, seconds: u32) -> u32 {
+        self.seconds.wrapping_sub(seconds) & SECONDS_MASK
+    }
+
+    /// True if the last write was then or later.
+    pub(crate) fn is_since(&self, lru: u32, then: u32) -> bool {
+        self.idle_s(lru) <= self.seconds.wrapping_sub(then) & SECONDS_MASK
+    }
+
     /// Seconds since the last write.
     pub(crate) fn idle_s(&self, lru: u32) -> u32 {
         self.seconds.wrapping_sub(lru >> 8) & SECONDS_MASK

@@ -16,6 +16,7 @@ mod image;
 mod load;
 mod ring;
 mod settle;
+mod suspects;
 mod wants;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -28,6 +29,7 @@ use crate::keyspace::gauge::Gauge;
 use crate::keyspace::generation::Generation;
 use crate::keyspace::load::Loading;
 use crate::keyspace::ring::Ring;
+use crate::keyspace::suspects::Suspicion;
 use crate::keyspace::wants::Wants;
 use crate::profile::Profile;
 use crate::store::weigh::Scale;
@@ -92,6 +94,7 @@ pub struct Keyspace {
     /// Databases that are no longer used and are freed bit by bit.
     retired: VecDeque<Db>,
     wants: Wants,
+    suspicion: Option<Suspicion>,
     gauge: Gauge,
     counters: Counters,
     specs: BTreeMap<Vec<u8>, KeySpec>,
@@ -116,6 +119,7 @@ impl Keyspace {
             loading: None,
             retired: VecDeque::new(),
             wants: Wants::default(),
+            suspicion: None,
             gauge: Gauge::default(),
             counters: Counters::default(),
             specs: BTreeMap::new(),

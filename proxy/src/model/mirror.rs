@@ -65,6 +65,8 @@ pub struct Mirror {
     /// The running load, if there is one.
     pub load: Option<Load>,
     profile_from: ProfileFrom,
+    /// The configuration was another one when the link came back.
+    reconfigured: bool,
     /// Malformed commands that owners before this one met.
     malformed_before: u64,
     /// Keys that audits of owners before this one repaired.
@@ -101,8 +103,19 @@ pub enum Stamped {
     Probes(Vec<(Name, Probe)>),
     /// Values.
     Values(Vec<(Name, Value)>),
+    /// What CONFIG GET told.
+    Config(Configured),
+}
+
+/// What a look at the server's configuration told.
+#[derive(Debug)]
+pub struct Configured {
     /// CONFIG GET pairs.
-    Config(Vec<(String, String)>),
+    pub pairs: Vec<(String, String)>,
+    /// Somebody may have changed it, and changed it back, since the last look.
+    pub is_doubtful: bool,
+    /// Seconds since the last look.
+    pub since_s: u32,
 }
 
 impl Mirror {
@@ -124,6 +137,7 @@ impl Mirror {
             parked: Vec::new(),
             load: None,
             profile_from: ProfileFrom::Snapshot,
+            reconfigured: false,
             malformed_before: counters.malformed_commands,
             drifted_before: counters.audit_repairs,
             counters,
@@ -157,6 +171,7 @@ impl Mirror {
             Some(profile) => {
                 self.profile_from = ProfileFrom::Server;
                 if *self.keyspace.profile() != profile {
+                    self.reconfigured = self.generation > 0;
                     self.keyspace.set_profile(profile);
                 }
             }
@@ -379,7 +394,7 @@ impl Mirror {
                     self.settle_value(at, name, value);
                 }
             }
-            Stamped::Config(pairs) => self.configure(&pairs),
+            Stamped::Config(configured) => self.configure(&configured),
         }
     }
 
@@ -437,14 +452,20 @@ impl Mirror {
         }
     }
 
-    fn configure(&mut self, pairs: &[(String, String)]) {
+    /// Takes the server's configuration. If it is not what it was, what was written since the last
+    /// look is looked at again: which of it met the old one cannot be known.
+    fn configure(&mut self, configured: &Configured) {
         let mut profile = self.keyspace.profile().clone();
-        if intro::apply(&mut profile, pairs) {
+        if intro::apply(&mut profile, &configured.pairs) {
             profile.origin = Origin::Server;
         }
-        if profile != *self.keyspace.profile() {
+        let changed = profile != *self.keyspace.profile();
+        if changed {
             tracing::info!("the server's configuration changed");
             self.keyspace.set_profile(profile);
+        }
+        if changed || std::mem::take(&mut self.reconfigured) || configured.is_doubtful {
+            self.keyspace.suspect(configured.since_s);
         }
     }
 }

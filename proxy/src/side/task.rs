@@ -112,6 +112,8 @@ pub struct Polled {
     pub min_replicas: bool,
     /// What decides encodings; empty without the right to CONFIG GET.
     pub config: Vec<(String, String)>,
+    /// How often CONFIG SET was called since the server started or forgot; from 7.0 on.
+    pub config_sets: Option<String>,
     /// `used_memory`, if it was asked.
     pub used_memory: Option<u64>,
 }
@@ -371,8 +373,12 @@ async fn poll(client: &mut Client, memory: bool) -> Result<Polled, SideError> {
         role: text.role(),
         min_replicas: text.get("min_slaves_good_slaves").is_some(),
         config: config.iter().flat_map(intro::pairs).collect(),
+        config_sets: None,
         used_memory: None,
     };
+    let stats = Outbound::Info(InfoSection::CommandStats);
+    let stats = utf8(&client.ask_one(&stats).await?);
+    polled.config_sets = Info(&stats).get("cmdstat_config|set").map(str::to_owned);
     if memory {
         let text = utf8(&client.ask_one(&Outbound::Info(InfoSection::Memory)).await?);
         polled.used_memory = Info(&text).number("used_memory");

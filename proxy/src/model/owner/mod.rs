@@ -90,6 +90,8 @@ pub struct Owner<'a> {
     retry_at: Instant,
     /// What the server told the last time.
     known: Option<Arc<Intro>>,
+    /// What the server said of its CONFIG SETs at the last look, if there was one.
+    config_sets: Option<Option<String>>,
     attempts: Attempts,
     waits: Waits,
     status: Status,
@@ -115,6 +117,8 @@ struct Timers {
     work: Instant,
     clock: Instant,
     poll: Instant,
+    /// The last look at the server's configuration.
+    polled: Option<Instant>,
     standby: Instant,
     polls: u32,
     shutdown: Instant,
@@ -149,6 +153,7 @@ impl<'a> Owner<'a> {
             standby_dial: None,
             retry_at: now,
             known: None,
+            config_sets: None,
             attempts: Attempts::default(),
             status: Status::default(),
             timers: Timers {
@@ -156,6 +161,7 @@ impl<'a> Owner<'a> {
                 work: now,
                 clock: now,
                 poll: now,
+                polled: None,
                 standby: now,
                 polls: 0,
                 shutdown: now,

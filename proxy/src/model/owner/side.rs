@@ -12,7 +12,7 @@ use crate::clock;
 use crate::fault::Fault;
 use crate::fleet::{Loss, Role};
 use crate::link::connect;
-use crate::model::mirror::Stamped;
+use crate::model::mirror::{Configured, Stamped};
 use crate::model::session::Session;
 use crate::side::batch::Stamp;
 use crate::side::task::{Moment, Name, Polled, SideAnswer, SideAsk, UNSTAMPED_PAUSE, Value};
@@ -22,6 +22,9 @@ const MEMORY_POLLS: u32 = 10;
 
 /// GETACK comes with every WAIT: the server is asked no more often than this.
 const SHUTDOWN_EVERY: Duration = Duration::from_millis(200);
+
+/// The model's clock has seconds, and an answer may wait for the stream.
+const CLOCKS_APART_S: u64 = 3;
 
 impl Owner<'_> {
     /// Everything that goes over the second connection.
@@ -64,6 +67,7 @@ impl Owner<'_> {
             };
             self.standby_dial = Some(AbortOnDropHandle::new(tokio::spawn(dial)));
         }
+        self.mirror.keyspace.find_suspects();
         let asked = self.rereads.ask(&mut self.mirror.keyspace, side, now);
         self.mirror.counters.probes += asked.probes;
         self.mirror.counters.audits += asked.audits;
@@ -170,7 +174,16 @@ impl Owner<'_> {
             return self.lose(Fault::own(Loss::Silent, Verdict::Retry, text));
         }
         if let (Some(at), false) = (at, polled.config.is_empty()) {
-            self.mirror.stamped(at, Stamped::Config(polled.config));
+            let now = clock::now();
+            let before = self.config_sets.replace(polled.config_sets.clone());
+            let since = self.timers.polled.replace(now).map(|at| now - at);
+            let since_s = since.map_or(0, |since| since.as_secs().saturating_add(CLOCKS_APART_S));
+            let configured = Configured {
+                pairs: polled.config,
+                is_doubtful: before.is_some_and(|before| before != polled.config_sets),
+                since_s: u32::try_from(since_s).unwrap_or(u32::MAX),
+            };
+            self.mirror.stamped(at, Stamped::Config(configured));
         }
     }
 }

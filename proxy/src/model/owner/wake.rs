@@ -99,7 +99,8 @@ impl Owner<'_> {
                 if session.side.is_some() && session.is_live() {
                     at = at.min(self.timers.poll);
                     let doubts = self.mirror.keyspace.doubts();
-                    let eager = self.mirror.getack || self.rereads.is_eager();
+                    let suspecting = self.mirror.keyspace.is_suspecting();
+                    let eager = self.mirror.getack || self.rereads.is_eager() || suspecting;
                     if doubts.probe + doubts.value > 0 || eager {
                         at = at.min(self.timers.work);
                     }
