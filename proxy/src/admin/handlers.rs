@@ -3,7 +3,9 @@
 use super::reply::Reply;
 use super::request::Request;
 use super::session::Session;
-use super::{info, keys, memory, monitor, report, streams, transaction};
+use super::{
+    cluster, info, keys, memory, monitor, nodes, report, slots, streams, target, transaction,
+};
 
 /// A command that is answered by asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,45 +42,23 @@ pub(crate) enum Model {
     Summary,
     /// KS.TOP.
     Top,
-}
-
-impl Model {
-    /// True if the answer is about keys, so that there is none before anything was loaded. Our own
-    /// verbs say themselves how fresh they are.
-    fn needs_keys(self) -> bool {
-        match self {
-            Model::DbSize
-            | Model::RandomKey
-            | Model::Keys
-            | Model::Scan
-            | Model::StreamInfo
-            | Model::StreamGroups
-            | Model::StreamConsumers => true,
-            Model::Select
-            | Model::Exec
-            | Model::Monitor
-            | Model::Info
-            | Model::MemoryStats
-            | Model::MemoryDoctor
-            | Model::Nodes
-            | Model::Summary
-            | Model::Top => false,
-        }
-    }
+    /// KS.TARGET: it must not overtake the questions before it.
+    Target,
+    /// KS.SLOTS.
+    Slots,
+    /// CLUSTER COUNTKEYSINSLOT.
+    CountInSlot,
+    /// CLUSTER GETKEYSINSLOT.
+    KeysInSlot,
 }
 
 /// Answers one of them.
 pub(crate) async fn answer(session: &mut Session, model: Model, request: &Request) -> Reply {
-    if model.needs_keys()
-        && let Some(loading) = session.port.loading()
-    {
-        return loading;
-    }
     let answer = match model {
         Model::Select => keys::select(session, request).await,
         Model::Exec => Ok(transaction::exec(session).await),
-        Model::Monitor => Ok(monitor::begin(session).await),
-        Model::Info => Ok(info::info(&session.port, request).await),
+        Model::Monitor => monitor::begin(session).await,
+        Model::Info => Ok(info::info(session, request).await),
         Model::DbSize => keys::dbsize(session).await,
         Model::RandomKey => keys::random(session).await,
         Model::Keys => keys::keys(session, request).await,
@@ -88,9 +68,13 @@ pub(crate) async fn answer(session: &mut Session, model: Model, request: &Reques
         Model::StreamConsumers => streams::consumers(session, request).await,
         Model::MemoryStats => memory::stats(session).await,
         Model::MemoryDoctor => memory::doctor(session).await,
-        Model::Nodes => report::nodes(session, request).await,
+        Model::Nodes => nodes::nodes(session, request).await,
         Model::Summary => report::summary(session, request).await,
         Model::Top => report::top(session, request).await,
+        Model::Target => target::target(session, request),
+        Model::Slots => slots::slots(session, request).await,
+        Model::CountInSlot => cluster::count(session, request).await,
+        Model::KeysInSlot => cluster::keys(session, request).await,
     };
     answer.unwrap_or_else(|error| error)
 }

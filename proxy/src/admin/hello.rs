@@ -4,6 +4,7 @@ use super::auth::DEFAULT_USER;
 use super::refuse;
 use super::reply::{Protocol, Reply};
 use super::request::Request;
+use super::scope::Target;
 use super::session::Session;
 use super::{client, info};
 
@@ -37,6 +38,8 @@ pub(crate) fn reset(session: &mut Session, _: &Request) -> Reply {
     session.channels.clear();
     session.patterns.clear();
     session.db = 0;
+    session.target = Target::All;
+    session.told = None;
     session.protocol = Protocol::Resp2;
     session.user = (!session.port.users.required()).then(|| DEFAULT_USER.to_owned());
     session.client.note(|seen| {

@@ -17,14 +17,17 @@ use super::memory;
 use super::port::Port;
 use super::reply::Reply;
 use super::request::Request;
-use super::sentinel;
+use super::scope::{Scope, Target};
+use super::session::Session;
+use super::strays::Strays;
+use super::{deployments, sentinel};
 use crate::fleet::{Master, State, Status};
 use crate::metrics::Tally;
 use crate::model::ask::{Ask, DbTotal};
 use crate::{clock, http};
 
 /// Sections in the order they are printed; the last two only for those who ask for everything.
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 12] = [
     "server",
     "clients",
     "memory",
@@ -34,19 +37,20 @@ const SECTIONS: [&str; 11] = [
     "cpu",
     "cluster",
     "keyscape",
+    "deployments",
     "keyspace",
     "upstream",
 ];
 
 /// INFO [section ...]
-pub(crate) async fn info(port: &Port, request: &Request) -> Reply {
+pub(crate) async fn info(session: &Session, request: &Request) -> Reply {
     let mut text = String::new();
     for section in SECTIONS {
         if wanted(request, section) {
             if !text.is_empty() {
                 text.push_str("\r\n");
             }
-            print(port, section, &mut text).await;
+            print(session, section, &mut text).await;
         }
     }
     Reply::Verbatim(text)
@@ -65,23 +69,25 @@ fn wanted(request: &Request, section: &str) -> bool {
     }
 }
 
-async fn print(port: &Port, section: &str, text: &mut String) {
+async fn print(session: &Session, section: &str, text: &mut String) {
+    let port = &session.port;
     match section {
         "server" => server(port, text),
         "clients" => clients(port, text),
         "memory" => memory_section(port, text),
         "persistence" => persistence(port, text),
         "stats" => stats(port, text),
-        "replication" => replication(port, text),
+        "replication" => replication(session, text),
         "cpu" => cpu(text),
         "cluster" => lines(text, "Cluster", &[("cluster_enabled", "0".into())]),
         "keyscape" => keyscape(port, text),
-        "keyspace" => keyspace(port, text).await,
+        "deployments" => deployments::section(port, text),
+        "keyspace" => keyspace(session, text).await,
         _ => port.fleet.masters().iter().for_each(|m| upstream(m, text)),
     }
 }
 
-fn lines(text: &mut String, title: &str, fields: &[(&str, String)]) {
+pub(crate) fn lines(text: &mut String, title: &str, fields: &[(&str, String)]) {
     // Writing to a string cannot fail.
     let _ = write!(text, "# {title}\r\n");
     for (name, value) in fields {
@@ -90,7 +96,7 @@ fn lines(text: &mut String, title: &str, fields: &[(&str, String)]) {
 }
 
 /// A value on one line.
-fn plain(value: &str) -> String {
+pub(crate) fn plain(value: &str) -> String {
     value
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
@@ -180,7 +186,8 @@ fn human(bytes: u64) -> String {
 }
 
 fn persistence(port: &Port, text: &mut String) {
-    let loading = u8::from(port.loading().is_some());
+    let everything = Scope::of(&port.fleet, &Target::All);
+    let loading = u8::from(everything.is_ok_and(|scope| scope.nothing().is_some()));
     let fields = [
         ("loading", loading.to_string()),
         ("rdb_bgsave_in_progress", "0".to_owned()),
@@ -203,8 +210,8 @@ fn stats(port: &Port, text: &mut String) {
     lines(text, "Stats", &fields);
 }
 
-fn replication(port: &Port, text: &mut String) {
-    let followed = sentinel::followed(port);
+fn replication(session: &Session, text: &mut String) {
+    let followed = sentinel::followed(session);
     let up = followed.up;
     let status = followed.master.map_or_else(Arc::default, |m| m.status());
     let silent_s = match status.last_byte_ms {
@@ -333,9 +340,9 @@ fn unknown_names(statuses: &[Arc<Status>]) -> String {
     names.collect::<Vec<_>>().join(",")
 }
 
-async fn keyspace(port: &Port, text: &mut String) {
+async fn keyspace(session: &Session, text: &mut String) {
     text.push_str("# Keyspace\r\n");
-    for total in databases(port).await {
+    for total in databases(session).await {
         // Writing to a string cannot fail.
         let _ = write!(
             text,
@@ -345,20 +352,39 @@ async fn keyspace(port: &Port, text: &mut String) {
     }
 }
 
-/// Totals per database over all masters that answer.
-async fn databases(port: &Port) -> Vec<DbTotal> {
+/// Totals per database over all masters that answer, of those that are meant.
+async fn databases(session: &Session) -> Vec<DbTotal> {
+    let Ok(scope) = session.scope() else {
+        return Vec::new();
+    };
+    let answers = scope.ask_all(|reply| Ask::Dbs { reply }).await.into_iter();
+    let totals: Vec<DbTotal> = answers
+        .flat_map(|(_, answer)| answer.into_iter().flat_map(|answer| answer.value))
+        .collect();
+    let sums = by_db(&scope, totals).await;
+    sums.iter()
+        .for_each(|total| session.port.saw_database(total.db));
+    sums
+}
+
+/// Sums of several masters per database, each key counted once.
+pub(crate) async fn by_db(scope: &Scope, totals: Vec<DbTotal>) -> Vec<DbTotal> {
     let mut sums: BTreeMap<u32, DbTotal> = BTreeMap::new();
-    for (_, answer) in port.ask_all(|reply| Ask::Dbs { reply }).await {
-        for total in answer.into_iter().flat_map(|answer| answer.value) {
-            port.saw_database(total.db);
-            add(sums.entry(total.db).or_default(), &total);
-        }
+    for total in &totals {
+        add(sums.entry(total.db).or_default(), total);
+    }
+    for sum in sums.values_mut() {
+        let hidden = Strays::counted_twice(scope, Some(sum.db)).await;
+        let hidden = hidden.all_hidden();
+        sum.keys = sum.keys.saturating_sub(hidden.keys);
+        sum.memory = sum.memory.saturating_sub(hidden.bytes);
+        sum.expires = sum.expires.min(sum.keys);
     }
     sums.into_values().collect()
 }
 
 /// Adds one master's totals of a database; the mean time to live is weighted by keys that have one.
-pub(crate) fn add(sum: &mut DbTotal, more: &DbTotal) {
+fn add(sum: &mut DbTotal, more: &DbTotal) {
     let weighted = |total: &DbTotal| u128::from(total.avg_ttl_ms) * u128::from(total.expires);
     let expires = sum.expires + more.expires;
     let mean = (weighted(sum) + weighted(more)).checked_div(u128::from(expires));

@@ -5,6 +5,7 @@
 //! while keys move between masters, and while masters come and go; it stays below 2^48, because some
 //! clients read it into a signed number.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use super::refuse::{NOT_A_NUMBER, SYNTAX};
 use super::reply::Reply;
 use super::request::Request;
 use super::session::Session;
+use super::strays::Strays;
 use crate::fleet::Master;
 use crate::model::ask::{Ask, Filter, Page, SCAN_COUNT_MAX, Scanned, WALK_MAX};
 
@@ -52,25 +54,28 @@ pub(crate) async fn select(session: &mut Session, request: &Request) -> Result<R
 const OUT_OF_RANGE: Reply = Reply::error("ERR DB index is out of range");
 
 async fn learn_databases(session: &Session) {
-    for (_, answer) in session.port.ask_all(|reply| Ask::Dbs { reply }).await {
+    let Ok(scope) = session.scope() else {
+        return;
+    };
+    for (_, answer) in scope.ask_all(|reply| Ask::Dbs { reply }).await {
         for total in answer.into_iter().flat_map(|answer| answer.value) {
             session.port.saw_database(total.db);
         }
     }
 }
 
-/// Keys of the selected database, per master.
+/// Keys of the selected database, per master, each key counted once.
 async fn sizes(session: &Session) -> Result<Vec<(Arc<Master>, u64)>, Reply> {
-    let db = session.db;
-    let answers = session
-        .port
-        .ask_everyone(|reply| Ask::Dbs { reply })
-        .await?;
+    let (db, scope) = (session.db, session.scope()?);
+    let answers = scope.ask_everyone(|reply| Ask::Dbs { reply }).await?;
+    let strays = Strays::counted_twice(&scope, Some(db)).await;
     Ok(answers
         .into_iter()
         .map(|(master, answer)| {
             let own = answer.value.iter().find(|total| total.db == db);
-            (master, own.map_or(0, |total| total.keys))
+            let keys = own.map_or(0, |total| total.keys);
+            let keys = keys.saturating_sub(strays.hidden(master.id).keys);
+            (master, keys)
         })
         .collect())
 }
@@ -100,7 +105,6 @@ pub(crate) async fn random(session: &Session) -> Result<Reply, Reply> {
 }
 
 pub(crate) async fn keys(session: &Session, request: &Request) -> Result<Reply, Reply> {
-    const TOO_MANY: Reply = Reply::error("ERR too many keys for one answer; use SCAN");
     let filter = Filter {
         kind: None,
         glob: Some(request.arg(1).to_vec()),
@@ -112,23 +116,39 @@ pub(crate) async fn keys(session: &Session, request: &Request) -> Result<Reply, 
         limit: WALK_MAX,
         reply,
     };
-    let mut names = Vec::new();
+    let mut names = BTreeSet::new();
     let mut bytes = 0;
-    for (_, answer) in session.port.ask_everyone(walk).await? {
+    for (_, answer) in session.scope()?.ask_everyone(walk).await? {
         if answer.value.truncated {
             return Err(TOO_MANY);
         }
         let rows = answer.value.rows.into_iter();
         for row in rows.filter(|row| !expired(&row.facts)) {
             bytes += row.key.len();
-            names.push(Reply::from(row.key));
+            // A name that stands on several masters is there once, as in a SCAN.
+            names.insert(row.key);
         }
         if bytes > KEYS_BYTES_MAX {
             return Err(TOO_MANY);
         }
     }
-    Ok(Reply::Array(names))
+    Ok(Reply::Array(names.into_iter().map(Reply::from).collect()))
 }
+
+/// Names as one answer, each once, at most so many.
+pub(crate) fn answer_names(
+    names: impl Iterator<Item = Vec<u8>>,
+    limit: usize,
+) -> Result<Reply, Reply> {
+    let names: BTreeSet<Vec<u8>> = names.collect();
+    let names: Vec<Vec<u8>> = names.into_iter().take(limit).collect();
+    if names.iter().map(Vec::len).sum::<usize>() > KEYS_BYTES_MAX {
+        return Err(TOO_MANY);
+    }
+    Ok(Reply::Array(names.into_iter().map(Reply::from).collect()))
+}
+
+const TOO_MANY: Reply = Reply::error("ERR too many keys for one answer; use SCAN");
 
 /// The options of a SCAN.
 struct Scan {
@@ -187,7 +207,8 @@ pub(crate) async fn scan(session: &Session, request: &Request) -> Result<Reply, 
         return Ok(page(0, Vec::new()));
     }
     let (db, cursor) = (session.db, scan.cursor);
-    let masters = session.port.fleet.masters().len().max(1);
+    let scope = session.scope()?;
+    let masters = scope.masters.len().max(1);
     let ask = |reply| Ask::Scan {
         db,
         cursor,
@@ -195,7 +216,7 @@ pub(crate) async fn scan(session: &Session, request: &Request) -> Result<Reply, 
         filter: scan.filter.clone(),
         reply,
     };
-    let answers = session.port.ask_everyone(ask).await?;
+    let answers = scope.ask_everyone(ask).await?;
     let pages = answers.into_iter().map(|(_, answer)| answer.value);
     let (next, names) = merge(pages.collect());
     Ok(page(next, names))

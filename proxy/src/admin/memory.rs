@@ -1,11 +1,11 @@
 //! MEMORY STATS and DOCTOR: what the keys take on their masters, and what the model takes here.
 
-use super::port::Port;
 use super::reply::Reply;
 use super::session::Session;
+use super::strays::Strays;
 use crate::model::ask::Ask;
 
-/// Sums over all masters.
+/// Sums over the masters that are meant, each key once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sums {
     pub keys: u64,
@@ -15,18 +15,23 @@ pub(crate) struct Sums {
     pub model: u64,
 }
 
-pub(crate) async fn sums(port: &Port) -> Result<Sums, Reply> {
+pub(crate) async fn sums(session: &Session) -> Result<Sums, Reply> {
+    let scope = session.scope()?;
+    let strays = Strays::counted_twice(&scope, None).await;
     let mut sums = Sums::default();
-    for (master, answer) in port.ask_everyone(|reply| Ask::Dbs { reply }).await? {
+    for (master, answer) in scope.ask_everyone(|reply| Ask::Dbs { reply }).await? {
         sums.keys += answer.value.iter().map(|total| total.keys).sum::<u64>();
         sums.dataset += answer.value.iter().map(|total| total.memory).sum::<u64>();
         sums.model += master.status().model_bytes;
     }
+    let hidden = strays.all_hidden();
+    sums.keys = sums.keys.saturating_sub(hidden.keys);
+    sums.dataset = sums.dataset.saturating_sub(hidden.bytes);
     Ok(sums)
 }
 
 pub(crate) async fn stats(session: &Session) -> Result<Reply, Reply> {
-    let sums = sums(&session.port).await?;
+    let sums = sums(session).await?;
     let process = process();
     Ok(Reply::fields([
         (
@@ -49,7 +54,7 @@ pub(crate) async fn stats(session: &Session) -> Result<Reply, Reply> {
 }
 
 pub(crate) async fn doctor(session: &Session) -> Result<Reply, Reply> {
-    let sums = sums(&session.port).await?;
+    let sums = sums(session).await?;
     Ok(Reply::Verbatim(format!(
         "{} keys take {} bytes on their masters ({} bytes a key). Their model takes {} bytes here \
          ({} bytes a key).\n",

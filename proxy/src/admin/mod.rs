@@ -9,12 +9,14 @@
 //! ```
 //!
 //! Everything is read-only. No master is ever asked anything on behalf of a client: an answer comes
-//! from the models, or it is refused. All masters look like one keyspace; a name that stands on
-//! several is answered from the first.
+//! from the models, or it is refused. All masters of all deployments look like one keyspace unless
+//! KS.TARGET narrows it ([`scope`]).
 
 mod auth;
 mod client;
+mod cluster;
 mod connection;
+mod deployments;
 mod docs;
 mod guard;
 mod handlers;
@@ -24,6 +26,7 @@ mod keys;
 mod layout;
 mod memory;
 mod monitor;
+mod nodes;
 mod points;
 mod port;
 mod pubsub;
@@ -31,12 +34,17 @@ mod refuse;
 mod reply;
 mod report;
 mod request;
+pub(crate) mod roster;
+mod scope;
 mod sentinel;
 mod session;
+mod slots;
+mod strays;
 mod streams;
 mod syntax;
 mod system;
 mod table;
+mod target;
 mod tls;
 mod transaction;
 

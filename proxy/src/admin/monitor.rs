@@ -27,9 +27,9 @@ pub(crate) struct Feed {
     turn: usize,
 }
 
-pub(crate) async fn begin(session: &mut Session) -> Reply {
+pub(crate) async fn begin(session: &mut Session) -> Result<Reply, Reply> {
     let mut masters = Vec::new();
-    for master in session.port.fleet.masters() {
+    for master in session.scope()?.masters {
         let (lines, receiver) = mpsc::channel(LINES_MAX);
         // A master whose owner is gone has nothing to show.
         if master.asks.send(Ask::Monitor { lines }).await.is_ok() {
@@ -38,7 +38,7 @@ pub(crate) async fn begin(session: &mut Session) -> Reply {
     }
     session.monitor = Some(Feed { masters, turn: 0 });
     session.client.note(|seen| seen.monitor = true);
-    Reply::OK
+    Ok(Reply::OK)
 }
 
 impl Feed {

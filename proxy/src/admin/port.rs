@@ -3,24 +3,20 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::Users;
 use super::reply::Reply;
-use crate::fleet::{Fleet, Master};
+use super::sentinel::Notice;
+use crate::fleet::{Fleet, Master, MasterId};
 use crate::metrics::AdminMeters;
-use crate::model::ask::{Answer, Ask};
 use crate::{clock, config};
 
 /// Databases that a server has by default; SELECT accepts at least so many.
 const DATABASES: u32 = 16;
-
-/// An owner answers in milliseconds; one that takes longer than this is not waited for.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// What all connections of the admin port share.
 #[derive(Debug)]
@@ -33,8 +29,8 @@ pub(crate) struct Port {
     pub started: Instant,
     pub clients: Clients,
     pub meters: AdminMeters,
-    /// Where Sentinel last sent us, `host` and `port`.
-    notice: Mutex<Option<(String, u16)>>,
+    /// Where Sentinel last sent us, by master.
+    notices: Mutex<BTreeMap<MasterId, Notice>>,
     databases: AtomicU32,
 }
 
@@ -48,74 +44,9 @@ impl Port {
             started: clock::now(),
             clients: Clients::default(),
             meters: AdminMeters::new(),
-            notice: Mutex::new(None),
+            notices: Mutex::new(BTreeMap::new()),
             databases: AtomicU32::new(DATABASES),
         }
-    }
-
-    /// The error for reads of the keyspace while no master has ever been loaded.
-    pub(crate) fn loading(&self) -> Option<Reply> {
-        let masters = self.fleet.masters();
-        if masters.iter().any(|m| m.status().generation.loaded()) {
-            return None;
-        }
-        /// Masters named in the error.
-        const NAMED_MAX: usize = 3;
-        let named: Vec<String> = masters
-            .iter()
-            .take(NAMED_MAX)
-            .map(|m| format!("{} is {}", m.name(), m.status().state.name()))
-            .collect();
-        let why = match &named[..] {
-            [] => "no master is known".to_owned(),
-            named => named.join(", "),
-        };
-        Some(Reply::Error(
-            format!("LOADING Keyscape has loaded nothing yet: {why}").into(),
-        ))
-    }
-
-    /// Asks every master at once; one answer per master, `None` for one that did not answer.
-    pub(crate) async fn ask_all<T>(
-        &self,
-        question: impl Fn(oneshot::Sender<Answer<T>>) -> Ask,
-    ) -> Vec<(Arc<Master>, Option<Answer<T>>)> {
-        let deadline = tokio::time::Instant::now() + ANSWER_MAX;
-        let mut waiting = Vec::new();
-        for master in self.fleet.masters() {
-            let (reply, answer) = oneshot::channel();
-            let send = master.asks.send(question(reply));
-            let sent = tokio::time::timeout_at(deadline, send).await;
-            waiting.push((master, matches!(sent, Ok(Ok(()))).then_some(answer)));
-        }
-        let mut answers = Vec::with_capacity(waiting.len());
-        for (master, answer) in waiting {
-            let answer = match answer {
-                None => None,
-                Some(answer) => match tokio::time::timeout_at(deadline, answer).await {
-                    Ok(Ok(answer)) => Some(answer),
-                    Ok(Err(_)) | Err(_) => None,
-                },
-            };
-            answers.push((master, answer));
-        }
-        answers
-    }
-
-    /// As [`Port::ask_all`], but an error if any master is silent: a part of the keyspace would be
-    /// taken for the whole.
-    pub(crate) async fn ask_everyone<T>(
-        &self,
-        question: impl Fn(oneshot::Sender<Answer<T>>) -> Ask,
-    ) -> Result<Vec<(Arc<Master>, Answer<T>)>, Reply> {
-        self.ask_all(question)
-            .await
-            .into_iter()
-            .map(|(master, answer)| match answer {
-                Some(answer) => Ok((master, answer)),
-                None => Err(silent(&master)),
-            })
-            .collect()
     }
 
     /// One more than the largest database that SELECT accepts.
@@ -129,16 +60,20 @@ impl Port {
             .fetch_max(db.saturating_add(1), Ordering::Relaxed);
     }
 
-    /// Where Sentinel last sent us.
-    pub(crate) fn notice(&self) -> Option<(String, u16)> {
-        self.notice
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// Where a REPLICAOF last sent a master.
+    pub(crate) fn notice(&self, master: MasterId) -> Option<Notice> {
+        self.notices().get(&master).cloned()
     }
 
-    pub(crate) fn set_notice(&self, notice: Option<(String, u16)>) {
-        *self.notice.lock().unwrap_or_else(PoisonError::into_inner) = notice;
+    /// Takes note of a REPLICAOF; those of masters that are gone are forgotten.
+    pub(crate) fn set_notice(&self, master: MasterId, notice: Notice) {
+        let mut notices = self.notices();
+        notices.retain(|id, _| self.fleet.master(*id).is_some());
+        notices.insert(master, notice);
+    }
+
+    fn notices(&self) -> MutexGuard<'_, BTreeMap<MasterId, Notice>> {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -239,7 +174,7 @@ impl Clients {
         self.lock().values().cloned().collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<Client>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Client>>> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

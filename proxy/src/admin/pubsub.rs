@@ -36,11 +36,6 @@ pub(crate) fn punsubscribe(session: &mut Session, request: &Request) -> Reply {
     })
 }
 
-/// PUBLISH reaches nobody.
-pub(crate) fn publish(_: &mut Session, _: &Request) -> Reply {
-    Reply::Int(0)
-}
-
 type Set = fn(&mut Session) -> &mut BTreeSet<Bytes>;
 
 fn add(session: &mut Session, request: &Request, word: &'static str, set: Set) -> Reply {

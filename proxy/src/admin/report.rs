@@ -1,4 +1,4 @@
-//! Our own verbs: KS.HELP, KS.NODES, KS.SUMMARY and KS.TOP.
+//! Our own verbs: KS.HELP, KS.SUMMARY and KS.TOP; what all reports share.
 //!
 //! Every report begins with how fresh it is, master by master, and says in words what keeps it from
 //! being the whole truth. It is built once, as [`Report`], and shown in three ways: RESP (maps, flat
@@ -7,19 +7,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cluster_map::Slot;
+
 use super::info;
 use super::keys;
 use super::layout::{Cell, Format, Report, Table};
 use super::points::doubt;
-use super::port::Port;
 use super::refuse::{NOT_A_NUMBER, SYNTAX};
 use super::reply::Reply;
 use super::request::Request;
+use super::scope::{Answered, Scope};
 use super::session::Session;
+use super::strays::{Hidden, Strays};
 use super::table;
 use crate::fleet::{Loss, Master, State, Status};
 use crate::model::ask::{
-    Answer, Ask, DbTotal, Filter, Freshness, Generation, Measure, Row, TOP_MAX, Total,
+    Ask, DbTotal, Filter, Freshness, Generation, Measure, Row, TOP_MAX, Total,
 };
 
 /// Rows of KS.TOP by default.
@@ -36,7 +39,7 @@ pub(crate) fn help(_: &mut Session, _: &Request) -> Reply {
 }
 
 /// `[FORMAT <TEXT | JSON>]` at `at`, and nothing behind it.
-fn format(request: &Request, at: usize) -> Result<Format, Reply> {
+pub(crate) fn format(request: &Request, at: usize) -> Result<Format, Reply> {
     match request.len() - at {
         0 => Ok(Format::Resp),
         2 if request.is(at, "FORMAT") => named_format(request, at + 1),
@@ -44,7 +47,7 @@ fn format(request: &Request, at: usize) -> Result<Format, Reply> {
     }
 }
 
-fn named_format(request: &Request, at: usize) -> Result<Format, Reply> {
+pub(crate) fn named_format(request: &Request, at: usize) -> Result<Format, Reply> {
     if request.is(at, "TEXT") {
         Ok(Format::Text)
     } else if request.is(at, "JSON") {
@@ -58,9 +61,6 @@ fn named_format(request: &Request, at: usize) -> Result<Format, Reply> {
 fn freshness(answers: &[(Arc<Master>, Option<Freshness>)]) -> (Table, Vec<String>) {
     let mut rows = Vec::new();
     let mut notes = Vec::new();
-    if answers.is_empty() {
-        notes.push("no master is configured".to_owned());
-    }
     for (master, fresh) in answers {
         let status = master.status();
         notes.extend(note(master, fresh.as_ref(), &status));
@@ -73,6 +73,8 @@ fn freshness(answers: &[(Arc<Master>, Option<Freshness>)]) -> (Table, Vec<String
             .map_or("silent", |fresh| fresh.generation.name());
         rows.push(vec![
             ("master", Cell::Text(master.name())),
+            ("cluster", Cell::text(&master.cluster)),
+            ("shard", Cell::text(&master.shard)),
             ("state", Cell::text(status.state.name())),
             ("model", Cell::text(generation)),
             ("replid", Cell::Text(replid)),
@@ -139,7 +141,7 @@ fn note(master: &Master, fresh: Option<&Freshness>, status: &Status) -> Vec<Stri
 }
 
 /// The state of a link with its reason or progress.
-fn state(status: &Status) -> String {
+pub(crate) fn state(status: &Status) -> String {
     let reason = |word: &str, loss: Loss| format!("{word}: {}", loss.name());
     match &status.state {
         State::Loading { keys, bytes, total } => match total {
@@ -160,72 +162,55 @@ fn state(status: &Status) -> String {
     }
 }
 
-fn finish(
-    answers: &[(Arc<Master>, Option<Freshness>)],
+pub(crate) fn finish(
+    scope: &Scope,
+    answers: &Sources,
     tables: Vec<Table>,
+    notes: Vec<String>,
     format: Format,
 ) -> Reply {
-    let (fresh, notes) = freshness(answers);
+    let (fresh, mut all_notes) = freshness(answers);
+    if scope.masters.is_empty() && scope.deployments.is_empty() {
+        all_notes.push("no master is configured".to_owned());
+    }
+    // Masters that were asked have notes of their own.
+    let asked = |name: &str| scope.masters.iter().any(|master| master.name() == name);
+    let absent = scope.absent().into_iter().filter(|a| !asked(&a.name));
+    all_notes.extend(absent.map(|a| format!("{} is {}; its keys are missing here", a.name, a.why)));
+    all_notes.extend(unowned(scope));
+    all_notes.extend(notes);
     let mut all = vec![fresh];
     all.extend(tables);
-    Report { notes, tables: all }.show(format)
+    Report {
+        notes: all_notes,
+        tables: all,
+    }
+    .show(format)
 }
 
-pub(crate) async fn nodes(session: &Session, request: &Request) -> Result<Reply, Reply> {
-    let format = format(request, 1)?;
-    let answers = fresh_only(session.port.ask_all(|reply| Ask::Dbs { reply }).await);
-    let rows = session
-        .port
-        .fleet
-        .masters()
-        .iter()
-        .map(|master| node(master))
-        .collect();
-    Ok(finish(&answers, vec![Table::rows("nodes", rows)], format))
-}
-
-fn node(master: &Master) -> Vec<(&'static str, Cell)> {
-    let status = master.status();
-    let version = status.server.as_ref().map_or_else(String::new, |server| {
-        let v = server.version;
-        format!("{:?} {}.{}.{}", server.family, v.major, v.minor, v.patch)
-    });
-    let memory = status.server.as_ref().and_then(|server| server.used_memory);
-    vec![
-        ("master", Cell::Text(master.name())),
-        ("server", Cell::Text(version)),
-        ("role", Cell::text(status.role.name())),
-        ("state", Cell::Text(state(&status))),
-        ("keys", Cell::Count(status.keys)),
-        ("model_bytes", Cell::Count(status.model_bytes)),
-        ("used_memory", memory.map_or(Cell::Nothing, Cell::Count)),
-        ("inexact", Cell::Count(status.inexact)),
-        ("unverified", Cell::Count(status.unverified)),
-        ("profile", Cell::text(info::profile(&status))),
-        ("full_syncs", Cell::Count(status.counters.full_syncs)),
-        ("partial_syncs", Cell::Count(status.counters.partial_syncs)),
-        ("drops", Cell::Count(status.counters.drops.values().sum())),
-        (
-            "unknown_commands",
-            Cell::Count(status.counters.unknown_commands),
-        ),
-        ("loaded_at_ms", Cell::Count(status.loaded_ms)),
-        ("load_took_ms", Cell::Count(status.load_took_ms)),
-        ("last_error", Cell::text(&status.last_error)),
-    ]
+/// Masters that other instances follow, by deployment.
+fn unowned(scope: &Scope) -> Vec<String> {
+    let several = scope.deployments.iter().filter(|_| !scope.is_single());
+    let others = several.map(|d| (d.label.clone(), d.view().unowned));
+    let others = others.filter(|(_, unowned)| *unowned > 0);
+    others
+        .map(|(label, n)| {
+            format!("{n} masters of {label} are followed by other instances; their keys are there")
+        })
+        .collect()
 }
 
 /// Every master with the freshness of its answer; `None` if it did not answer.
-type Sources = Vec<(Arc<Master>, Option<Freshness>)>;
+pub(crate) type Sources = Vec<(Arc<Master>, Option<Freshness>)>;
 
-type Answers<T> = Vec<(Arc<Master>, Option<Answer<T>>)>;
+pub(crate) type Answers<T> = Vec<Answered<T>>;
 
-fn fresh_only<T>(answers: Answers<T>) -> Sources {
+pub(crate) fn fresh_only<T>(answers: Answers<T>) -> Sources {
     split(answers).0
 }
 
 /// The freshness of every answer, and what was answered.
-fn split<T>(answers: Answers<T>) -> (Sources, Vec<T>) {
+pub(crate) fn split<T>(answers: Answers<T>) -> (Sources, Vec<T>) {
     let mut values = Vec::new();
     let fresh = answers
         .into_iter()
@@ -270,32 +255,36 @@ impl Sum {
 
 pub(crate) async fn summary(session: &Session, request: &Request) -> Result<Reply, Reply> {
     let format = format(request, 1)?;
-    let port = &session.port;
+    let scope = session.scope()?;
     let (dbs, totals) = tokio::join!(
-        port.ask_all(|reply| Ask::Dbs { reply }),
-        port.ask_all(|reply| Ask::Totals { reply }),
+        scope.ask_all(|reply| Ask::Dbs { reply }),
+        scope.ask_all(|reply| Ask::Totals { reply }),
     );
     let (_, dbs) = split(dbs);
+    let per_master = by_master(&totals);
     let (fresh, totals) = split(totals);
     let totals: Vec<Total> = totals.into_iter().flatten().collect();
-    let tables = vec![
-        whole(port, &totals),
-        by_db(dbs.into_iter().flatten()),
+    let dbs = info::by_db(&scope, dbs.into_iter().flatten().collect()).await;
+    let strays = Strays::counted_twice(&scope, None).await;
+    let mut tables = vec![
+        whole(&scope, &totals, strays.all_hidden()),
+        Table::rows("by_db", dbs.into_iter().map(db_row).collect()),
         by_type(&totals),
         by_encoding(&totals),
     ];
-    Ok(finish(&fresh, tables, format))
+    if scope.masters.len() > 1 {
+        tables.push(per_master);
+    }
+    let notes = strays.note().into_iter().collect();
+    Ok(finish(&scope, &fresh, tables, notes, format))
 }
 
-fn whole(port: &Port, totals: &[Total]) -> Table {
+fn whole(scope: &Scope, totals: &[Total], hidden: Hidden) -> Table {
     let mut sum = Sum::default();
     totals.iter().for_each(|total| sum.add(total));
-    let model: u64 = port
-        .fleet
-        .masters()
-        .iter()
-        .map(|m| m.status().model_bytes)
-        .sum();
+    sum.keys = sum.keys.saturating_sub(hidden.keys);
+    sum.bytes = sum.bytes.saturating_sub(hidden.bytes);
+    let model: u64 = scope.masters.iter().map(|m| m.status().model_bytes).sum();
     let mut cells = sum.cells()[..3].to_vec();
     cells.push(("model_bytes", Cell::Count(model)));
     cells.push((
@@ -305,21 +294,31 @@ fn whole(port: &Port, totals: &[Total]) -> Table {
     Table::single("total", cells)
 }
 
-fn by_db(dbs: impl Iterator<Item = DbTotal>) -> Table {
-    let mut sums: BTreeMap<u32, DbTotal> = BTreeMap::new();
-    for total in dbs {
-        info::add(sums.entry(total.db).or_default(), &total);
-    }
-    let row = |total: DbTotal| {
-        vec![
-            ("db", Cell::Count(u64::from(total.db))),
-            ("keys", Cell::Count(total.keys)),
-            ("bytes", Cell::Count(total.memory)),
-            ("expires", Cell::Count(total.expires)),
-            ("avg_ttl_ms", Cell::Count(total.avg_ttl_ms)),
-        ]
+/// What each master has, whatever others have, too.
+fn by_master(answers: &Answers<Vec<Total>>) -> Table {
+    let row = |(master, answer): &Answered<Vec<Total>>| {
+        let mut sum = Sum::default();
+        let totals = answer.iter().flat_map(|answer| &answer.value);
+        totals.for_each(|total| sum.add(total));
+        let mut cells = vec![
+            ("master", Cell::Text(master.name())),
+            ("cluster", Cell::text(&master.cluster)),
+            ("shard", Cell::text(&master.shard)),
+        ];
+        cells.extend(sum.cells());
+        cells
     };
-    Table::rows("by_db", sums.into_values().map(row).collect())
+    Table::rows("by_master", answers.iter().map(row).collect())
+}
+
+fn db_row(total: DbTotal) -> Vec<(&'static str, Cell)> {
+    vec![
+        ("db", Cell::Count(u64::from(total.db))),
+        ("keys", Cell::Count(total.keys)),
+        ("bytes", Cell::Count(total.memory)),
+        ("expires", Cell::Count(total.expires)),
+        ("avg_ttl_ms", Cell::Count(total.avg_ttl_ms)),
+    ]
 }
 
 fn by_type(totals: &[Total]) -> Table {
@@ -409,19 +408,23 @@ pub(crate) async fn top(session: &Session, request: &Request) -> Result<Reply, R
         filter: top.filter.clone(),
         reply,
     };
-    let answers = session.port.ask_all(ask).await;
-    let mut rows: Vec<(Row, String)> = Vec::new();
+    let scope = session.scope()?;
+    let answers = scope.ask_all(ask).await;
+    let mut rows: Vec<(Row, Arc<Master>)> = Vec::new();
     let mut fresh = Vec::new();
     for (master, answer) in answers {
-        let name = master.name();
-        fresh.push((master, answer.as_ref().map(|answer| answer.fresh.clone())));
+        fresh.push((
+            master.clone(),
+            answer.as_ref().map(|answer| answer.fresh.clone()),
+        ));
         let own = answer.into_iter().flat_map(|answer| answer.value);
-        rows.extend(own.map(|row| (row, name.clone())));
+        rows.extend(own.map(|row| (row, master.clone())));
     }
     let measure = |row: &Row| match top.by {
         Measure::Bytes => row.facts.memory,
         Measure::Elements => row.facts.count,
     };
+    let mut rows = once(&scope, rows);
     rows.sort_by(|(a, _), (b, _)| {
         let order = measure(b).cmp(&measure(a));
         order.then_with(|| (a.db, &a.key).cmp(&(b.db, &b.key)))
@@ -429,12 +432,35 @@ pub(crate) async fn top(session: &Session, request: &Request) -> Result<Reply, R
     rows.truncate(top.count);
     let rows = rows
         .into_iter()
-        .map(|(row, master)| top_row(row, master))
+        .map(|(row, master)| top_row(row, &master))
         .collect();
-    Ok(finish(&fresh, vec![Table::rows("top", rows)], top.format))
+    let tables = vec![Table::rows("top", rows)];
+    Ok(finish(&scope, &fresh, tables, Vec::new(), top.format))
 }
 
-fn top_row(row: Row, master: String) -> Vec<(&'static str, Cell)> {
+/// Drops the rows of a cluster's key that is on two masters, but for the owner's: its slot moves.
+fn once(scope: &Scope, mut rows: Vec<(Row, Arc<Master>)>) -> Vec<(Row, Arc<Master>)> {
+    let clusters: Vec<usize> = scope.clusters().map(|cluster| cluster.source).collect();
+    let owns = |(row, master): &(Row, Arc<Master>)| {
+        let slot = Slot::of(&row.key);
+        master.place().slots.contains(slot)
+    };
+    let same = |a: &(Row, Arc<Master>), b: &(Row, Arc<Master>)| {
+        clusters.contains(&a.1.source)
+            && a.1.source == b.1.source
+            && a.1.id != b.1.id
+            && (a.0.db, &a.0.key) == (b.0.db, &b.0.key)
+    };
+    rows.sort_by(|a, b| {
+        let key = |x: &(Row, Arc<Master>)| (x.1.source, x.0.db);
+        let order = key(a).cmp(&key(b)).then_with(|| a.0.key.cmp(&b.0.key));
+        order.then_with(|| owns(b).cmp(&owns(a)))
+    });
+    rows.dedup_by(|later, first| same(later, first));
+    rows
+}
+
+fn top_row(row: Row, master: &Master) -> Vec<(&'static str, Cell)> {
     vec![
         ("key", Cell::Name(row.key)),
         ("db", Cell::Count(u64::from(row.db))),
@@ -443,6 +469,7 @@ fn top_row(row: Row, master: String) -> Vec<(&'static str, Cell)> {
         ("bytes", Cell::Count(row.facts.memory)),
         ("elements", Cell::Count(row.facts.count)),
         ("inexact", Cell::text(doubt(&row.facts))),
-        ("master", Cell::Text(master)),
+        ("master", Cell::Text(master.name())),
+        ("cluster", Cell::text(&master.cluster)),
     ]
 }

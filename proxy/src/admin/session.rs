@@ -16,13 +16,15 @@ use bytes::{Bytes, BytesMut};
 use super::handlers;
 use super::monitor::Feed;
 use super::points::Point;
-use super::port::{Client, Port, silent};
+use super::port::{Client, Port};
 use super::refuse;
 use super::reply::{Protocol, Reply};
 use super::request::Request;
+use super::scope::{Fact, Scope, Target};
+use super::sentinel::Told;
 use super::table::{self, Command, Handler};
 use super::transaction::Transaction;
-use crate::model::ask::{Ask, FACTS_MAX, Facts};
+use crate::model::ask::{FACTS_MAX, Facts};
 
 /// Bytes of answers that are written before the next request is looked at.
 const WRITE_AT: usize = 1024 * 1024;
@@ -34,6 +36,10 @@ pub(crate) struct Session {
     pub client: Arc<Client>,
     pub protocol: Protocol,
     pub db: u32,
+    /// Which masters it asks.
+    pub target: Target,
+    /// What Sentinel last said on this connection about our master.
+    pub told: Option<Told>,
     /// Who it is; `None` before AUTH where a password is set.
     pub user: Option<String>,
     pub channels: BTreeSet<Bytes>,
@@ -65,6 +71,8 @@ impl Session {
             client,
             protocol: Protocol::Resp2,
             db: 0,
+            target: Target::All,
+            told: None,
             user,
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
@@ -72,6 +80,14 @@ impl Session {
             monitor: None,
             closing: false,
         }
+    }
+
+    /// The masters that its commands are about.
+    ///
+    /// # Errors
+    /// The one that it chose is not followed any more.
+    pub(crate) fn scope(&self) -> Result<Scope, Reply> {
+        Scope::of(&self.port.fleet, &self.target)
     }
 
     /// True if the client waits for messages.
@@ -84,7 +100,12 @@ impl Session {
     pub(crate) async fn answer(&mut self, requests: &[Request], out: &mut Output) -> usize {
         let mut batch = Batch::default();
         for (index, request) in requests.iter().enumerate() {
-            let step = match self.admit(request) {
+            let admitted = self.admit(request);
+            // Whatever else may change what the points before it mean.
+            if !matches!(&admitted, Ok(command) if matches!(command.handler, Handler::Point(_))) {
+                self.flush(&mut batch, out).await;
+            }
+            let step = match admitted {
                 Ok(command) => self.begin(command, request),
                 Err(refusal) => Step::Reply(refusal),
             };
@@ -191,13 +212,14 @@ impl Session {
     async fn render(&mut self, batch: &mut Batch) -> Vec<Reply> {
         let batch = std::mem::take(batch);
         let points = batch.points.len();
-        if let Some(loading) = self.port.loading() {
+        let scope = match self.scope() {
+            Ok(scope) => scope,
+            Err(gone) => return vec![gone; points],
+        };
+        if let Some(loading) = scope.nothing() {
             return vec![loading; points];
         }
-        let facts = match facts(&self.port, batch.keys).await {
-            Ok(facts) => facts,
-            Err(error) => return vec![error; points],
-        };
+        let facts = scope.facts(&batch.keys).await;
         let mut rest = &facts[..];
         batch
             .points
@@ -205,7 +227,8 @@ impl Session {
             .map(|(keys, render)| {
                 let (own, others) = rest.split_at(keys.min(rest.len()));
                 rest = others;
-                render(own)
+                let own: Result<Vec<_>, _> = own.iter().map(Fact::known).collect();
+                own.map_or_else(|error| error, |own| render(&own))
             })
             .collect()
     }
@@ -233,44 +256,5 @@ impl Batch {
         let names = point.keys.clone().map(|index| request.arg(index).to_vec());
         self.keys.extend(names.map(|name| (db, name)));
         self.points.push((point.keys.len(), point.render));
-    }
-}
-
-/// The facts of these keys, each from the first master that has it.
-pub(crate) async fn facts(
-    port: &Port,
-    keys: Vec<(u32, Vec<u8>)>,
-) -> Result<Vec<Option<Facts>>, Reply> {
-    let mut found = Vec::with_capacity(keys.len());
-    // Only an EXISTS of very many names takes more than one round.
-    for chunk in keys.chunks(FACTS_MAX) {
-        found.extend(facts_of(port, chunk).await?);
-    }
-    Ok(found)
-}
-
-async fn facts_of(port: &Port, keys: &[(u32, Vec<u8>)]) -> Result<Vec<Option<Facts>>, Reply> {
-    let mut found = vec![None; keys.len()];
-    let mut missing = None;
-    let ask = |reply| Ask::Facts {
-        keys: keys.to_vec(),
-        reply,
-    };
-    for (master, answer) in port.ask_all(ask).await {
-        match answer {
-            Some(answer) => merge(&mut found, answer.value),
-            None => missing = Some(master),
-        }
-    }
-    match missing {
-        // The silent master may be the one that has it.
-        Some(master) if found.iter().any(Option::is_none) => Err(silent(&master)),
-        Some(_) | None => Ok(found),
-    }
-}
-
-fn merge(found: &mut [Option<Facts>], more: Vec<Option<Facts>>) {
-    for (slot, facts) in found.iter_mut().zip(more) {
-        *slot = slot.or(facts);
     }
 }

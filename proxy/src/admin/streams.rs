@@ -3,13 +3,12 @@
 use std::cmp::Ordering;
 
 use super::points::{WRONGTYPE, now_ms};
-use super::port::silent;
 use super::reply::Reply;
 use super::request::Request;
 use super::session::Session;
 use crate::model::ask::{Ask, ConsumerFacts, GroupFacts, Looked, StreamFacts, StreamId};
 
-/// The stream of that name, from the first master that has such a key.
+/// The stream of that name, from its owner or the first master that has such a key.
 async fn look(session: &Session, key: &[u8]) -> Result<StreamFacts, Reply> {
     let db = session.db;
     let ask = |reply| Ask::StreamInfo {
@@ -17,16 +16,16 @@ async fn look(session: &Session, key: &[u8]) -> Result<StreamFacts, Reply> {
         key: key.to_vec(),
         reply,
     };
-    let mut missing = None;
-    for (master, answer) in session.port.ask_all(ask).await {
-        match answer.map(|answer| answer.value) {
-            None => missing = Some(master),
-            Some(Looked::Missing) => {}
-            Some(Looked::WrongType) => return Err(WRONGTYPE),
-            Some(Looked::Found(facts)) => return Ok(facts),
-        }
+    let found = |looked| match looked {
+        Looked::Missing => None,
+        Looked::WrongType => Some(Err(WRONGTYPE)),
+        Looked::Found(facts) => Some(Ok(facts)),
+    };
+    let scope = session.scope()?;
+    match scope.find(key, ask, found).await? {
+        Some(looked) => looked,
+        None => Err(Reply::error("ERR no such key")),
     }
-    Err(missing.map_or(Reply::error("ERR no such key"), |master| silent(&master)))
 }
 
 pub(crate) async fn stream(session: &Session, request: &Request) -> Result<Reply, Reply> {

@@ -1,7 +1,6 @@
 //! Small answers about the process: CONFIG GET, TIME, and what monitoring tools ask of every server.
 
 use analyzer::glob::Glob;
-use cluster_map::Slot;
 
 use super::reply::Reply;
 use super::request::Request;
@@ -35,10 +34,6 @@ pub(crate) fn script_exists(_: &mut Session, request: &Request) -> Reply {
 
 pub(crate) fn script_kill(_: &mut Session, _: &Request) -> Reply {
     Reply::error("NOTBUSY No scripts in execution right now.")
-}
-
-pub(crate) fn keyslot(_: &mut Session, request: &Request) -> Reply {
-    Reply::Int(i64::from(Slot::of(request.arg(2)).number()))
 }
 
 pub(crate) fn time(_: &mut Session, _: &Request) -> Reply {

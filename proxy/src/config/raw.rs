@@ -361,7 +361,7 @@ fn nearest(message: &str) -> Option<&str> {
 }
 
 /// Levenshtein distance in one row.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
         let mut diagonal = i;

@@ -250,6 +250,9 @@ pub fn answer(ask: Ask, mirror: &mut Mirror, walks: &mut Walks, live: bool) {
             let tally = slots::sums(keyspace, db, reply, fresh);
             walks.extend(mirror.generation, tally.map(Job::Tally));
         }
+        Ask::Outside { db, own, reply } => {
+            send(reply, fresh, slots::outside(keyspace, db, &own));
+        }
         Ask::CountInSlot { db, slot, reply } => {
             let tally = slots::count(keyspace, (db, slot), reply, fresh);
             walks.extend(mirror.generation, tally.map(Job::Tally));

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use analyzer::command::Doubt;
 use analyzer::value::{Encoding, Kind};
+use cluster_map::Slots;
 use tokio::sync::{mpsc, oneshot};
 
 /// Where an answer comes from.
@@ -155,6 +156,15 @@ pub enum Ask {
         db: Option<u32>,
         /// The sums, ordered, empty slots left out.
         reply: Reply<Vec<SlotTotal>>,
+    },
+    /// Keys and bytes by hash slot, of the slots outside a set: keys that should not be there.
+    Outside {
+        /// One database, or all.
+        db: Option<u32>,
+        /// The slots that are left out.
+        own: Slots,
+        /// The sums, ordered, empty slots left out; `None` where the model does not count by slot.
+        reply: Reply<Option<Vec<SlotTotal>>>,
     },
     /// Keys in one hash slot, as [`Ask::Slots`].
     CountInSlot {

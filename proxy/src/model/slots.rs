@@ -3,7 +3,7 @@
 use analyzer::Keyspace;
 use analyzer::slots::{SLOTS, SlotSum, SlotSums};
 use analyzer::view::{Cursor, Item};
-use cluster_map::Slot;
+use cluster_map::{Slot, Slots};
 
 use crate::model::answer::{send, start};
 use crate::model::ask::{Freshness, Reply, SlotTotal, WALK_MAX};
@@ -32,6 +32,21 @@ pub(super) fn sums(
     if !keyspace.counts_slots() {
         return Some(Tally::new(db, To::All(reply)));
     }
+    send(reply, fresh, added_up(keyspace, db));
+    None
+}
+
+/// The sums of the slots outside a set, where they are kept.
+pub(super) fn outside(keyspace: &Keyspace, db: Option<u32>, own: &Slots) -> Option<Vec<SlotTotal>> {
+    keyspace.counts_slots().then(|| {
+        let mut rows = added_up(keyspace, db);
+        rows.retain(|row| Slot::new(row.slot).is_some_and(|slot| !own.contains(slot)));
+        rows
+    })
+}
+
+/// The sums over one database, or over all.
+fn added_up(keyspace: &Keyspace, db: Option<u32>) -> Vec<SlotTotal> {
     let mut all = vec![SlotSum::default(); SLOTS];
     for sums in kept(keyspace, db) {
         for (slot, more) in sums.filled() {
@@ -41,8 +56,7 @@ pub(super) fn sums(
             }
         }
     }
-    send(reply, fresh, rows((0..).zip(all)));
-    None
+    rows((0..).zip(all))
 }
 
 /// Answers with the keys of one slot, likewise.

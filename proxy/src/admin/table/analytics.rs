@@ -20,7 +20,15 @@ pub(super) const COMMANDS: &[Command] = &[
         .about(
             "analytics",
             "0.1.0",
-            "Shows every master, its link and how fresh its model is.",
+            "Shows every node of every deployment, and its link or why it has none.",
+        ),
+    Command::new("ks.slots", -1, Handler::Model(Model::Slots))
+        .flags(READ)
+        .syntax("[BY <BYTES | KEYS>] [LIMIT count] [FORMAT <TEXT | JSON>]")
+        .about(
+            "analytics",
+            "0.1.0",
+            "Sums up keys and bytes by hash slot and master, largest slots first.",
         ),
     Command::new("ks.summary", -1, Handler::Model(Model::Summary))
         .flags(READ)
@@ -29,6 +37,14 @@ pub(super) const COMMANDS: &[Command] = &[
             "analytics",
             "0.1.0",
             "Sums up keys and bytes by database, type and encoding.",
+        ),
+    Command::new("ks.target", -1, Handler::Model(Model::Target))
+        .flags(READ)
+        .syntax("[<ALL | name>]")
+        .about(
+            "analytics",
+            "0.1.0",
+            "Narrows this connection to a master, by any of its names, or a deployment.",
         ),
     Command::new("ks.top", -2, Handler::Model(Model::Top))
         .flags(READ)

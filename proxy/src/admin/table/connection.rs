@@ -2,7 +2,7 @@
 
 use super::{Command, Handler};
 use crate::admin::handlers::Model;
-use crate::admin::{client, hello, pubsub, transaction};
+use crate::admin::{client, hello, pubsub, sentinel, transaction};
 
 const FAST: &[&str] = &["loading", "stale", "fast"];
 const NO_AUTH: &[&str] = &["noscript", "loading", "stale", "fast", "no_auth"];
@@ -158,7 +158,7 @@ pub(super) const COMMANDS: &[Command] = &[
         .flags(PUBSUB)
         .syntax("[pattern [pattern ...]]")
         .about("pubsub", "2.0.0", "Waits no longer on patterns."),
-    Command::new("publish", 3, Handler::Session(pubsub::publish))
+    Command::new("publish", 3, Handler::Session(sentinel::publish))
         .flags(FAST)
         .syntax("channel message")
         .about("pubsub", "2.0.0", "Is taken from Sentinel; reaches nobody."),

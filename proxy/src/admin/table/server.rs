@@ -2,10 +2,11 @@
 
 use super::{Command, Handler};
 use crate::admin::handlers::Model;
-use crate::admin::{client, docs, sentinel, system};
+use crate::admin::{client, cluster, docs, sentinel, system};
 
 const FAST: &[&str] = &["loading", "stale", "fast"];
 const PLAIN: &[&str] = &["loading", "stale"];
+const READ: &[&str] = &["readonly"];
 
 pub(super) const COMMANDS: &[Command] = &[
     Command::new("info", -1, Handler::Model(Model::Info))
@@ -145,12 +146,66 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::new("cluster", -2, Handler::Container).about(
         "cluster",
         "3.0.0",
-        "Computes slots; cluster mode is not for this port.",
+        "Tells about the slots and nodes of the cluster that is followed.",
     ),
-    Command::new("cluster|keyslot", 3, Handler::Session(system::keyslot))
+    Command::new("cluster|keyslot", 3, Handler::Session(cluster::keyslot))
         .flags(PLAIN)
         .syntax("key")
         .about("cluster", "3.0.0", "Returns the slot of a key name."),
+    Command::new(
+        "cluster|countkeysinslot",
+        3,
+        Handler::Model(Model::CountInSlot),
+    )
+    .flags(READ)
+    .syntax("slot")
+    .about("cluster", "3.0.0", "Counts the keys of a slot."),
+    Command::new(
+        "cluster|getkeysinslot",
+        4,
+        Handler::Model(Model::KeysInSlot),
+    )
+    .flags(READ)
+    .syntax("slot count")
+    .about("cluster", "3.0.0", "Returns some key names of a slot."),
+    Command::new("cluster|info", 2, Handler::Session(cluster::info))
+        .flags(PLAIN)
+        .about(
+            "cluster",
+            "3.0.0",
+            "Sums up the cluster that is followed; this port is no node of it.",
+        ),
+    Command::new("cluster|myid", 2, Handler::Session(cluster::myid))
+        .flags(PLAIN)
+        .about(
+            "cluster",
+            "3.0.0",
+            "Returns the id of this process, or of the master of KS.TARGET.",
+        ),
+    Command::new("cluster|nodes", 2, Handler::Session(cluster::nodes))
+        .flags(PLAIN)
+        .about(
+            "cluster",
+            "3.0.0",
+            "Lists the nodes of the cluster that is followed.",
+        ),
+    Command::new("cluster|shards", 2, Handler::Session(cluster::shards))
+        .flags(PLAIN)
+        .about(
+            "cluster",
+            "7.0.0",
+            "Lists the shards with their slots and nodes.",
+        ),
+    Command::new("cluster|slots", 2, Handler::Session(cluster::slots))
+        .flags(PLAIN)
+        .about(
+            "cluster",
+            "3.0.0",
+            "Lists the ranges of slots with their nodes.",
+        ),
+    Command::new("cluster|help", 2, Handler::Session(system::help))
+        .flags(PLAIN)
+        .about("cluster", "5.0.0", "Lists the subcommands."),
     Command::new("wait", 3, Handler::Session(system::zero))
         .flags(PLAIN)
         .syntax("numreplicas timeout")

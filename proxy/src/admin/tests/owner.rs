@@ -115,6 +115,13 @@ fn answer(ask: Ask, keys: &Keys, monitors: &mut Vec<mpsc::Sender<MonitorLine>>) 
             drop(reply.send(fresh(walked)));
         }
         Ask::Slots { db, reply } => drop(reply.send(fresh(slots(keys, db)))),
+        Ask::Outside { db, own, reply } => {
+            let outside = |s: &SlotTotal| {
+                cluster_map::Slot::new(s.slot).is_some_and(|slot| !own.contains(slot))
+            };
+            let rows = slots(keys, db).into_iter().filter(outside).collect();
+            drop(reply.send(fresh(Some(rows))));
+        }
         Ask::CountInSlot { db, slot, reply } => {
             let count = slots(keys, db).iter().find(|s| s.slot == slot).copied();
             drop(reply.send(fresh(count.unwrap_or_default().keys)));
