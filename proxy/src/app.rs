@@ -123,6 +123,15 @@ pub fn serve_settings(flags: cli::Serve) -> Result<Raw, AppError> {
     if !flags.sources.is_empty() {
         raw.sources = flags.sources;
     }
+    if let Some(follow) = flags.follow {
+        raw.follow = follow;
+    }
+    if let Some(shard) = flags.shard {
+        raw.shard = shard;
+    }
+    let pod = ["POD_NAME", "HOSTNAME"].map(|name| std::env::var(name).ok());
+    let pod = pod.iter().flatten().next();
+    raw.shard = config::with_ordinal(&raw.shard, pod.map(String::as_str))?;
     if let Some(listen) = flags.listen {
         raw.admin.listen = listen.to_string();
     }
@@ -177,7 +186,8 @@ pub async fn run(
         seed: random(),
     });
     let tasks = TaskTracker::new();
-    for (i, source) in config.sources.iter().enumerate() {
+    for (i, spec) in config.sources.iter().enumerate() {
+        let source = spec.first();
         let id = u32::try_from(i).unwrap_or(u32::MAX);
         let addr = Addr {
             host: source.host.clone(),

@@ -29,8 +29,16 @@ pub enum Verb {
 /// `keyscape serve`.
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// Servers: `redis://user:pass@host:port`, `rediss://` with TLS; `valkey://` likewise.
+    /// Servers: `redis://user:pass@host:port`, `redis-cluster://host:port,host:port`,
+    /// `redis-sentinel://host:port/name`; rediss with TLS, valkey likewise.
     pub sources: Vec<String>,
+    /// Which node of each master's group: master, replica, prefer-replica or local.
+    #[arg(long, value_name = "MODE")]
+    pub follow: Option<String>,
+    /// Follow a part of the masters only: the i-th of n, from 0; `ordinal/n` takes i from the end
+    /// of `POD_NAME` or `HOSTNAME`, as a StatefulSet gives it.
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<String>,
     /// Where the RESP port listens.
     #[arg(long, env = "KEYSCAPE_LISTEN", value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
@@ -130,6 +138,10 @@ mod tests {
                 true,
             ),
             ("keyscape serve --http [::1]:2 --config x", true),
+            (
+                "keyscape serve redis-cluster://a,b --follow local --shard 0/3",
+                true,
+            ),
             ("keyscape check redis://a --tls-ca-file ca.pem", true),
             ("keyscape analyze d.rdb --format csv", true),
             ("keyscape analyze d.rdb --format xml", false),

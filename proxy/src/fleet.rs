@@ -19,11 +19,12 @@ use cluster_map::{Addr, Cause, Node, Slot, Slots};
 use dashmap::DashMap;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use deployment::{Deployment, Kind, NotFollowed, Post, Reach, Seed, View};
+pub use deployment::{Deployment, NotFollowed, Post, Reach, Seed, View};
 pub use status::{Counters, Loss, Role, Server, State, Status, UNKNOWN_NAMES_MAX};
 
 use crate::model::ask::{ASKS_MAX, Answer, Ask, Reply};
 use crate::side::client::Target;
+pub use crate::source::Kind;
 
 /// Names a master for the life of the process; also the order of listings.
 pub type MasterId = u32;
@@ -355,11 +356,12 @@ impl fmt::Display for Master {
 pub(crate) mod testing {
     use super::*;
     use crate::config::{Config, raw::Raw};
-    use crate::source::Source;
+    use crate::source::Spec;
 
     /// A plain master that is said to be at 10.0.0.1:6379; nobody dials it.
     pub(crate) fn master(id: MasterId) -> (Arc<Master>, Seat) {
-        let source = Source::parse("redis://10.0.0.1:6379").expect("a source");
+        let spec = Spec::parse("redis://10.0.0.1:6379").expect("a source");
+        let source = spec.first();
         let place = Place::of(&Addr {
             host: source.host.clone(),
             port: source.port,
@@ -372,7 +374,7 @@ pub(crate) mod testing {
         };
         let config = Config::from_raw(Raw::default()).expect("the defaults");
         let order = Order {
-            target: crate::app::target(&config, &source),
+            target: crate::app::target(&config, source),
             why: Why::Configured,
         };
         let (master, seat, _) = Master::new(named, place, order);

@@ -18,6 +18,7 @@ pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod discovery;
 pub mod fault;
 pub mod fleet;
 pub mod ingest;

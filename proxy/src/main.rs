@@ -55,7 +55,7 @@ fn check(flags: Check) -> Result<ExitCode, AppError> {
     app::start_logging(&raw)?;
     let config = Config::from_raw(raw)?;
     let source = config.sources.first().ok_or(AppError::NoSources)?;
-    let target = app::target(&config, source);
+    let target = app::target(&config, source.first());
     let mut out = std::io::stdout();
     let works = runtime()?.block_on(check::check(&target, &mut out));
     let works = works.map_err(|e| AppError::Process("cannot print", e))?;

@@ -304,7 +304,7 @@ mod tests {
     use super::super::Grade;
     use super::*;
     use crate::config::{Config, raw};
-    use crate::source::Source;
+    use crate::source::Spec;
 
     fn facts(info: &str, config: &[(&str, &str)], write_rate: u64) -> Facts {
         let config = config
@@ -321,7 +321,7 @@ mod tests {
 
     fn target() -> Target {
         let config = Config::from_raw(raw::Raw::default()).unwrap();
-        crate::app::target(&config, &Source::parse("redis://h:1").unwrap())
+        crate::app::target(&config, Spec::parse("redis://h:1").unwrap().first())
     }
 
     fn check(facts: &Facts, name: &str, grade: Grade, cure: Option<&str>) {

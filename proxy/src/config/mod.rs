@@ -11,19 +11,27 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cluster_map::{Follow, Share};
 use secrecy::SecretString;
 
-use crate::source::{Credentials, Source};
+use crate::discovery::nat::Nat;
+use crate::source::{Credentials, Kind, Spec};
 pub use raw::ConfigError;
 use raw::Raw;
 
 /// Everything.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The servers to follow, in the order given.
-    pub sources: Vec<Source>,
+    /// What to follow, in the order given.
+    pub sources: Vec<Spec>,
+    /// Which node of each group.
+    pub follow: Follow,
+    /// The part of the masters that is ours.
+    pub shard: Option<Share>,
     /// The RESP port.
     pub admin: Admin,
+    /// How deployments are found out.
+    pub discovery: Discovery,
     /// The HTTP port.
     pub http: Http,
     /// Links.
@@ -32,6 +40,17 @@ pub struct Config {
     pub reread: Reread,
     /// TLS towards the servers.
     pub tls: Tls,
+}
+
+/// How deployments are found out.
+#[derive(Clone, Debug)]
+pub struct Discovery {
+    /// How often somebody is asked while all is well.
+    pub poll: Duration,
+    /// Announced addresses that are reached elsewhere.
+    pub nat: Nat,
+    /// Credentials of the Sentinels themselves.
+    pub sentinel: Option<Credentials>,
 }
 
 /// How links are kept.
@@ -167,9 +186,18 @@ impl Config {
     /// # Errors
     /// The key that cannot be used, and why.
     pub fn from_raw(raw: Raw) -> Result<Config, ConfigError> {
-        let credentials = link_credentials(&raw.link)?;
+        let link_raw = &raw.link;
+        let credentials = credentials(
+            "link",
+            &link_raw.user,
+            &link_raw.password,
+            &link_raw.password_file,
+        )?;
         Ok(Config {
             sources: sources(&raw)?,
+            follow: follow(&raw.follow)?,
+            shard: shard(&raw.shard)?,
+            discovery: discovery(&raw)?,
             admin: admin(raw.admin)?,
             http: Http {
                 listen: address("http.listen", &raw.http.listen)?,
@@ -200,7 +228,7 @@ pub fn load(file: Option<&Path>, env: &BTreeMap<String, String>) -> Result<Raw, 
     raw::overlay(raw, env)
 }
 
-fn sources(raw: &Raw) -> Result<Vec<Source>, ConfigError> {
+fn sources(raw: &Raw) -> Result<Vec<Spec>, ConfigError> {
     let mut urls = raw.sources.clone();
     if let Some(path) = path(&raw.sources_file) {
         let text = read(&path)?;
@@ -208,15 +236,20 @@ fn sources(raw: &Raw) -> Result<Vec<Source>, ConfigError> {
         let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
         urls.extend(lines.map(str::to_owned));
     }
-    let mut sources: Vec<Source> = Vec::with_capacity(urls.len());
+    let mut sources: Vec<Spec> = Vec::with_capacity(urls.len());
     for (i, url) in urls.iter().enumerate() {
         let place = format!("source {}", i + 1);
-        let source = Source::parse(url).map_err(|e| ConfigError::at(&place, e.to_string()))?;
-        let same = |other: &Source| other.host == source.host && other.port == source.port;
-        if sources.iter().any(same) {
-            return Err(ConfigError::at(place, format!("{source} is named twice")));
+        let spec = Spec::parse(url).map_err(|e| ConfigError::at(&place, e.to_string()))?;
+        if sources.iter().any(|other| spec.overlaps(other)) {
+            let problem = format!("{} is named twice", spec.first());
+            return Err(ConfigError::at(place, problem));
         }
-        sources.push(source);
+        let is_named = |other: &Spec| other.label == spec.label && other.kind != Kind::Standalone;
+        if spec.kind != Kind::Standalone && sources.iter().any(is_named) {
+            let problem = format!("another one is called {} too", spec.label);
+            return Err(ConfigError::at(place, problem));
+        }
+        sources.push(spec);
     }
     Ok(sources)
 }
@@ -291,12 +324,80 @@ fn tls(raw: raw::Tls) -> Result<Tls, ConfigError> {
     })
 }
 
-fn link_credentials(raw: &raw::Link) -> Result<Option<Credentials>, ConfigError> {
-    let password = secret("link.password", raw.password.clone(), &raw.password_file)?;
-    let user = text(raw.user.clone());
-    match (user, password) {
+fn follow(text: &str) -> Result<Follow, ConfigError> {
+    match text {
+        "master" => Ok(Follow::Master),
+        "replica" => Ok(Follow::Replica),
+        "prefer-replica" => Ok(Follow::PreferReplica),
+        "local" => Ok(Follow::Local),
+        _ => Err(ConfigError::at(
+            "follow",
+            format!("{text:?} is not master, replica, prefer-replica or local"),
+        )),
+    }
+}
+
+fn shard(text: &str) -> Result<Option<Share>, ConfigError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        let problem = "is not i/n with i from 0 to n - 1, or ordinal/n";
+        ConfigError::at("shard", format!("{text:?} {problem}"))
+    })
+}
+
+/// `ordinal/n` with the number at the end of a pod's name in place of the word, as a StatefulSet
+/// numbers its pods (`keyscape-2`); any other text as it is.
+///
+/// # Errors
+/// There is no name, or no number at its end.
+pub fn with_ordinal(shard: &str, pod: Option<&str>) -> Result<String, ConfigError> {
+    let Some(of) = shard.strip_prefix("ordinal/") else {
+        return Ok(shard.to_owned());
+    };
+    let ordinal = pod.and_then(|name| name.rsplit_once('-')).map(|(_, n)| n);
+    match ordinal.filter(|n| n.parse::<u32>().is_ok()) {
+        Some(ordinal) => Ok(format!("{ordinal}/{of}")),
+        None => Err(ConfigError::at(
+            "shard",
+            "ordinal: neither POD_NAME nor HOSTNAME ends in a number behind a dash",
+        )),
+    }
+}
+
+fn discovery(raw: &Raw) -> Result<Discovery, ConfigError> {
+    const POLL_MIN_MS: u64 = 100;
+    if raw.discovery.poll_ms < POLL_MIN_MS {
+        let problem = format!("must be {POLL_MIN_MS} or more");
+        return Err(ConfigError::at("discovery.poll_ms", problem));
+    }
+    let nat = Nat::parse(&raw.discovery.nat).map_err(|pair| {
+        let problem = format!("{pair:?} is not announced=reachable, each a host or host:port");
+        ConfigError::at("discovery.nat", problem)
+    })?;
+    let of = &raw.sentinel;
+    Ok(Discovery {
+        poll: Duration::from_millis(raw.discovery.poll_ms),
+        nat,
+        sentinel: credentials("sentinel", &of.user, &of.password, &of.password_file)?,
+    })
+}
+
+fn credentials(
+    section: &str,
+    user: &str,
+    password: &str,
+    file: &str,
+) -> Result<Option<Credentials>, ConfigError> {
+    let place = format!("{section}.password");
+    let password = secret(&place, password.to_owned(), file)?;
+    match (text(user.to_owned()), password) {
         (user, Some(password)) => Ok(Some(Credentials { user, password })),
-        (Some(_), None) => Err(ConfigError::at("link.user", "has no link.password")),
+        (Some(_), None) => Err(ConfigError::at(
+            format!("{section}.user"),
+            format!("has no {place}"),
+        )),
         (None, None) => Ok(None),
     }
 }

@@ -12,15 +12,21 @@ use thiserror::Error;
 use toml::Value;
 
 /// The whole file.
-#[derive(Clone, Deserialize, Serialize, Default)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Raw {
     /// URLs of the servers to follow.
     pub sources: Vec<String>,
     /// A file with one URL a line, for URLs that hold passwords.
     pub sources_file: String,
+    /// `master`, `replica`, `prefer-replica` or `local`.
+    pub follow: String,
+    /// `i/n` or `ordinal/n`: follow a part of the masters.
+    pub shard: String,
     /// The RESP port.
     pub admin: Admin,
+    /// How deployments are found out.
+    pub discovery: Discovery,
     /// The HTTP port.
     pub http: Http,
     /// Links to servers.
@@ -29,6 +35,8 @@ pub struct Raw {
     pub log: Log,
     /// Limits of reads from the followed servers.
     pub reread: Reread,
+    /// Sentinels themselves.
+    pub sentinel: Sentinel,
     /// TLS towards the followed servers.
     pub tls: Tls,
 }
@@ -113,6 +121,28 @@ pub struct Link {
     pub poll_ms: u64,
 }
 
+/// `[discovery]`.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Discovery {
+    /// How often nodes or Sentinels are asked while all is well.
+    pub poll_ms: u64,
+    /// `announced=reachable` pairs of `host` or `host:port`.
+    pub nat: Vec<String>,
+}
+
+/// `[sentinel]`.
+#[derive(Clone, Deserialize, Serialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sentinel {
+    /// ACL user on the Sentinels.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+    /// File that holds it.
+    pub password_file: String,
+}
+
 /// `[log]`.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -195,6 +225,34 @@ impl Default for Link {
             queue_bytes_max: 64 * 1024 * 1024,
             full_syncs_max: 4,
             poll_ms: 1_000,
+        }
+    }
+}
+
+impl Default for Raw {
+    fn default() -> Raw {
+        Raw {
+            sources: Vec::new(),
+            sources_file: String::new(),
+            follow: "master".to_owned(),
+            shard: String::new(),
+            admin: Admin::default(),
+            discovery: Discovery::default(),
+            http: Http::default(),
+            link: Link::default(),
+            log: Log::default(),
+            reread: Reread::default(),
+            sentinel: Sentinel::default(),
+            tls: Tls::default(),
+        }
+    }
+}
+
+impl Default for Discovery {
+    fn default() -> Discovery {
+        Discovery {
+            poll_ms: 5_000,
+            nat: Vec::new(),
         }
     }
 }
@@ -299,13 +357,30 @@ fn override_one(
             Ok(number) if number >= 0 => *old = number,
             Ok(_) | Err(_) => return wrong("a number of 0 or more"),
         },
-        Value::Array(old) => {
-            let words = text.split([',', ' ', '\n']).filter(|word| !word.is_empty());
-            *old = words.map(|word| Value::String(word.to_owned())).collect();
-        }
+        Value::Array(old) => *old = words(text).into_iter().map(Value::String).collect(),
         Value::Float(_) | Value::Datetime(_) | Value::Table(_) => return wrong("nothing"),
     }
     Ok(())
+}
+
+/// The members of a list: apart by blanks, or by commas outside URLs. A comma in a URL is followed
+/// by another host of it, unless a scheme follows.
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for part in text.split_whitespace() {
+        let mut in_url = false;
+        for word in part.split(',').filter(|word| !word.is_empty()) {
+            match words.last_mut() {
+                Some(last) if in_url && !word.contains("://") => {
+                    last.push(',');
+                    last.push_str(word);
+                }
+                Some(_) | None => words.push(word.to_owned()),
+            }
+            in_url |= word.contains("://");
+        }
+    }
+    words
 }
 
 fn located(file: &str, text: &str, path: &str, error: &toml::de::Error) -> ConfigError {
@@ -426,7 +501,10 @@ mod tests {
             raw,
             &env(&[
                 ("KEYSCAPE_HTTP_LISTEN", "[::1]:2"),
-                ("KEYSCAPE_SOURCES", "redis://a, redis://b"),
+                (
+                    "KEYSCAPE_SOURCES",
+                    "redis://a, redis-cluster://b,c:1,redis://d",
+                ),
                 ("KEYSCAPE_ADMIN_PROTECTED", "no"),
                 ("KEYSCAPE_PORT", "tcp://10.0.0.1:6479"),
             ]),
@@ -435,7 +513,10 @@ mod tests {
         .ok()
         .unwrap();
         assert_eq!(over.http.listen, "[::1]:2");
-        assert_eq!(over.sources, ["redis://a", "redis://b"]);
+        assert_eq!(
+            over.sources,
+            ["redis://a", "redis-cluster://b,c:1", "redis://d"]
+        );
         assert!(!over.admin.protected);
         assert_eq!(over.log.level, "warn");
         let wrong = overlay(

@@ -6,27 +6,7 @@ use std::sync::Arc;
 use cluster_map::{Addr, NodeId, Topology};
 use tokio::sync::{Notify, watch};
 
-/// What a source is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// One server, followed as it is.
-    Standalone,
-    /// A cluster.
-    Cluster,
-    /// Masters that Sentinel watches.
-    Sentinel,
-}
-
-impl Kind {
-    /// The word used in answers and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Standalone => "standalone",
-            Kind::Cluster => "cluster",
-            Kind::Sentinel => "sentinel",
-        }
-    }
-}
+use crate::source::Kind;
 
 /// A deployment.
 #[derive(Debug)]

@@ -1,0 +1,3 @@
+//! Finding the masters of a deployment and keeping the links on the right nodes.
+
+pub mod nat;
