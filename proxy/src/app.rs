@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster_map::Addr;
 use dashmap::DashMap;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -18,11 +17,10 @@ use tokio_util::task::TaskTracker;
 use crate::cli::{self, LogFormat};
 use crate::config::{self, Config, ConfigError, raw::Raw};
 use crate::fault::chain;
-use crate::fleet::{Build, Deployment, Fleet, Kind, Master, Named, Order, Place, Why};
+use crate::discovery::{self, Discovery};
+use crate::fleet::{Build, Fleet, Kind};
 use crate::link::attach::Shared;
 use crate::link::gate::Gate;
-use crate::link::supervisor::supervise;
-use crate::model::owner::Given;
 use crate::side::client::Target;
 use crate::source::Source;
 use crate::{admin, clock, http, telemetry};
@@ -187,34 +185,19 @@ pub async fn run(
     });
     let tasks = TaskTracker::new();
     for (i, spec) in config.sources.iter().enumerate() {
-        let source = spec.first();
-        let id = u32::try_from(i).unwrap_or(u32::MAX);
-        let addr = Addr {
-            host: source.host.clone(),
-            port: source.port,
-        };
-        let (deployment, _) = Deployment::new(i, Arc::from(""), Kind::Standalone);
-        fleet.deploy(deployment.clone());
-        let named = Named {
-            id,
+        let given = discovery::Given {
             source: i,
-            cluster: Arc::from(""),
-            shard: addr.to_string().into(),
-        };
-        let order = Order {
-            target: target(&config, source),
-            why: Why::Configured,
-        };
-        let (master, seat, _) = Master::new(named, Place::of(&addr), order);
-        fleet.add(master.clone());
-        let given = Given {
-            shared: shared.clone(),
-            master,
-            deployment,
             config: config.clone(),
+            shared: shared.clone(),
+            tasks: tasks.clone(),
             shutdown: shutdown.clone(),
         };
-        tasks.spawn(supervise(given, seat));
+        match spec.kind {
+            Kind::Standalone => discovery::follow(given, spec),
+            Kind::Cluster | Kind::Sentinel => {
+                tasks.spawn(Discovery::new(given, spec).run());
+            }
+        }
     }
     let ports = (
         Arc::new(config.admin.clone()),
@@ -223,7 +206,7 @@ pub async fn run(
     tracing::info!(
         resp = %config.admin.listen,
         http = %config.http.listen,
-        masters = config.sources.len(),
+        sources = config.sources.len(),
         "serving"
     );
     tasks.spawn(port(

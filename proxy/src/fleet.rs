@@ -12,6 +12,7 @@ mod deployment;
 mod status;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cluster_map::slots::SLOTS;
@@ -35,6 +36,7 @@ pub struct Fleet {
     masters: DashMap<MasterId, Arc<Master>>,
     deployments: RwLock<Vec<Arc<Deployment>>>,
     routes: RwLock<Option<Arc<Routes>>>,
+    next_id: AtomicU32,
     /// What this process is.
     pub build: Build,
 }
@@ -58,6 +60,7 @@ impl Fleet {
             masters: DashMap::with_shard_amount(16),
             deployments: RwLock::new(Vec::new()),
             routes: RwLock::new(None),
+            next_id: AtomicU32::new(0),
             build,
         })
     }
@@ -75,6 +78,11 @@ impl Fleet {
     pub fn deployments(&self) -> Vec<Arc<Deployment>> {
         let all = self.deployments.read();
         all.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// An id that no master had before.
+    pub fn next_id(&self) -> MasterId {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Adds a master.

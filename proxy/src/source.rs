@@ -10,6 +10,7 @@
 
 use std::fmt;
 
+use cluster_map::Addr;
 use secrecy::SecretString;
 use thiserror::Error;
 
@@ -208,6 +209,16 @@ fn name(text: &str) -> Result<String, SourceError> {
         return Err(SourceError::Name(text.to_owned()));
     }
     Ok(text.to_owned())
+}
+
+impl Source {
+    /// The address.
+    pub fn addr(&self) -> Addr {
+        Addr {
+            host: self.host.clone(),
+            port: self.port,
+        }
+    }
 }
 
 /// The address, as it names the master everywhere.

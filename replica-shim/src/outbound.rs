@@ -120,6 +120,8 @@ pub enum Outbound<'a> {
     SentinelSentinels(&'a str),
     /// `SENTINEL GET-MASTER-ADDR-BY-NAME name`.
     SentinelMasterAddress(&'a str),
+    /// `SUBSCRIBE +switch-master ..`: the events of a Sentinel that say that something changed.
+    SentinelEvents,
 }
 
 /// Bytes that no log shows.
@@ -245,9 +247,29 @@ impl Outbound<'_> {
             Outbound::SentinelMasterAddress(name) => {
                 words(out, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", name]);
             }
+            Outbound::SentinelEvents => {
+                let subscribe = std::iter::once("SUBSCRIBE");
+                let all: Vec<&str> = subscribe.chain(SENTINEL_CHANNELS).collect();
+                words(out, &all);
+            }
         }
     }
 }
+
+/// What Sentinels say when an address or a role changes, or is about to (Redis 6.0 and Valkey 9.1
+/// `sentinelEvent`).
+const SENTINEL_CHANNELS: [&str; 10] = [
+    "+switch-master",
+    "+promoted-slave",
+    "+failover-end",
+    "+config-update-from",
+    "+convert-to-slave",
+    "+odown",
+    "-odown",
+    "+slave",
+    "+reboot",
+    "+reset-master",
+];
 
 fn auth(out: &mut Vec<u8>, user: Option<&str>, password: Secret<'_>) {
     match user {

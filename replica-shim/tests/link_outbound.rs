@@ -107,6 +107,13 @@ fn all(position: &Position) -> Vec<(Outbound<'_>, String)> {
             Outbound::SentinelMasterAddress("m"),
             line("SENTINEL GET-MASTER-ADDR-BY-NAME m"),
         ),
+        (
+            Outbound::SentinelEvents,
+            line(
+                "SUBSCRIBE +switch-master +promoted-slave +failover-end +config-update-from \
+                 +convert-to-slave +odown -odown +slave +reboot +reset-master",
+            ),
+        ),
     ]
 }
 
@@ -144,6 +151,7 @@ const FIRST: &[&str] = &[
     "DUMP",
     "CLUSTER",
     "SENTINEL",
+    "SUBSCRIBE",
 ];
 
 #[test]
@@ -159,6 +167,8 @@ fn everything_that_can_be_said_is_harmless() {
         match words[0] {
             "CONFIG" => assert_eq!(words[1], "GET"),
             "CLIENT" => assert!(["SETNAME", "NO-TOUCH"].contains(&words[1])),
+            // Of a Sentinel, whose events they are.
+            "SUBSCRIBE" => assert!(words[1..].iter().all(|w| w.starts_with(['+', '-']))),
             "PSYNC" => assert_eq!(words.len(), 3, "a third argument promotes the server"),
             _ => {}
         }

@@ -1,3 +1,406 @@
-//! Finding the masters of a deployment and keeping the links on the right nodes.
+//! Finding the masters of a deployment, and keeping one link on the right node of each.
+//!
+//! ```text
+//! bell (a link lost, an event, a notice) --+
+//! poll, with jitter -----------------------+--> ask the panel --> map --> plan --> crew: owners
+//!                                                                  |
+//!                                                                  +--> view: who asks, routes
+//! ```
+//!
+//! One task a deployment. A look never fails as a whole: who does not answer is left out, a map
+//! that is worse than the one before closes nothing (`cluster_map::plan`), and without any answer
+//! the links stay as they are. While a link is down the looks follow each other quickly, because
+//! that is when a failover is under way.
 
+pub mod ask;
+mod crew;
+mod events;
+mod local;
 pub mod nat;
+pub mod panel;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cluster_map::{Addr, Follow, Policy, Topology, plan};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+use self::crew::{Crew, Means};
+use self::panel::{Ask, Panel};
+use crate::app::{random, target};
+use crate::clock;
+use crate::config::Config;
+use crate::fleet::{
+    Deployment, Kind, Master, Named, NotFollowed, Order, Place, Post, Reach, Routes, View, Why,
+};
+use crate::link::attach::Shared;
+use crate::link::supervisor::supervise;
+use crate::model::owner;
+use crate::side::client::Target;
+use crate::source::Spec;
+
+/// Looks while a link is down.
+const QUICK: Duration = Duration::from_millis(400);
+
+/// A link that is down for longer than this is no failover under way.
+const QUICK_TIME: Duration = Duration::from_secs(120);
+
+/// Looks are no closer to each other than this, however often the bell rings.
+const GAP: Duration = Duration::from_millis(100);
+
+/// Sentinels that are listened to; two would do.
+const LISTENERS: usize = 3;
+
+/// What a discovery is given.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// Index of the source in the configuration.
+    pub source: usize,
+    /// Everything configured.
+    pub config: Arc<Config>,
+    /// What all links share.
+    pub shared: Arc<Shared>,
+    /// Where owners run.
+    pub tasks: TaskTracker,
+    /// The end of the process.
+    pub shutdown: CancellationToken,
+}
+
+/// One deployment's discovery.
+#[derive(Debug)]
+pub struct Discovery {
+    given: Given,
+    spec: Spec,
+    post: Post,
+    panel: Panel,
+    crew: Crew,
+    map: Option<Arc<Topology>>,
+    /// Addresses that the servers at our side announce, and where we reach them.
+    local: local::Local,
+    own: Vec<Addr>,
+    listeners: BTreeMap<Addr, AbortOnDropHandle<()>>,
+    /// Since when a link is down.
+    down: Option<Instant>,
+    view: View,
+}
+
+/// Follows one server as it is, without any discovery.
+pub fn follow(given: Given, spec: &Spec) {
+    let label: Arc<str> = spec.label.as_str().into();
+    let (deployment, _) = Deployment::new(given.source, label.clone(), spec.kind);
+    let fleet = &given.shared.fleet;
+    fleet.deploy(deployment.clone());
+    let addr = spec.first().addr();
+    let named = Named {
+        id: fleet.next_id(),
+        source: given.source,
+        cluster: label,
+        shard: addr.to_string().into(),
+    };
+    let order = Order {
+        target: target(&given.config, spec.first()),
+        why: Why::Configured,
+    };
+    let (master, seat, _) = Master::new(named, Place::of(&addr), order);
+    fleet.add(master.clone());
+    let owner = owner::Given {
+        shared: given.shared.clone(),
+        master,
+        deployment,
+        config: given.config,
+        shutdown: given.shutdown,
+    };
+    given.tasks.spawn(supervise(owner, seat));
+}
+
+impl Discovery {
+    /// Announces the deployment to the fleet; nothing is asked before [`Discovery::run`].
+    pub fn new(given: Given, spec: &Spec) -> Discovery {
+        let label = Arc::from(spec.label.as_str());
+        let (deployment, post) = Deployment::new(given.source, label, spec.kind);
+        given.shared.fleet.deploy(deployment.clone());
+        let nodes = target(&given.config, spec.first());
+        let means = Means {
+            shared: given.shared.clone(),
+            config: given.config.clone(),
+            deployment,
+            target: nodes.clone(),
+            tasks: given.tasks.clone(),
+            shutdown: given.shutdown.clone(),
+        };
+        let asked = match spec.kind {
+            Kind::Standalone | Kind::Cluster => nodes,
+            Kind::Sentinel => sentinel_target(&given.config, nodes),
+        };
+        let seeds = spec.seeds.iter().map(|seed| seed.addr()).collect();
+        Discovery {
+            own: local::own(&given.config),
+            panel: Panel::new(seeds, asked),
+            crew: Crew::new(means),
+            spec: spec.clone(),
+            post,
+            map: None,
+            local: local::Local::default(),
+            listeners: BTreeMap::new(),
+            down: None,
+            view: View::default(),
+            given,
+        }
+    }
+
+    /// Looks until the process ends.
+    pub async fn run(mut self) {
+        let shutdown = self.given.shutdown.clone();
+        loop {
+            let began = clock::now();
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = self.look() => {}
+            }
+            let pace = self.pace();
+            let bell = self.post.bell.clone();
+            let rung = async {
+                bell.notified().await;
+                tokio::time::sleep_until((began + GAP).into()).await;
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = rung => {}
+                () = tokio::time::sleep(pace) => {}
+            }
+        }
+    }
+
+    /// Asks, plans, acts, and publishes what was found.
+    async fn look(&mut self) {
+        let map = match self.spec.kind {
+            // A plain server is followed as it is.
+            Kind::Standalone => return,
+            Kind::Cluster => self.ask_nodes().await,
+            Kind::Sentinel => self.ask_sentinels().await,
+        };
+        self.view.seeds = self.panel.seats();
+        match map {
+            Some(map) => {
+                self.view.last_error.clear();
+                self.view.refreshed_ms = clock::unix_ms();
+                self.view.looks += 1;
+                self.act(map).await;
+            }
+            None => {
+                let mut failed = self.view.seeds.iter().filter_map(|seed| match &seed.reach {
+                    Reach::Failed(why) => Some(format!("{}: {why}", seed.addr)),
+                    Reach::Unknown | Reach::Answered => None,
+                });
+                let text = failed.next().unwrap_or_else(|| "nobody answers".to_owned());
+                if self.view.last_error.is_empty() {
+                    tracing::warn!(cluster = %self.spec.label, error = %text, "nobody answers");
+                }
+                self.view.last_error = text;
+                self.count_down();
+            }
+        }
+        self.post.view.send_replace(Arc::new(self.view.clone()));
+    }
+
+    /// The map by what some nodes of a cluster say; `None` if nobody says anything of use.
+    async fn ask_nodes(&mut self) -> Option<Topology> {
+        let seeds = match self.given.config.follow {
+            Follow::Local => Ask::All,
+            Follow::Master | Follow::Replica | Follow::PreferReplica => Ask::Some,
+        };
+        let answers = self.panel.ask(seeds, |mut witness| async move {
+            let report = witness.cluster().await;
+            (witness, report)
+        });
+        let answers = answers.await;
+        if answers.is_empty() {
+            return None;
+        }
+        for (asked, report) in &answers {
+            if let Some(told) = report.myself().and_then(|id| report.nodes().get(id)) {
+                self.local.heard(asked, told.addr.as_ref());
+            }
+        }
+        // Two addresses of one node are one witness.
+        let mut reports: Vec<_> = Vec::with_capacity(answers.len());
+        for (_, report) in answers {
+            let is_same = |other: &cluster_map::report::Report| {
+                report.myself().is_some() && other.myself() == report.myself()
+            };
+            if !reports.iter().any(is_same) {
+                reports.push(report);
+            }
+        }
+        let mut map = Topology::of_cluster(&reports, self.map.as_deref());
+        self.reach(&mut map);
+        let nodes = map.groups().iter().flat_map(|group| &group.nodes);
+        let found = nodes.filter_map(|node| node.addr.clone());
+        self.panel.found(found.collect());
+        Some(map)
+    }
+
+    /// The map by what some Sentinels say.
+    async fn ask_sentinels(&mut self) -> Option<Topology> {
+        let names = self.spec.names.clone();
+        let answers = self.panel.ask(Ask::Some, move |mut witness| {
+            let names = names.clone();
+            async move {
+                let report = witness.sentinel(&names).await;
+                (witness, report)
+            }
+        });
+        let answers = answers.await;
+        if answers.is_empty() {
+            return None;
+        }
+        let mut found: Vec<Addr> = Vec::new();
+        let mut reports = Vec::new();
+        for (asked, (report, others)) in answers {
+            let nat = &self.given.config.discovery.nat;
+            found.extend(others.iter().map(|addr| nat.reachable(addr)));
+            found.push(asked);
+            reports.push(report);
+        }
+        let names: Vec<&str> = self.spec.names.iter().map(String::as_str).collect();
+        self.panel.found(found);
+        let mut map = Topology::of_sentinels(&reports, &names, self.panel.len());
+        self.reach(&mut map);
+        self.listen();
+        Some(map)
+    }
+
+    /// Puts the addresses that can be reached in place of those that are announced.
+    fn reach(&self, map: &mut Topology) {
+        let (nat, local) = (&self.given.config.discovery.nat, &self.local);
+        map.map_addrs(|addr| match local.reached(addr) {
+            Some(reached) if self.given.config.follow == Follow::Local => reached.clone(),
+            Some(_) | None => nat.reachable(addr),
+        });
+    }
+
+    /// Brings the links in line with a map.
+    async fn act(&mut self, map: Topology) {
+        let (links, _) = self.crew.muster();
+        let avoid = self.crew.avoided();
+        let here = match self.spec.kind {
+            Kind::Standalone | Kind::Cluster => self.panel_seeds(),
+            Kind::Sentinel => local::on_this_host(&map, self.spec.first()).await,
+        };
+        let policy = Policy {
+            follow: self.given.config.follow,
+            local: &here,
+            own: &self.own,
+            avoid: &avoid,
+            shard: self.given.config.shard,
+        };
+        let plan = plan(&map, &links, &policy);
+        self.crew.carry_out(&plan, &map);
+        self.view.unowned = plan.unowned.len();
+        let addr = |node| map.group_of(node)?.node(node)?.addr.clone();
+        self.view.not_followed = plan
+            .not_followed
+            .iter()
+            .map(|(node, why)| NotFollowed {
+                node: node.clone(),
+                addr: addr(node),
+                why: why.name().to_owned(),
+            })
+            .collect();
+        self.complain(&map);
+        let map = Arc::new(map);
+        self.view.topology = Some(map.clone());
+        self.map = Some(map);
+        self.route();
+        self.count_down();
+    }
+
+    /// Logs what is wrong with the map, once.
+    fn complain(&self, map: &Topology) {
+        let before = self.map.as_deref().map_or(&[][..], Topology::complaints);
+        for complaint in map.complaints() {
+            if !before.contains(complaint) {
+                tracing::warn!(cluster = %self.spec.label, kind = complaint.name(), "{complaint}");
+            }
+        }
+    }
+
+    /// Where keys are asked for, if this is the only deployment and has slots.
+    fn route(&self) {
+        if self.given.config.sources.len() != 1 || self.spec.kind != Kind::Cluster {
+            return;
+        }
+        let places = self.crew.places();
+        let owners = places.iter().map(|(id, place)| (*id, &place.slots));
+        self.given
+            .shared
+            .fleet
+            .set_routes(Some(Routes::new(owners)));
+    }
+
+    fn count_down(&mut self) {
+        let (_, down) = self.crew.muster();
+        self.down = match (down, self.down) {
+            (0, _) => None,
+            (_, since) => since.or_else(|| Some(clock::now())),
+        };
+    }
+
+    /// How long to the next look, unless the bell rings.
+    fn pace(&self) -> Duration {
+        let poll = self.given.config.discovery.poll;
+        let hurry = match self.down {
+            Some(since) => clock::now().duration_since(since) < QUICK_TIME,
+            None => self.map.is_none(),
+        };
+        let pace = if hurry { QUICK.min(poll) } else { poll };
+        // From three quarters to five quarters, so that several of us do not ask together.
+        pace * 3 / 4 + pace.mul_f64(fraction() / 2.0)
+    }
+
+    /// Listens to a few Sentinels.
+    fn listen(&mut self) {
+        let chosen: Vec<Addr> = self
+            .view
+            .seeds
+            .iter()
+            .chain(&self.panel.seats())
+            .filter(|seat| seat.reach == Reach::Answered)
+            .map(|seat| seat.addr.clone())
+            .collect();
+        self.listeners
+            .retain(|addr, task| !task.is_finished() && chosen.contains(addr));
+        for addr in chosen {
+            if self.listeners.len() >= LISTENERS {
+                return;
+            }
+            self.listeners.entry(addr.clone()).or_insert_with(|| {
+                let target = self.panel.target_of(&addr);
+                let (bell, stop) = (self.post.bell.clone(), self.given.shutdown.clone());
+                AbortOnDropHandle::new(tokio::spawn(events::listen(target, bell, stop)))
+            });
+        }
+    }
+
+    fn panel_seeds(&self) -> Vec<Addr> {
+        self.spec.seeds.iter().map(|seed| seed.addr()).collect()
+    }
+}
+
+/// The Sentinels have credentials of their own, or none.
+fn sentinel_target(config: &Config, nodes: Target) -> Target {
+    let mut target = nodes;
+    target.source.credentials = config.discovery.sentinel.clone();
+    target.link.credentials = None;
+    target
+}
+
+/// A number from 0 to 1.
+fn fraction() -> f64 {
+    /// As many values as matter here.
+    const STEPS: u32 = 1 << 20;
+    let step = u32::try_from(random() % u64::from(STEPS)).unwrap_or(0);
+    f64::from(step) / f64::from(STEPS)
+}

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use analyzer::profile::{Family, Origin, Version};
 
@@ -18,6 +19,8 @@ pub struct Status {
     pub generation: Generation,
     /// What the followed server says it is.
     pub role: Role,
+    /// Since when the followed server, a replica, has no link to its own master.
+    pub orphan_since: Option<Instant>,
     /// Who it is; `None` before the first INFO.
     pub server: Option<Server>,
     /// Where the model's profile comes from; `None` before the first load.

@@ -21,16 +21,16 @@ pub async fn supervise(given: Given, seat: Seat) {
         let began = clock::now();
         let owner = own(given.clone(), seat.clone());
         let ended = AbortOnDropHandle::new(tokio::spawn(owner)).await;
+        given
+            .shared
+            .followed
+            .retain(|_, owner| *owner != given.master.id);
         let Err(error) = ended else {
             return;
         };
         if given.shutdown.is_cancelled() || !error.is_panic() {
             return;
         }
-        given
-            .shared
-            .followed
-            .retain(|_, owner| *owner != given.master.id);
         if clock::now().duration_since(began) > GOOD_LIFE {
             backoff.reset();
         }

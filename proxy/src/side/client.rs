@@ -175,6 +175,34 @@ impl Client {
             .map_err(|_| SideError::Silent)?
     }
 
+    /// Sends a request whose replies [`Client::next`] gives, as they come.
+    ///
+    /// # Errors
+    /// The connection failed; it must not be used again.
+    pub async fn send(&mut self, request: &Outbound<'_>) -> Result<(), SideError> {
+        self.output.clear();
+        request.encode(&mut self.output);
+        let send = async {
+            self.connection.writer.write_all(&self.output).await?;
+            self.connection.writer.flush().await
+        };
+        let sent = timeout(REPLY_LIMIT, send).await;
+        Ok(sent.map_err(|_| SideError::Silent)??)
+    }
+
+    /// The next reply, however long it takes. Nothing is lost if the wait is given up.
+    ///
+    /// # Errors
+    /// The connection failed; it must not be used again.
+    pub async fn next(&mut self) -> Result<BytesFrame, SideError> {
+        loop {
+            if let Some(end) = self.skim.find_end(&self.input)? {
+                return decode(&self.input.split_to(end).freeze());
+            }
+            self.fill().await?;
+        }
+    }
+
     async fn exchange(&mut self, count: usize) -> Result<Vec<BytesFrame>, SideError> {
         self.connection.writer.write_all(&self.output).await?;
         self.connection.writer.flush().await?;

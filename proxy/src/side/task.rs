@@ -108,6 +108,8 @@ pub struct Polled {
     pub stamp: Option<Stamp>,
     /// The server's role.
     pub role: Role,
+    /// A replica without a link to its own master.
+    pub orphan: bool,
     /// `min-replicas-to-write` is on.
     pub min_replicas: bool,
     /// What decides encodings; empty without the right to CONFIG GET.
@@ -371,6 +373,7 @@ async fn poll(client: &mut Client, memory: bool) -> Result<Polled, SideError> {
     let mut polled = Polled {
         stamp: batch::stamp(&info),
         role: text.role(),
+        orphan: text.get("master_link_status") == Some("down"),
         min_replicas: text.get("min_slaves_good_slaves").is_some(),
         config: config.iter().flat_map(intro::pairs).collect(),
         config_sets: None,

@@ -39,7 +39,12 @@ impl Owner<'_> {
 
     pub(super) fn attached(&mut self, attached: Attached) {
         self.waits.behind = 0;
+        if attached.intro.role != self.given.master.place().following_role {
+            // Not what discovery took it for.
+            self.given.deployment.look();
+        }
         self.status.role = attached.intro.role;
+        self.status.orphan_since = None;
         self.status.server.clone_from(&attached.intro.server);
         self.known = Some(attached.intro.clone());
         self.mirror.attached(attached.intro.profile.clone());
@@ -148,6 +153,7 @@ impl Owner<'_> {
     /// The link is gone, or did not come about: what next?
     pub(super) fn lose(&mut self, fault: Fault) {
         let good = self.let_go();
+        self.given.deployment.look();
         *self.mirror.counters.drops.entry(fault.loss).or_default() += 1;
         let wait = match fault.verdict {
             Verdict::Retry if good => self.waits.quick.next_wait(),

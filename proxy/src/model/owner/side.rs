@@ -163,6 +163,7 @@ impl Owner<'_> {
         if let (Some(server), Some(used)) = (&mut self.status.server, polled.used_memory) {
             server.used_memory = Some(used);
         }
+        self.changed_places(&polled);
         if let Some(session) = &mut self.session {
             session.min_replicas = polled.min_replicas;
         }
@@ -184,6 +185,24 @@ impl Owner<'_> {
                 since_s: u32::try_from(since_s).unwrap_or(u32::MAX),
             };
             self.mirror.stamped(at, Stamped::Config(configured));
+        }
+    }
+}
+
+impl Owner<'_> {
+    /// The server is not what it was: discovery looks where the master is now. A link that lives on
+    /// does so until there is an order.
+    fn changed_places(&mut self, polled: &Polled) {
+        if polled.stamp.is_none() {
+            return;
+        }
+        self.status.orphan_since = match (polled.orphan, self.status.orphan_since) {
+            (false, _) => None,
+            (true, since) => since.or_else(|| Some(clock::now())),
+        };
+        if polled.role != Role::Unknown && polled.role != self.status.role {
+            self.status.role = polled.role;
+            self.given.deployment.look();
         }
     }
 }

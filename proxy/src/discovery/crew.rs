@@ -1,0 +1,271 @@
+//! The links of one deployment: opens, moves and closes them as the plan says, and tells the plan
+//! how they are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cluster_map::{Action, Addr, Cause, Group, Link, LinkState, NodeId, Plan, Role, Topology};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock;
+use crate::config::Config;
+use crate::fleet::{self, Deployment, Helm, Master, Named, Order, Place, State, Status, Why};
+use crate::link::attach::Shared;
+use crate::link::supervisor::supervise;
+use crate::model::owner::Given;
+use crate::side::client::Target;
+use crate::source::Source;
+
+/// A link that is down for so long has a node that cannot be used.
+const DOWN_LIMIT: Duration = Duration::from_secs(8);
+
+/// A replica whose own link is down for so long has nothing to tell.
+const ORPHAN_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long a node that could not be used is remembered.
+const AVOID_TIME: Duration = Duration::from_secs(60);
+
+/// What opening a link takes.
+#[derive(Debug)]
+pub(super) struct Means {
+    /// What all links share.
+    pub(super) shared: Arc<Shared>,
+    /// Everything configured.
+    pub(super) config: Arc<Config>,
+    /// The deployment.
+    pub(super) deployment: Arc<Deployment>,
+    /// How to connect to a node; the address is each one's own.
+    pub(super) target: Target,
+    /// Where owners run.
+    pub(super) tasks: TaskTracker,
+    /// The end of the process.
+    pub(super) shutdown: CancellationToken,
+}
+
+/// The links.
+#[derive(Debug)]
+pub(super) struct Crew {
+    means: Means,
+    hands: BTreeMap<u32, Hand>,
+    avoid: BTreeMap<NodeId, Instant>,
+}
+
+#[derive(Debug)]
+struct Hand {
+    master: Arc<Master>,
+    helm: Helm,
+    link: Link,
+    stop: CancellationToken,
+    /// Since when it is down.
+    down: Option<Instant>,
+}
+
+impl Crew {
+    /// No links.
+    pub(super) fn new(means: Means) -> Crew {
+        Crew {
+            means,
+            hands: BTreeMap::new(),
+            avoid: BTreeMap::new(),
+        }
+    }
+
+    /// The links, as they are now; and how many are down.
+    pub(super) fn muster(&mut self) -> (Vec<Link>, usize) {
+        let now = clock::now();
+        self.avoid.retain(|_, until| *until > now);
+        let mut down = 0;
+        for hand in self.hands.values_mut() {
+            let status = hand.master.status();
+            hand.link.state = state(&status);
+            hand.link.offset = (status.offset > 0).then_some(status.offset);
+            if hand.link.state != LinkState::Down {
+                hand.down = None;
+                continue;
+            }
+            down += 1;
+            let since = *hand.down.get_or_insert(now);
+            if now.duration_since(since) >= DOWN_LIMIT {
+                self.avoid.insert(hand.link.node.clone(), now + AVOID_TIME);
+            }
+        }
+        let links = self.hands.values().map(|hand| hand.link.clone()).collect();
+        (links, down)
+    }
+
+    /// Nodes that could not be used of late.
+    pub(super) fn avoided(&self) -> Vec<NodeId> {
+        self.avoid.keys().cloned().collect()
+    }
+
+    /// Does what the plan says.
+    pub(super) fn carry_out(&mut self, plan: &Plan, topology: &Topology) {
+        for action in &plan.actions {
+            match action {
+                Action::Close { link, why } => self.close(*link, *why),
+                Action::Move {
+                    link,
+                    node,
+                    addr,
+                    why,
+                } => self.turn(*link, node, addr, *why),
+                // The group of a link is part of what comes next.
+                Action::Regroup { .. } | Action::Open { .. } => {}
+            }
+        }
+        for hand in self.hands.values_mut() {
+            if let Some(next) = plan.next(&hand.link, topology) {
+                hand.link = next;
+            }
+        }
+        for action in &plan.actions {
+            if let Action::Open { group, node, addr } = action
+                && let Some(group) = topology.group(group)
+            {
+                self.open(group, node, addr);
+            }
+        }
+        for hand in self.hands.values() {
+            hand.publish(topology);
+        }
+    }
+
+    /// The masters, with their places.
+    pub(super) fn places(&self) -> Vec<(u32, Arc<Place>)> {
+        let hands = self.hands.iter();
+        hands
+            .map(|(id, hand)| (*id, hand.master.place()))
+            .collect()
+    }
+
+    fn open(&mut self, group: &Group, node: &NodeId, addr: &Addr) {
+        let means = &self.means;
+        let id = means.shared.fleet.next_id();
+        let named = Named {
+            id,
+            source: means.deployment.source,
+            cluster: means.deployment.label.clone(),
+            shard: Arc::from(&*group.id),
+        };
+        let link = Link::open(id, group, node, addr);
+        let place = place(&link, Some(group), &Place::of(addr));
+        let order = Order {
+            target: self.target(addr),
+            why: Why::Found,
+        };
+        let (master, seat, helm) = Master::new(named, place, order);
+        tracing::info!(
+            cluster = %means.deployment.label,
+            shard = %group.id,
+            %master,
+            node = %node,
+            address = %addr,
+            "following"
+        );
+        let stop = means.shutdown.child_token();
+        let given = Given {
+            shared: means.shared.clone(),
+            master: master.clone(),
+            deployment: means.deployment.clone(),
+            config: means.config.clone(),
+            shutdown: stop.clone(),
+        };
+        means.shared.fleet.add(master.clone());
+        means.tasks.spawn(supervise(given, seat));
+        let hand = Hand {
+            master,
+            helm,
+            link,
+            stop,
+            down: None,
+        };
+        self.hands.insert(id, hand);
+    }
+
+    fn turn(&mut self, id: u32, node: &NodeId, addr: &Addr, why: Cause) {
+        let target = self.target(addr);
+        let Some(hand) = self.hands.get_mut(&id) else {
+            return;
+        };
+        if why == Cause::Lost {
+            let until = clock::now() + AVOID_TIME;
+            self.avoid.insert(hand.link.node.clone(), until);
+        }
+        // One that is given another chance is judged anew.
+        self.avoid.remove(node);
+        hand.down = None;
+        let why = Why::Moved(why);
+        hand.helm
+            .orders
+            .send_replace(Arc::new(Order { target, why }));
+    }
+
+    fn close(&mut self, id: u32, why: Cause) {
+        let Some(hand) = self.hands.remove(&id) else {
+            return;
+        };
+        tracing::warn!(master = %hand.master, shard = %hand.master.shard, why = why.name(), "no longer followed");
+        self.means.shared.fleet.remove(id);
+        hand.stop.cancel();
+    }
+
+    fn target(&self, addr: &Addr) -> Target {
+        let target = &self.means.target;
+        Target {
+            source: Source {
+                host: addr.host.clone(),
+                port: addr.port,
+                ..target.source.clone()
+            },
+            ..target.clone()
+        }
+    }
+}
+
+impl Hand {
+    fn publish(&self, topology: &Topology) {
+        let old = self.master.place();
+        let place = place(&self.link, topology.group(&self.link.group), &old);
+        if place != *old {
+            self.helm.place.send_replace(Arc::new(place));
+        }
+    }
+}
+
+/// Where a link's master is. Of a group that is gone, or has no master now, the last one is kept.
+fn place(link: &Link, group: Option<&Group>, old: &Place) -> Place {
+    let mut place = old.clone();
+    place.following = Some(link.addr.clone());
+    place.group = link.group.clone();
+    let Some(group) = group else {
+        return place;
+    };
+    let master = group.master().and_then(|node| node.addr.as_ref());
+    if let Some(addr) = master {
+        place.name = addr.to_string();
+        place.host.clone_from(&addr.host);
+        place.port = addr.port;
+    }
+    place.following_role = match group.node(&link.node).map(|node| node.role) {
+        Some(Role::Master) => fleet::Role::Master,
+        Some(Role::Replica) => fleet::Role::Replica,
+        None => fleet::Role::Unknown,
+    };
+    place.slots = group.slots.clone();
+    place.nodes.clone_from(&group.nodes);
+    place
+}
+
+fn state(status: &Status) -> LinkState {
+    match &status.state {
+        State::Synced => match status.orphan_since {
+            // Connected to somebody who hears nothing is as good as not connected.
+            Some(since) if clock::now().duration_since(since) >= ORPHAN_LIMIT => LinkState::Down,
+            Some(_) | None => LinkState::Live,
+        },
+        State::Connecting | State::Waiting | State::Loading { .. } => LinkState::Loading,
+        State::Lost { .. } | State::Failed { .. } => LinkState::Down,
+    }
+}
