@@ -16,8 +16,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::cli::{self, LogFormat};
 use crate::config::{self, Config, ConfigError, raw::Raw};
-use crate::fault::chain;
 use crate::discovery::{self, Discovery};
+use crate::fault::chain;
 use crate::fleet::{Build, Fleet, Kind};
 use crate::link::attach::Shared;
 use crate::link::gate::Gate;

@@ -135,9 +135,7 @@ impl Crew {
     /// The masters, with their places.
     pub(super) fn places(&self) -> Vec<(u32, Arc<Place>)> {
         let hands = self.hands.iter();
-        hands
-            .map(|(id, hand)| (*id, hand.master.place()))
-            .collect()
+        hands.map(|(id, hand)| (*id, hand.master.place())).collect()
     }
 
     fn open(&mut self, group: &Group, node: &NodeId, addr: &Addr) {
