@@ -43,7 +43,7 @@ impl Topology {
         if let Some(previous) = previous
             && !previous.groups().is_empty()
             && !reports.iter().any(|report| overlaps(report, previous))
-            && previous.strangers() < STRANGERS_MAX
+            && (all.is_empty() || previous.strangers() < STRANGERS_MAX)
         {
             return previous.again(complaints, !all.is_empty());
         }

@@ -273,10 +273,10 @@ impl Plan {
 /// Says what to do.
 pub fn plan(topology: &Topology, links: &[Link], policy: &Policy<'_>) -> Plan {
     let mut plan = Plan::default();
-    let seats = seats(topology, links, &mut plan);
+    let seats = seats(topology, links, policy.shard, &mut plan);
     for group in topology.groups() {
         let link = seats.get(&*group.id).copied();
-        if policy.shard.is_some_and(|share| !share.owns(&group.id)) {
+        if !is_ours(group, policy.shard) {
             plan.unowned.push(group.id.clone());
             plan.actions.extend(link.map(|link| Action::Close {
                 link: link.id,
@@ -288,7 +288,6 @@ pub fn plan(topology: &Topology, links: &[Link], policy: &Policy<'_>) -> Plan {
         plan.not_followed.extend(choice.idle);
         plan.actions.extend(choice.action);
     }
-    // An action on a closed link would be none; regrouping matters only to those that live.
     plan.actions.sort_by_key(rank);
     plan
 }
@@ -309,6 +308,7 @@ fn rank(action: &Action) -> (u8, u32) {
 fn seats<'a>(
     topology: &'a Topology,
     links: &'a [Link],
+    shard: Option<Share>,
     plan: &mut Plan,
 ) -> BTreeMap<&'a str, &'a Link> {
     let mut order: Vec<&Link> = links.iter().collect();
@@ -328,7 +328,8 @@ fn seats<'a>(
         }
     }
     for link in lost {
-        match heir(topology, link, &seats) {
+        let heir = heir(topology, link, &seats);
+        match heir.filter(|group| is_ours(group, shard)) {
             Some(group) => {
                 seats.insert(&group.id, link);
                 plan.actions.push(Action::Regroup {
@@ -340,6 +341,10 @@ fn seats<'a>(
         }
     }
     seats
+}
+
+fn is_ours(group: &Group, shard: Option<Share>) -> bool {
+    shard.is_none_or(|share| share.owns(&group.id))
 }
 
 /// The group without a link that has the link's node, or else at least half of the link's members.

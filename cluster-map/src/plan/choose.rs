@@ -89,7 +89,7 @@ impl<'a> Scene<'a> {
             };
         }
         if current.role == Role::Master && link.settled >= SETTLED_MIN {
-            let better = self.replicas(None).next();
+            let better = self.best(self.group.replicas());
             let better = better.filter(|node| self.is_as_good(node, link));
             if let Some(node) = better {
                 return Place::At(node, Cause::Preferred);
@@ -98,42 +98,29 @@ impl<'a> Scene<'a> {
         Place::At(current, Cause::Address)
     }
 
-    /// The best node other than `not`, for a link that must be somewhere.
+    /// The best node other than `not`, for a link that must be somewhere: the master comes after
+    /// replicas that are as reachable and as healthy, if the mode takes it at all.
     fn elsewhere(self, not: Option<&NodeId>) -> Place<'a> {
-        let mut replicas = self.replicas(not);
-        let best = replicas.next();
-        let is_good = |node: &&Node| node.health == Health::Online && !self.avoids(&node.id);
-        let good = best.filter(is_good);
         let master = match self.policy.follow {
             Follow::PreferReplica => self.group.master(),
             Follow::Master | Follow::Replica | Follow::Local => None,
         };
-        let master = master.filter(|node| Some(&node.id) != not && self.can_dial(node));
-        let master = master.filter(|node| rank_of(node.health).is_some());
-        let node = good.or(master).or(best);
-        node.map_or(Place::Stay, |node| Place::At(node, Cause::Lost))
+        let nodes = self.group.replicas().chain(master);
+        let best = self.best(nodes.filter(|node| Some(&node.id) != not));
+        best.map_or(Place::Stay, |node| Place::At(node, Cause::Lost))
     }
 
-    /// Replicas that can be followed, the best first: reachable, healthy, far ahead.
-    fn replicas(self, not: Option<&NodeId>) -> std::vec::IntoIter<&'a Node> {
-        let fit = |node: &&Node| {
-            Some(&node.id) != not
-                && self.can_dial(node)
-                && rank_of(node.health).is_some()
-                // It has never been in sync.
-                && node.offset != Some(0)
-        };
-        let mut replicas: Vec<&Node> = self.group.replicas().filter(fit).collect();
-        replicas.sort_by_key(|node| {
+    /// The best of those that can be followed: reachable, healthy, far ahead.
+    fn best(self, nodes: impl Iterator<Item = &'a Node>) -> Option<&'a Node> {
+        // A replica at 0 has never been in sync.
+        let in_sync = |node: &Node| node.role == Role::Master || node.offset != Some(0);
+        let fit =
+            |node: &&Node| self.can_dial(node) && rank_of(node.health).is_some() && in_sync(node);
+        nodes.filter(fit).min_by_key(|node| {
+            let pains = (self.avoids(&node.id), rank_of(node.health));
             let behind = std::cmp::Reverse(node.offset);
-            (
-                self.avoids(&node.id),
-                rank_of(node.health),
-                behind,
-                &node.id,
-            )
-        });
-        replicas.into_iter()
+            (pains, node.role == Role::Master, behind, &node.id)
+        })
     }
 
     /// Whether a link that is well where it is may be moved to the node.
