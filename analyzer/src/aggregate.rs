@@ -72,6 +72,29 @@ impl Totals {
         }
     }
 
+    /// Takes the sums of other keys, whose slots are counted one by one.
+    pub(crate) fn add(&mut self, other: &Totals) {
+        self.keys += other.keys;
+        self.expires += other.expires;
+        self.expiry_sum += other.expiry_sum;
+        self.probes += other.probes;
+        self.values += other.values;
+        for (sum, more) in self.forms.iter_mut().zip(&other.forms) {
+            sum.keys += more.keys;
+            sum.elements = sum.elements.wrapping_add(more.elements);
+            sum.name_bytes += more.name_bytes;
+            sum.bytes = sum.bytes.wrapping_add(more.bytes);
+        }
+    }
+
+    /// Counts a key by its slot, where that is done.
+    #[inline]
+    pub(crate) fn count_slot(&mut self, name: &[u8], bytes: u64) {
+        if let Some(slots) = &mut self.slots {
+            slots.add(name, bytes);
+        }
+    }
+
     fn give(&mut self, name: u64, weight: &Weight) {
         self.keys += 1;
         if let Some(at) = weight.expire_ms {

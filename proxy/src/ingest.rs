@@ -126,15 +126,15 @@ impl Sink for Loading<'_> {
     #[inline]
     fn key(&mut self, key: Key<'_>) {
         self.state.report.keys += 1;
-        self.keyspace.load_key(input::Key {
-            db: self.state.db,
-            name: key.name,
-            shape: shape(key.kind),
-            expire_ms: key.expire_ms,
-            idle_s: key.idle_s,
-            freq: key.freq,
-            count_hint: key.count,
-        });
+        let key = input_key(key, self.state.db);
+        self.keyspace.load_key(key);
+    }
+
+    #[inline]
+    fn string_key(&mut self, key: Key<'_>, (len, int): (u64, Option<i64>), _: ObjectEnd) {
+        self.state.report.keys += 1;
+        let key = input_key(key, self.state.db);
+        self.keyspace.load_string(key, len, int);
     }
 
     #[inline]
@@ -178,6 +178,19 @@ impl Sink for Loading<'_> {
     }
 }
 
+#[inline]
+fn input_key(key: Key<'_>, db: u32) -> input::Key<'_> {
+    input::Key {
+        db,
+        name: key.name,
+        shape: shape(key.kind),
+        expire_ms: key.expire_ms,
+        idle_s: key.idle_s,
+        freq: key.freq,
+        count_hint: key.count,
+    }
+}
+
 impl Loading<'_> {
     fn aux(&mut self, key: &[u8], value: replica_shim::Text<'_>) {
         let (Some(family), b"redis-ver" | b"valkey-ver") = (self.state.family, key) else {
@@ -218,7 +231,7 @@ pub fn load_rdb(
     now_ms: i64,
     progress: &mut dyn FnMut(u64),
 ) -> Result<LoadReport, LoadError> {
-    const READ_BYTES: usize = 1 << 20;
+    const READ_BYTES: usize = 1 << 17;
     let mut decoder = Decoder::new(keyspace.seed());
     let mut state = LoadState::default();
     let mut buffer = vec![0; rdb::CONTIGUOUS_MAX + READ_BYTES];

@@ -368,14 +368,19 @@ impl Db {
     /// Removes a key without building its value.
     pub(crate) fn remove(&mut self, key: Named<'_>, scale: &Scale) -> Option<Weight> {
         let place = self.table.find(key.digest, key.name)?;
+        Some(self.remove_at(place, key.name, scale))
+    }
+
+    /// Removes the key of that name at `place`.
+    pub(crate) fn remove_at(&mut self, place: Place, name: &[u8], scale: &Scale) -> Weight {
         let record = self.table.record(place);
         let before = self.table.weigh(&record, scale);
         if let Body::Elsewhere(handle) = record.body() {
             self.table.large_mut().remove(handle);
         }
         self.table.remove(place, scale);
-        self.totals.turn(key.name, Some(&before), None);
-        Some(before)
+        self.totals.turn(name, Some(&before), None);
+        before
     }
 
     /// Shows the entry of a key.

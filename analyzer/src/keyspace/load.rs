@@ -1,267 +1,176 @@
 //! A full sync: a second generation is built beside the live one and takes its place at the end.
 //!
-//! Finished keys wait in a small ring until there are [`RING`] of them; then the pages that they
-//! go to are touched together and filled, so that one wait for memory serves many keys.
+//! ```text
+//! parts -> value -> Stage: record, into a batch of neighbours -> Filler: into the pages
+//! ```
+//!
+//! The two halves share nothing but the batches that go from one to the other: the second takes each
+//! as soon as it is full.
 
 use crate::command::Entry;
-use crate::input::{Key, Part, Shape, Source};
+use crate::input::{Key, Part, Source};
 use crate::keyspace::SlotOf;
-use crate::keyspace::db::{Db, Pulse};
-use crate::keyspace::generation::Generation;
+use crate::keyspace::db::Pulse;
+use crate::keyspace::fill::Filler;
 use crate::keyspace::image::{Image, unsaid};
-use crate::keyspace::ring::warm;
+use crate::keyspace::stage::{Finished, Head, Stage};
 use crate::store::packing;
-use crate::store::record::{Body, Draft, Name, Record};
-use crate::store::weigh::{Scale, Weight};
+use crate::store::record::Body;
+use crate::store::weigh::Scale;
 use crate::value::Value;
 use crate::value::string::{Holder, Str};
 
-/// Keys that wait together.
-const RING: usize = 32;
-
-/// Most keys that pages are made for before they come, whatever is announced: 11 MiB of pages.
+/// Most keys that room is made for before they come, whatever is announced: 11 MiB of empty pages.
 const EXPECTED_MAX: u64 = 16 << 20;
 
-/// Largest record buffer kept between keys, bytes.
+/// Largest name buffer kept between keys, bytes.
 const BUFFER_KEPT: usize = 64 * 1024;
 
 /// A generation in the making.
 #[derive(Debug)]
 pub(crate) struct Loading {
-    pub(crate) generation: Generation,
+    stage: Stage,
+    pub(crate) filler: Filler,
     key: Option<Open>,
-    staged: Vec<Staged>,
-    records: Vec<u8>,
+    image: Option<Image>,
+    name: Vec<u8>,
     packed: Vec<u8>,
-    name_buffer: Vec<u8>,
     /// Keys that may still be announced: hints of all databases together are bounded.
     expectable: u64,
+    /// Keys were weighed in more than one way.
+    pub(crate) is_mixed: bool,
     /// Collections that came without elements.
     pub(crate) empty: u64,
     /// Keys with parts that did not fit their type.
     pub(crate) malformed: u64,
-    /// Keys that came twice.
-    pub(crate) twice: u64,
 }
 
-/// The key whose parts are coming.
-#[derive(Debug)]
+/// The key whose parts are coming; its name and value are beside it.
+#[derive(Clone, Copy, Debug)]
 struct Open {
     db: u32,
-    name: Vec<u8>,
     expire_ms: Option<i64>,
     lru: u32,
-    value: OpenValue,
-}
-
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one at a time")]
-enum OpenValue {
-    /// Strings skip the general way.
-    Str(Option<(u64, Option<i64>)>),
-    Image(Image),
-}
-
-/// A finished key: its record, on its way to a page.
-#[derive(Debug)]
-struct Staged {
-    db: u32,
-    digest: u64,
-    start: usize,
-    end: usize,
-    weight: Weight,
 }
 
 impl Loading {
-    pub(crate) fn new(seed: u64, slot_of: Option<SlotOf>) -> Loading {
+    pub(crate) fn new(seed: u64, scale: &Scale, slot_of: Option<SlotOf>) -> Loading {
         Loading {
-            generation: Generation::new(seed, slot_of),
+            stage: Stage::new(seed),
+            filler: Filler::new(seed, scale, slot_of),
             key: None,
-            staged: Vec::with_capacity(RING),
-            records: Vec::new(),
+            image: None,
+            name: Vec::new(),
             packed: Vec::new(),
-            name_buffer: Vec::new(),
             expectable: EXPECTED_MAX,
+            is_mixed: false,
             empty: 0,
             malformed: 0,
-            twice: 0,
         }
+    }
+
+    /// Keys so far.
+    pub(crate) fn keys(&self) -> u64 {
+        self.stage.keys_all()
+    }
+
+    /// From here on keys weigh differently, or at least may: `same` if they do not.
+    pub(crate) fn set_scale(&mut self, scale: &Scale, same: bool) {
+        self.is_mixed |= !same && self.keys() > 0;
+        self.stage.set_scale(scale);
     }
 
     /// Makes pages for the keys that a database announces, as far as such hints are believed.
     pub(crate) fn expect(&mut self, db: u32, keys: u64) {
         let keys = keys.min(self.expectable);
         self.expectable -= keys;
-        self.generation.db_mut(db).table.expect(keys);
+        self.stage.expect(db, keys, &mut self.filler);
     }
 
     pub(crate) fn key(&mut self, key: &Key<'_>, pulse: &Pulse, scale: &Scale, seed: u64) {
-        let lru = pulse.loaded(key.idle_s, key.freq);
-        let value = match key.shape {
-            Shape::String => OpenValue::Str(None),
-            Shape::List
-            | Shape::SetTable
-            | Shape::SetIntset
-            | Shape::SetListpack
-            | Shape::HashTable
-            | Shape::HashListpack
-            | Shape::HashListpackEx
-            | Shape::ZsetSkiplist
-            | Shape::ZsetListpack
-            | Shape::Stream
-            | Shape::Module => {
-                OpenValue::Image(Image::new(key.shape, Source::Image, scale.profile(), seed))
-            }
-        };
-        let mut name = std::mem::take(&mut self.name_buffer);
-        name.clear();
-        name.extend_from_slice(key.name);
+        self.name.clear();
+        self.name.extend_from_slice(key.name);
+        self.image = Some(Image::new(key.shape, Source::Image, scale.profile(), seed));
         self.key = Some(Open {
             db: key.db,
-            name,
             expire_ms: key.expire_ms,
-            lru,
-            value,
+            lru: pulse.loaded(key.idle_s, key.freq),
         });
     }
 
+    #[inline]
     pub(crate) fn part(&mut self, part: &Part<'_>) {
-        let Some(open) = &mut self.key else {
-            return;
-        };
-        match &mut open.value {
-            OpenValue::Str(found) => match part {
-                Part::Str { len, int } => *found = Some((*len, *int)),
-                Part::Element(_)
-                | Part::Scored { .. }
-                | Part::Field { .. }
-                | Part::Node { .. }
-                | Part::IntsetWidth(_)
-                | Part::StreamNode { .. }
-                | Part::StreamEntry { .. }
-                | Part::StreamMeta { .. }
-                | Part::Group { .. }
-                | Part::Pending { .. }
-                | Part::Consumer { .. }
-                | Part::ConsumerPending(_)
-                | Part::Module { .. } => {}
-            },
-            OpenValue::Image(image) => image.part(part),
+        if let Some(image) = &mut self.image {
+            image.part(part);
         }
     }
 
     pub(crate) fn end_key(&mut self, scale: &Scale) {
-        let Some(mut open) = self.key.take() else {
+        let (Some(key), Some(image)) = (self.key.take(), self.image.take()) else {
             return;
         };
-        match std::mem::replace(&mut open.value, OpenValue::Str(None)) {
-            OpenValue::Str(Some((len, int))) => self.end_str(&open, len, int, scale),
-            OpenValue::Str(None) => self.malformed += 1,
-            OpenValue::Image(image) => {
-                self.malformed += u64::from(image.is_malformed());
-                match image.finish(open.name.len(), open.expire_ms, scale.profile()) {
-                    Some(entry) => self.end_entry(&open, entry, scale),
-                    None => self.empty += 1,
-                }
-            }
+        self.malformed += u64::from(image.is_malformed());
+        let name = std::mem::take(&mut self.name);
+        let head = Head {
+            db: key.db,
+            name: &name,
+            expire_ms: key.expire_ms,
+            lru: key.lru,
+        };
+        match image.finish(name.len(), key.expire_ms, scale.profile()) {
+            Some(entry) => self.entry(&head, entry, scale),
+            None => self.empty += 1,
         }
-        if open.name.capacity() <= BUFFER_KEPT {
-            self.name_buffer = open.name;
-        }
-        if self.staged.len() == RING || self.records.len() > BUFFER_KEPT {
-            self.flush(scale);
+        if name.capacity() <= BUFFER_KEPT {
+            self.name = name;
         }
     }
 
-    fn end_str(&mut self, open: &Open, len: u64, int: Option<i64>, scale: &Scale) {
+    /// A key that holds a string, all at once: most keys do.
+    #[inline]
+    pub(crate) fn string(
+        &mut self,
+        key: &Key<'_>,
+        (len, int): (u64, Option<i64>),
+        pulse: &Pulse,
+        scale: &Scale,
+    ) {
         let holder = Holder {
-            name: open.name.len() as u64,
-            expires: open.expire_ms.is_some(),
+            name: key.name.len() as u64,
+            expires: key.expire_ms.is_some(),
         };
         let value = Str::fresh(len, int, holder, scale.profile());
         let doubt = unsaid(&Value::String(value));
-        let weight = scale.weigh_str(&value, holder.name, open.expire_ms, doubt);
-        self.stage(open, weight, Body::Str(value));
+        let weight = scale.weigh_str(&value, holder.name, key.expire_ms, doubt);
+        let head = Head {
+            db: key.db,
+            name: key.name,
+            expire_ms: key.expire_ms,
+            lru: pulse.loaded(key.idle_s, key.freq),
+        };
+        let value = Finished::Inside(Body::Str(value));
+        self.stage.push(&head, &weight, value, &mut self.filler);
     }
 
-    fn end_entry(&mut self, open: &Open, entry: Entry, scale: &Scale) {
-        let weight = scale.weigh_entry(&entry, open.name.len() as u64);
-        let mut packed = std::mem::take(&mut self.packed);
-        packed.clear();
-        if packing::pack(&entry.value, &mut packed) {
-            let memory = entry.value.memory(scale.profile());
-            let body = Body::Packed {
+    fn entry(&mut self, head: &Head<'_>, entry: Entry, scale: &Scale) {
+        let weight = scale.weigh_entry(&entry, head.name.len() as u64);
+        self.packed.clear();
+        let value = if let Value::String(value) = &entry.value {
+            Finished::Inside(Body::Str(*value))
+        } else if packing::pack(&entry.value, &mut self.packed) {
+            Finished::Inside(Body::Packed {
                 count: weight.count,
-                memory,
-                packed: &packed,
-            };
-            self.stage(open, weight, body);
+                memory: entry.value.memory(scale.profile()),
+                packed: &self.packed,
+            })
         } else {
-            let large = self.generation.db_mut(open.db).table.large_mut();
-            let handle = large.insert(Box::new(entry));
-            self.stage(open, weight, Body::Elsewhere(handle));
-        }
-        self.packed = packed;
-    }
-
-    fn stage(&mut self, open: &Open, weight: Weight, body: Body<'_>) {
-        let table = &mut self.generation.db_mut(open.db).table;
-        let digest = table.digest(&open.name);
-        let start = self.records.len();
-        Draft {
-            form: weight.form,
-            doubt: weight.doubt,
-            lru: open.lru,
-            expire_ms: open.expire_ms,
-            name: table.keep_name(digest, &open.name),
-            body,
-        }
-        .write(&mut self.records);
-        self.staged.push(Staged {
-            db: open.db,
-            digest,
-            start,
-            end: self.records.len(),
-            weight,
-        });
+            Finished::Apart(Box::new(entry))
+        };
+        self.stage.push(head, &weight, value, &mut self.filler);
     }
 
     /// Puts the waiting keys into their pages.
-    pub(crate) fn flush(&mut self, scale: &Scale) {
-        warm(&self.generation, || {
-            self.staged.iter().map(|staged| (staged.db, staged.digest))
-        });
-        for staged in self.staged.drain(..) {
-            let db = self.generation.db_mut(staged.db);
-            let record = &self.records[staged.start..staged.end];
-            self.twice += u64::from(insert(db, &staged, record, scale));
-        }
-        self.records.clear();
+    pub(crate) fn flush(&mut self) {
+        self.stage.flush(&mut self.filler);
     }
-}
-
-/// Inserts a staged key; true if the name was there already, which only a broken file does: the
-/// later key stays.
-fn insert(db: &mut Db, staged: &Staged, record: &[u8], scale: &Scale) -> bool {
-    let mut twice = false;
-    let written = Record::read(record);
-    let found = match written.name {
-        Name::Here(name) => db.table.find(staged.digest, name),
-        Name::Elsewhere(handle) => db.table.find_long(staged.digest, handle),
-    };
-    if let Some(place) = found {
-        twice = true;
-        let old = db.table.record(place);
-        let before = db.table.weigh(&old, scale);
-        if let Body::Elsewhere(handle) = old.body() {
-            db.table.large_mut().remove(handle);
-        }
-        db.table.remove(place, scale);
-        db.totals.turn(db.table.name(&written), Some(&before), None);
-    }
-    db.table
-        .insert(staged.digest, record, &staged.weight, scale);
-    db.totals
-        .turn(db.table.name(&written), None, Some(&staged.weight));
-    twice
 }

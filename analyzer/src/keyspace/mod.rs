@@ -9,13 +9,16 @@
 //! - `next_want`, `settle_*`: what must be read again, and how it is fitted in (`settle`)
 //! - `facts`, `scan`, `walk`, `top`, `totals`: questions (`crate::view`)
 
+mod batch;
 pub(crate) mod db;
+mod fill;
 mod gauge;
 mod generation;
 mod image;
 mod load;
 mod ring;
 mod settle;
+mod stage;
 mod suspects;
 mod wants;
 
@@ -164,6 +167,9 @@ impl Keyspace {
         self.catch_up();
         let same = self.scale.same_as(&profile);
         self.scale = Scale::new(profile);
+        if let Some(loading) = &mut self.loading {
+            loading.set_scale(&self.scale, same);
+        }
         if !same || self.live.keys() == 0 {
             let counted = self.counted_by();
             self.live.reprice(&self.scale, counted);
@@ -199,7 +205,11 @@ impl Keyspace {
         self.catch_up();
         self.abort_load();
         self.clock(now_ms);
-        self.loading = Some(Box::new(Loading::new(self.seed, self.counted_by())));
+        self.loading = Some(Box::new(Loading::new(
+            self.seed,
+            &self.scale,
+            self.counted_by(),
+        )));
     }
 
     /// How many keys of a database the full sync announces, before the first of them: a hint.
@@ -214,6 +224,15 @@ impl Keyspace {
     pub fn load_key(&mut self, key: Key<'_>) {
         if let Some(loading) = &mut self.loading {
             loading.key(&key, &self.pulse, &self.scale, self.seed);
+        }
+    }
+
+    /// The next key of the full sync, if it is a string: the key, its length in bytes, and its value
+    /// if it is a canonical integer.
+    #[inline]
+    pub fn load_string(&mut self, key: Key<'_>, len: u64, int: Option<i64>) {
+        if let Some(loading) = &mut self.loading {
+            loading.string(&key, (len, int), &self.pulse, &self.scale);
         }
     }
 
@@ -240,11 +259,15 @@ impl Keyspace {
         let Some(mut loading) = self.loading.take() else {
             return;
         };
-        loading.flush(&self.scale);
-        self.counters.loaded_twice += loading.twice;
+        loading.flush();
+        if loading.is_mixed {
+            let counted = self.counted_by();
+            loading.filler.generation.reprice(&self.scale, counted);
+        }
+        self.counters.loaded_twice += loading.filler.twice;
         self.counters.loaded_empty += loading.empty;
         self.counters.loaded_malformed += loading.malformed;
-        let mut old = std::mem::replace(&mut self.live, loading.generation);
+        let mut old = std::mem::replace(&mut self.live, loading.filler.generation);
         self.retired.extend(old.take_all());
         self.wants = Wants::default();
         self.applied = offset;
@@ -254,15 +277,13 @@ impl Keyspace {
     /// The full sync failed: the live generation stays.
     pub fn abort_load(&mut self) {
         if let Some(mut loading) = self.loading.take() {
-            self.retired.extend(loading.generation.take_all());
+            self.retired.extend(loading.filler.generation.take_all());
         }
     }
 
     /// Keys of the full sync that is under way.
     pub fn loading_keys(&self) -> Option<u64> {
-        self.loading
-            .as_ref()
-            .map(|loading| loading.generation.keys())
+        self.loading.as_ref().map(|loading| loading.keys())
     }
 
     /// Starts a value apart from the keyspace, for `settle_value` of that key.

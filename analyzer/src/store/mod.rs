@@ -24,16 +24,13 @@ use crate::store::weigh::{Scale, Weight};
 use crate::text;
 
 /// Keys per page at which the table grows by a page.
-const LOAD_MAX: u64 = 96;
+pub(crate) const LOAD_MAX: u64 = 96;
 
 /// Keys per page at which it gives one back.
 const LOAD_MIN: u64 = 32;
 
 /// Bytes per page at which the table grows by a page, whatever the number of keys.
 const PAGE_BYTES_MAX: u64 = 48 * 1024;
-
-/// Records that a page is made for when its first one comes.
-const FIRST_ROOM: u64 = LOAD_MAX / 2;
 
 /// Pages per segment of the directory.
 const SEGMENT: usize = 256;
@@ -156,11 +153,6 @@ impl Table {
             .map(|slot| Place { page, slot })
     }
 
-    /// The record that has the name of the long name `handle`, which is not in a record yet.
-    pub(crate) fn find_long(&self, digest: u64, handle: u32) -> Option<Place> {
-        self.find(digest, self.long_name(handle)?)
-    }
-
     /// First step of a lookup, for its effect on the caches.
     #[inline]
     pub(crate) fn touch_page(&self, digest: u64) -> u8 {
@@ -206,10 +198,12 @@ impl Table {
         if name.len() <= NAME_MAX {
             return Name::Here(name);
         }
-        Name::Elsewhere(self.names.insert(Box::new(LongName {
-            digest,
-            name: name.into(),
-        })))
+        Name::Elsewhere(self.keep_long_name(digest, name.into()))
+    }
+
+    /// Stores a long name and returns its handle.
+    pub(crate) fn keep_long_name(&mut self, digest: u64, name: Box<[u8]>) -> u32 {
+        self.names.insert(Box::new(LongName { digest, name }))
     }
 
     /// The digest of a record's name.
@@ -231,18 +225,28 @@ impl Table {
 
     /// Adds the record of a name that is not there.
     pub(crate) fn insert(&mut self, digest: u64, record: &[u8], weight: &Weight, scale: &Scale) {
-        let number = self.page_of(digest);
-        let room = self.first_room(number, record.len());
-        self.change(number, |page| {
-            if let Some((records, bytes)) = room {
-                *page = Page::with_room(records, bytes);
-            }
+        self.push(digest, record, (weight.bytes, weight.count));
+        self.grow_to_load(scale);
+    }
+
+    /// The same without growing; `bounds` are bytes and count of the key.
+    pub(crate) fn push(&mut self, digest: u64, record: &[u8], bounds: (u64, u64)) {
+        self.change(self.page_of(digest), |page| {
             page.push(tag_of(digest), record);
-            raise(page, weight);
+            raise(page, bounds);
         });
         self.keys += 1;
         self.bytes += record.len() as u64;
-        if self.keys > LOAD_MAX * self.pages as u64
+    }
+
+    /// Makes room in a page for some records of `bytes` in all, and for more that will come.
+    pub(crate) fn make_room(&mut self, number: usize, records: usize, bytes: usize) {
+        self.change(number, |page| page.make_room(records, bytes));
+    }
+
+    /// Adds the pages that so many keys need.
+    pub(crate) fn grow_to_load(&mut self, scale: &Scale) {
+        while self.keys > LOAD_MAX * self.pages as u64
             || self.bytes > PAGE_BYTES_MAX * self.pages as u64
         {
             self.grow(scale);
@@ -263,26 +267,11 @@ impl Table {
         self.split = self.pages - (1 << self.level);
     }
 
-    /// Records and bytes to make room for in a page that gets its first record, among others that
-    /// tell how large records are.
-    fn first_room(&self, number: usize, record: usize) -> Option<(usize, usize)> {
-        if self.pages == 1 || self.page(number).heap_bytes() > 0 {
-            return None;
-        }
-        let mean = self.bytes.checked_div(self.keys).unwrap_or(record as u64);
-        let bytes = (mean * FIRST_ROOM).min(PAGE_BYTES_MAX / 2);
-        // Both are small constants' products.
-        Some((
-            usize::try_from(FIRST_ROOM).unwrap_or(0),
-            usize::try_from(bytes).unwrap_or(0).max(record),
-        ))
-    }
-
     /// Writes `record` over the one at `place`.
     pub(crate) fn replace(&mut self, place: Place, record: &[u8], weight: &Weight) {
         let old = self.record(place).len();
         self.change(place.page, |page| {
-            raise(page, weight);
+            raise(page, (weight.bytes, weight.count));
             page.replace(place.slot, old, record);
             pack(page);
         });
@@ -492,7 +481,7 @@ fn pack(page: &mut Page) {
     }
 }
 
-fn raise(page: &mut Page, weight: &Weight) {
-    page.max_bytes = page.max_bytes.max(weight.bytes);
-    page.max_count = page.max_count.max(weight.count);
+fn raise(page: &mut Page, (bytes, count): (u64, u64)) {
+    page.max_bytes = page.max_bytes.max(bytes);
+    page.max_count = page.max_count.max(count);
 }

@@ -12,8 +12,11 @@
 /// Index entries are added in steps of this many: one comparison step of a lookup.
 const STEP: usize = 16;
 
-/// The same as a count of entries.
-const STEP_ENTRIES: u32 = 16;
+/// Records of a page in a table that grows.
+const FULL: usize = 96;
+
+/// Records that nearly every page has in the end, where the number of keys was known.
+const USUAL: usize = 80;
 
 /// Bytes of an index entry: tag and offset.
 const ENTRY: usize = 6;
@@ -156,10 +159,41 @@ impl Page {
         }
     }
 
+    /// Makes room for more records of `bytes` in all at once. While the page is less than full,
+    /// room is made for as many again: loads fill it piece by piece.
+    pub(crate) fn make_room(&mut self, records: usize, bytes: usize) {
+        let count = self.len() + records;
+        let mut room = self.room as usize;
+        if count > room {
+            let ample = (2 * room).min(FULL);
+            room = count.max(ample).next_multiple_of(STEP);
+        }
+        let data = self.buf.len() - self.data() + bytes;
+        if room * ENTRY + data <= self.buf.capacity() {
+            if room > self.room as usize {
+                self.widen(room);
+            }
+            return;
+        }
+        // The index is cheap to make too large, the data is not.
+        let ample = data * room.min(USUAL).max(count) / count;
+        let mut buf = Vec::new();
+        buf.reserve_exact(class(room * ENTRY + ample));
+        let old = self.room as usize;
+        buf.extend_from_slice(&self.buf[..old * 2]);
+        buf.resize(room * 2, 0);
+        buf.extend_from_slice(&self.buf[old * 2..old * ENTRY]);
+        buf.resize(room * ENTRY, 0);
+        buf.extend_from_slice(&self.buf[old * ENTRY..]);
+        self.buf = buf;
+        // A page holds a few hundred records.
+        self.room = u32::try_from(room).unwrap_or(u32::MAX);
+    }
+
     /// Adds a record and returns its slot.
     pub(crate) fn push(&mut self, tag: u16, record: &[u8]) -> usize {
         if self.count == self.room {
-            self.widen();
+            self.widen(self.len() + STEP);
         }
         let slot = self.len();
         let offset = self.append(record);
@@ -178,18 +212,21 @@ impl Page {
         offset
     }
 
-    fn widen(&mut self) {
+    /// Widens the index to so many entries, a multiple of `STEP`.
+    fn widen(&mut self, wide: usize) {
         let room = self.room as usize;
+        let more = wide - room;
         let end = self.buf.len();
-        let need = end + STEP * ENTRY;
+        let need = end + more * ENTRY;
         if need > self.buf.capacity() {
             self.buf.reserve_exact(class(need) - end);
         }
         self.buf.resize(need, 0);
         let (offsets, data) = (room * 2, room * ENTRY);
-        self.buf.copy_within(data..end, data + STEP * ENTRY);
-        self.buf.copy_within(offsets..data, offsets + STEP * 2);
-        self.room += STEP_ENTRIES;
+        self.buf.copy_within(data..end, data + more * ENTRY);
+        self.buf.copy_within(offsets..data, offsets + more * 2);
+        // A page holds a few hundred records.
+        self.room = u32::try_from(wide).unwrap_or(u32::MAX);
     }
 
     /// Writes `record` over the one in `slot`, which is `old` bytes long.

@@ -246,6 +246,20 @@ pub(crate) fn has_name<'a>(
     len == name.len() && bytes.get(at..at + name.len()) == Some(name)
 }
 
+/// Completes a record written with a value elsewhere: the handle stands at its end.
+pub(crate) fn set_value_handle(record: &mut [u8], handle: u32) {
+    if let Some(field) = record.last_chunk_mut() {
+        *field = handle.to_le_bytes();
+    }
+}
+
+/// Completes a record written with a name elsewhere: the handle stands behind the last write.
+pub(crate) fn set_name_handle(record: &mut [u8], handle: u32) {
+    if let Some(field) = record.get_mut(6..).and_then(<[u8]>::first_chunk_mut) {
+        *field = handle.to_le_bytes();
+    }
+}
+
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let field = bytes.get(at..).and_then(|tail| tail.first_chunk());
     field.map_or(0, |field| u32::from_le_bytes(*field))
@@ -295,6 +309,13 @@ impl<'a> Record<'a> {
             elsewhere: more & VALUE_ELSEWHERE != 0,
             body: at,
         }
+    }
+
+    /// The name of the record at the front of `bytes`, which must not be elsewhere.
+    #[inline]
+    pub(crate) fn short_name(bytes: &[u8]) -> &[u8] {
+        let (len, at) = varint::get_len(bytes, lru_at(bytes) + 4);
+        bytes.get(at..at + len).unwrap_or_default()
     }
 
     /// The value part.

@@ -348,6 +348,14 @@ pub trait Sink {
         self.item(Item::Str { len, int });
     }
 
+    /// A key that holds a string, from beginning to end.
+    #[inline]
+    fn string_key(&mut self, key: Key<'_>, (len, int): (u64, Option<i64>), end: ObjectEnd) {
+        self.key(key);
+        self.string(len, int);
+        self.end(end);
+    }
+
     /// An element of a list or set.
     #[inline]
     fn element(&mut self, text: Text<'_>) {

@@ -483,24 +483,20 @@ impl Machine {
         let value = parts.string(Role::Size)?;
         let serialized = parts.position().wrapping_sub(start);
         let (len, int) = size(value, &mut self.scratch.blob)?;
-        announce(
-            &mut self.attributes,
-            &mut self.scratch.name,
-            sink,
-            Head {
-                name,
-                kind: ValueType::String,
-                count: 1,
-            },
-        )?;
-        sink.string(len, int);
-        sink.end(ObjectEnd {
+        let end = ObjectEnd {
             serialized,
             elements: 1,
-        });
-        if self.is_payload {
+        };
+        let Some(name) = name else {
+            sink.item(Item::Kind(ValueType::String));
+            sink.string(len, int);
+            sink.end(end);
             self.state = State::Footer;
-        }
+            return Ok(());
+        };
+        let name = whole(name, &mut self.scratch.name)?;
+        let key = key(&mut self.attributes, name, ValueType::String, 1);
+        sink.string_key(key, (len, int), end);
         Ok(())
     }
 
@@ -545,27 +541,33 @@ pub(super) fn announce<S: Sink>(
     sink: &mut S,
     head: Head<'_>,
 ) -> Result<(), ErrorKind> {
+    let Head { name, kind, count } = head;
+    match name {
+        Some(name) => {
+            let name = whole(name, space)?;
+            sink.key(key(attributes, name, kind, count));
+        }
+        None => sink.item(Item::Kind(kind)),
+    }
+    Ok(())
+}
+
+/// The key with its attributes, which are then used up.
+#[inline(always)]
+fn key<'k>(attributes: &mut Attributes, name: &'k [u8], kind: ValueType, count: u64) -> Key<'k> {
     let Attributes {
         expire_ms,
         idle_s,
         freq,
     } = std::mem::take(attributes);
-    let Head { name, kind, count } = head;
-    match name {
-        Some(name) => {
-            let name = whole(name, space)?;
-            sink.key(Key {
-                name,
-                kind,
-                expire_ms,
-                idle_s,
-                freq,
-                count,
-            });
-        }
-        None => sink.item(Item::Kind(kind)),
+    Key {
+        name,
+        kind,
+        expire_ms,
+        idle_s,
+        freq,
+        count,
     }
-    Ok(())
 }
 
 fn bounded(value: u64, what: Bounded, count: u64) -> Result<u32, ErrorKind> {
