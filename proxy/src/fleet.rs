@@ -368,19 +368,26 @@ pub(crate) mod testing {
 
     /// A plain master that is said to be at 10.0.0.1:6379; nobody dials it.
     pub(crate) fn master(id: MasterId) -> (Arc<Master>, Seat) {
-        let spec = Spec::parse("redis://10.0.0.1:6379").expect("a source");
-        let source = spec.first();
-        let place = Place::of(&Addr {
-            host: source.host.clone(),
-            port: source.port,
-        });
+        let place = Place::of(&"10.0.0.1:6379".parse().expect("an address"));
+        let shard = place.name.clone();
+        master_at((id, 0), ("", &shard), place)
+    }
+
+    /// A master of some deployment: its id and source, its cluster and shard.
+    pub(crate) fn master_at(
+        (id, source): (MasterId, usize),
+        (cluster, shard): (&str, &str),
+        place: Place,
+    ) -> (Arc<Master>, Seat) {
         let named = Named {
             id,
-            source: 0,
-            cluster: Arc::from(""),
-            shard: Arc::from(place.name.as_str()),
+            source,
+            cluster: Arc::from(cluster),
+            shard: Arc::from(shard),
         };
         let config = Config::from_raw(Raw::default()).expect("the defaults");
+        let spec = Spec::parse("redis://10.0.0.1:6379").expect("a source");
+        let source = spec.first();
         let order = Order {
             target: crate::app::target(&config, source),
             why: Why::Configured,

@@ -1,6 +1,9 @@
 //! The port as clients see it, over real sockets, on owners that answer from a list of keys.
 
+mod deployed;
+mod merged;
 mod owner;
+mod sentinels;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +48,10 @@ async fn rig(config: config::Admin, masters: Vec<Keys>, generation: Generation) 
         fleet.add(master);
         tokio::spawn(owner(seat, keys));
     }
+    serve(fleet, config).await
+}
+
+async fn serve(fleet: Arc<Fleet>, config: config::Admin) -> Rig {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     let stop = CancellationToken::new();

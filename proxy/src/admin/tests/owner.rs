@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use analyzer::command::Doubt;
 use analyzer::glob::Glob;
 use analyzer::value::{Encoding, Kind};
+use cluster_map::{Slot, Slots};
 use tokio::sync::mpsc;
 
 use crate::fleet::Seat;
@@ -38,18 +39,22 @@ pub(super) fn key(kind: Kind, count: u64, memory: u64, expire_ms: Option<i64>) -
 
 /// An owner that answers from a list, in the common order of key names.
 pub(super) async fn owner(mut seat: Seat, keys: Keys) {
+    let generation = seat.status.borrow().generation;
     let mut monitors = Vec::new();
     while let Some(ask) = seat.asks.recv().await {
-        answer(ask, &keys, &mut monitors);
+        // Nothing is there before the first load.
+        let none = Keys::new();
+        let keys = if generation.loaded() { &keys } else { &none };
+        answer(ask, (keys, generation), &mut monitors);
     }
 }
 
-fn fresh<T>(value: T) -> Answer<T> {
+fn fresh<T>(generation: Generation, value: T) -> Answer<T> {
     Answer {
         fresh: Freshness {
             replid: "8371445ee67a1b9bd9bd3dfb6d8b4d1a2b0c7a3e".into(),
             offset: 1234,
-            generation: Generation::Current,
+            generation,
         },
         value,
     }
@@ -80,11 +85,15 @@ fn rows(keys: &Keys, db: Option<u32>, filter: &Filter) -> Vec<Row> {
         .collect()
 }
 
-fn answer(ask: Ask, keys: &Keys, monitors: &mut Vec<mpsc::Sender<MonitorLine>>) {
+fn answer(
+    ask: Ask,
+    (keys, generation): (&Keys, Generation),
+    monitors: &mut Vec<mpsc::Sender<MonitorLine>>,
+) {
     match ask {
         Ask::Facts { keys: names, reply } => {
             let found = names.iter().map(|name| keys.get(name).copied()).collect();
-            drop(reply.send(fresh(found)));
+            drop(reply.send(fresh(generation, found)));
         }
         Ask::Scan {
             db,
@@ -92,19 +101,22 @@ fn answer(ask: Ask, keys: &Keys, monitors: &mut Vec<mpsc::Sender<MonitorLine>>) 
             count,
             filter,
             reply,
-        } => drop(reply.send(fresh(page(rows(keys, Some(db), &filter), cursor, count)))),
-        Ask::Dbs { reply } => drop(reply.send(fresh(dbs(keys)))),
-        Ask::Totals { reply } => drop(reply.send(fresh(totals(keys)))),
+        } => drop(reply.send(fresh(
+            generation,
+            page(rows(keys, Some(db), &filter), cursor, count),
+        ))),
+        Ask::Dbs { reply } => drop(reply.send(fresh(generation, dbs(keys)))),
+        Ask::Totals { reply } => drop(reply.send(fresh(generation, totals(keys)))),
         Ask::Random { db, reply } => {
             let some = keys.keys().find(|(own, _)| *own == db);
-            drop(reply.send(fresh(some.map(|(_, name)| name.clone()))));
+            drop(reply.send(fresh(generation, some.map(|(_, name)| name.clone()))));
         }
         Ask::Top {
             by,
             k,
             filter,
             reply,
-        } => drop(reply.send(fresh(top(rows(keys, None, &filter), by, k)))),
+        } => drop(reply.send(fresh(generation, top(rows(keys, None, &filter), by, k)))),
         Ask::Walk {
             db, filter, reply, ..
         } => {
@@ -112,19 +124,15 @@ fn answer(ask: Ask, keys: &Keys, monitors: &mut Vec<mpsc::Sender<MonitorLine>>) 
                 rows: rows(keys, db, &filter),
                 truncated: false,
             };
-            drop(reply.send(fresh(walked)));
+            drop(reply.send(fresh(generation, walked)));
         }
-        Ask::Slots { db, reply } => drop(reply.send(fresh(slots(keys, db)))),
+        Ask::Slots { db, reply } => drop(reply.send(fresh(generation, slots(keys, db)))),
         Ask::Outside { db, own, reply } => {
-            let outside = |s: &SlotTotal| {
-                cluster_map::Slot::new(s.slot).is_some_and(|slot| !own.contains(slot))
-            };
-            let rows = slots(keys, db).into_iter().filter(outside).collect();
-            drop(reply.send(fresh(Some(rows))));
+            drop(reply.send(fresh(generation, Some(outside(keys, db, &own)))));
         }
         Ask::CountInSlot { db, slot, reply } => {
             let count = slots(keys, db).iter().find(|s| s.slot == slot).copied();
-            drop(reply.send(fresh(count.unwrap_or_default().keys)));
+            drop(reply.send(fresh(generation, count.unwrap_or_default().keys)));
         }
         Ask::KeysInSlot {
             db,
@@ -136,7 +144,7 @@ fn answer(ask: Ask, keys: &Keys, monitors: &mut Vec<mpsc::Sender<MonitorLine>>) 
                 .keys()
                 .filter(|(own, name)| *own == db && slot_of(name) == slot);
             let names = own.map(|(_, name)| name.clone()).take(limit);
-            drop(reply.send(fresh(names.collect())));
+            drop(reply.send(fresh(generation, names.collect())));
         }
         Ask::StreamInfo { db, key, reply } => {
             let looked = match keys.get(&(db, key)) {
@@ -144,7 +152,7 @@ fn answer(ask: Ask, keys: &Keys, monitors: &mut Vec<mpsc::Sender<MonitorLine>>) 
                 Some(facts) if facts.kind == Kind::Stream => Looked::Found(stream()),
                 Some(_) => Looked::WrongType,
             };
-            drop(reply.send(fresh(looked)));
+            drop(reply.send(fresh(generation, looked)));
         }
         Ask::Monitor { lines } => {
             // The channel is empty.
@@ -155,7 +163,7 @@ fn answer(ask: Ask, keys: &Keys, monitors: &mut Vec<mpsc::Sender<MonitorLine>>) 
 }
 
 fn slot_of(name: &[u8]) -> u16 {
-    cluster_map::Slot::of(name).number()
+    Slot::of(name).number()
 }
 
 fn slots(keys: &Keys, db: Option<u32>) -> Vec<SlotTotal> {
@@ -169,6 +177,11 @@ fn slots(keys: &Keys, db: Option<u32>) -> Vec<SlotTotal> {
         }
     }
     sums.into_values().collect()
+}
+
+fn outside(keys: &Keys, db: Option<u32>, own: &Slots) -> Vec<SlotTotal> {
+    let foreign = |s: &SlotTotal| Slot::new(s.slot).is_some_and(|slot| !own.contains(slot));
+    slots(keys, db).into_iter().filter(foreign).collect()
 }
 
 fn line() -> MonitorLine {
