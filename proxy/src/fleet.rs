@@ -245,6 +245,8 @@ pub enum Why {
     Found,
     /// What happened to the one before.
     Moved(Cause),
+    /// It is the same one, and well again.
+    Recovered,
 }
 
 impl Why {
@@ -254,6 +256,7 @@ impl Why {
             Why::Configured => "configured",
             Why::Found => "found",
             Why::Moved(cause) => cause.name(),
+            Why::Recovered => "recovered",
         }
     }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster_map::{Action, Addr, Cause, Group, Link, LinkState, NodeId, Plan, Role, Topology};
+use cluster_map::{
+    Action, Addr, Cause, Group, Health, Link, LinkState, NodeId, Plan, Role, Topology,
+};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -60,6 +62,8 @@ struct Hand {
     stop: CancellationToken,
     /// Since when it is down.
     down: Option<Instant>,
+    /// Its node was not well in the last map.
+    ill: bool,
 }
 
 impl Crew {
@@ -119,6 +123,7 @@ impl Crew {
             if let Some(next) = plan.next(&hand.link, topology) {
                 hand.link = next;
             }
+            hand.nudge(topology);
         }
         for action in &plan.actions {
             if let Action::Open { group, node, addr } = action
@@ -178,6 +183,7 @@ impl Crew {
             link,
             stop,
             down: None,
+            ill: false,
         };
         self.hands.insert(id, hand);
     }
@@ -223,6 +229,22 @@ impl Crew {
 }
 
 impl Hand {
+    /// A node that was ill and is well again is tried at once, however long its owner would wait.
+    fn nudge(&mut self, topology: &Topology) {
+        let group = topology.group(&self.link.group);
+        let Some(node) = group.and_then(|group| group.node(&self.link.node)) else {
+            return;
+        };
+        let was_ill = std::mem::replace(&mut self.ill, node.health != Health::Online);
+        if was_ill && !self.ill && self.link.state == LinkState::Down {
+            let order = Order {
+                target: self.helm.orders.borrow().target.clone(),
+                why: Why::Recovered,
+            };
+            self.helm.orders.send_replace(Arc::new(order));
+        }
+    }
+
     fn publish(&self, topology: &Topology) {
         let old = self.master.place();
         let place = place(&self.link, topology.group(&self.link.group), &old);

@@ -6,7 +6,7 @@
 //! to this server. Without the right to INFO the link is tried anyway.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use analyzer::profile::{Family, Version};
 use dashmap::DashMap;
@@ -14,9 +14,10 @@ use replica_shim::{Announce, Auth, Coverage, Options, Position, Role as LinkRole
 use secrecy::ExposeSecret;
 
 use crate::fault::{AttachError, Unfit};
-use crate::fleet::{Fleet, MasterId, Role};
+use crate::fleet::{Deployment, Fleet, MasterId, Role};
 use crate::link::connect::{self, Connection};
-use crate::link::gate::{Gate, Pass};
+use crate::link::gate::{Gate, Host, Pass};
+use crate::link::settle;
 use crate::side::client::{Client, SideError, Target};
 use crate::side::intro::{self, Intro};
 
@@ -38,6 +39,8 @@ pub struct Shared {
 pub struct Plan {
     /// What all links share.
     pub shared: Arc<Shared>,
+    /// The deployment, whose discovery knows of failovers.
+    pub deployment: Arc<Deployment>,
     /// Which master.
     pub id: MasterId,
     /// Where.
@@ -55,6 +58,10 @@ pub struct Plan {
 /// Behind us this often, a replica is believed to have lost what we have.
 const BEHIND_MAX: u32 = 10;
 
+/// So often an attempt looks whether such a replica has caught up, and so far apart.
+const BEHIND_LOOKS: u32 = 30;
+const BEHIND_WAIT: Duration = Duration::from_millis(100);
+
 /// Everything for a link.
 #[derive(Debug)]
 pub struct Attached {
@@ -66,6 +73,8 @@ pub struct Attached {
     pub connection: Connection,
     /// What the link is told.
     pub options: Options,
+    /// The host, as the gate knows it.
+    pub host: Host,
     /// The right to a full sync, if one is expected.
     pub pass: Option<Pass>,
 }
@@ -76,18 +85,26 @@ impl Plan {
     /// # Errors
     /// The server cannot be reached, or should not be followed now.
     pub async fn attach(self) -> Result<Attached, AttachError> {
-        let (side, intro) = self.introduce().await?;
+        let (mut side, mut intro) = self.introduce().await?;
         self.recognise(&intro)?;
-        let resume = self.resume_or_copy(&intro)?;
+        let mut resume = self.resume_or_wait(&mut side, &mut intro).await?;
+        if resume.is_none() && self.resume.is_some() {
+            // A copy for want of the right node is the one that is not needed.
+            settle::settle(&self.deployment, &self.target.source.addr()).await;
+            (side, intro) = self.introduce().await?;
+            self.recognise(&intro)?;
+            resume = self.resume_or_wait(&mut side, &mut intro).await?;
+        }
+        let target = &self.target;
+        let host = self.shared.gate.host(&target.source).await;
         let pass = match resume {
             Some(_) => None,
             None => {
                 tokio::time::sleep_until(self.full_not_before.into()).await;
-                let pass = self.shared.gate.pass(&self.target.source.host).await;
+                let pass = self.shared.gate.pass(&host).await;
                 Some(pass.ok_or(Unfit::Ending)?)
             }
         };
-        let target = &self.target;
         let limit = target.link.connect_timeout;
         let connection = connect::dial(&target.source, &target.tls, limit).await?;
         let options = options(target, &intro, resume, self.shared.seed);
@@ -96,8 +113,32 @@ impl Plan {
             intro,
             connection,
             options,
+            host,
             pass,
         })
+    }
+
+    /// As [`Plan::resume_or_copy`], but a replica that is behind us is given a moment: links move
+    /// to replicas that are some milliseconds late.
+    async fn resume_or_wait(
+        &self,
+        side: &mut Option<Client>,
+        intro: &mut Arc<Intro>,
+    ) -> Result<Option<Position>, AttachError> {
+        for _ in 0..BEHIND_LOOKS {
+            match (self.resume_or_copy(intro), side.as_mut()) {
+                (Err(Unfit::Behind), Some(side)) => {
+                    tokio::time::sleep(BEHIND_WAIT).await;
+                    let backlog = intro::backlog(side).await?;
+                    *intro = Arc::new(Intro {
+                        backlog,
+                        ..Intro::clone(intro)
+                    });
+                }
+                (decided, _) => return Ok(decided?),
+            }
+        }
+        Ok(self.resume_or_copy(intro)?)
     }
 
     /// Asks the server who it is. One that has told before, and breaks off now, is taken for what

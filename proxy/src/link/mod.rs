@@ -8,4 +8,5 @@ pub mod backoff;
 pub mod connect;
 pub mod driver;
 pub mod gate;
+pub mod settle;
 pub mod supervisor;

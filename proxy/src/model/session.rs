@@ -23,7 +23,7 @@ use crate::ingest::{LoadState, Loading};
 use crate::link::attach::Attached;
 use crate::link::connect::Connection;
 use crate::link::driver::{Chunk, Inbox};
-use crate::link::gate::Pass;
+use crate::link::gate::{Host, Pass};
 use crate::model::mirror::Mirror;
 use crate::model::wire::{Sending, Wire, World};
 use crate::side::client::Target;
@@ -47,6 +47,8 @@ pub struct Session {
     pub began: Instant,
     /// When bytes last arrived.
     pub heard: Instant,
+    /// The host, as the gate knows it.
+    pub host: Host,
     /// The right to a full sync while one is expected or under way.
     pub pass: Option<Pass>,
     /// Age of the bytes that were applied last, when they were.
@@ -105,6 +107,7 @@ impl Session {
             intro: attached.intro,
             began: now,
             heard: now,
+            host: attached.host,
             pass: attached.pass,
             lag_ms: 0,
             standby: None,

@@ -135,6 +135,18 @@ pub async fn info(client: &mut Client) -> Result<String, SideError> {
         .collect())
 }
 
+/// History and backlog alone: what changes from moment to moment.
+///
+/// # Errors
+/// The connection failed.
+pub async fn backlog(client: &mut Client) -> Result<Option<Backlog>, SideError> {
+    let reply = client
+        .ask_one(&Outbound::Info(InfoSection::Replication))
+        .await?;
+    let text = client::text(&reply).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    Ok(text.and_then(|text| Info(&text).backlog()))
+}
+
 async fn config(client: &mut Client) -> Result<Vec<(String, String)>, SideError> {
     let mut requests: Vec<Outbound<'_>> = CONFIG_PATTERNS.map(Outbound::ConfigGet).into();
     requests.extend(["repl-timeout", "repl-ping-*-period"].map(Outbound::ConfigGet));

@@ -26,6 +26,7 @@ impl Owner<'_> {
     pub(super) fn begin_attach(&mut self) {
         let plan = Plan {
             shared: self.given.shared.clone(),
+            deployment: self.given.deployment.clone(),
             id: self.given.master.id,
             target: self.target.clone(),
             known: self.known.clone(),
@@ -115,7 +116,7 @@ impl Owner<'_> {
         if session.pass.is_some() {
             return;
         }
-        session.pass = self.given.shared.gate.try_pass(&self.target.source.host);
+        session.pass = self.given.shared.gate.try_pass(&session.host);
         if session.pass.is_none() {
             self.mirror.position = None;
             let text = "a full sync was answered while another one of this host is under way";
@@ -236,10 +237,10 @@ impl Owner<'_> {
     }
 
     pub(super) fn standby_dialled(&mut self, dialled: Option<Result<Connection, DialError>>) {
-        let pass = self.given.shared.gate.try_pass(&self.target.source.host);
         let Some(session) = &mut self.session else {
             return;
         };
+        let pass = self.given.shared.gate.try_pass(&session.host);
         // Without connection or pass it is tried again when the timer says so.
         if let (Some(Ok(connection)), Some(pass)) = (dialled, pass) {
             tracing::info!(master = %self.given.master, "a link that no quorum counts stands by");
