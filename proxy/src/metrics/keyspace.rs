@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use analyzer::profile::Family as ServerFamily;
+use cluster_map::Slots;
 use tokio::sync::oneshot;
 
+use super::deployments::{self, Found};
 use super::text::{Kind, Text, seconds};
 use super::{install, process};
 use crate::fleet::{Fleet, Loss, Master, Status};
 use crate::http;
-use crate::model::ask::{Ask, DbTotal, Total};
+use crate::model::ask::{Answer, Ask, DbTotal, SlotTotal, Total};
 
 /// An owner that does not answer in this time is left out of the scrape but for its status.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -31,77 +33,129 @@ const STATES: [&str; 6] = [
 ];
 
 /// What is known of one master at the scrape.
-struct Sample {
-    name: String,
+pub(super) struct Sample {
+    pub(super) name: String,
+    /// Label of its deployment; empty for plain servers.
+    pub(super) cluster: Arc<str>,
+    pub(super) shard: Arc<str>,
+    /// The slots that it owns.
+    pub(super) own: Slots,
     status: Arc<Status>,
     dbs: Vec<DbTotal>,
     totals: Vec<Total>,
+    /// Keys by slot, of a cluster's master.
+    pub(super) slots: Vec<SlotTotal>,
+}
+
+impl Sample {
+    /// The labels that tell this master, and more. `master` is where it is now; `shard` is what it is
+    /// called over failovers. Plain servers have one name only.
+    pub(super) fn labels<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        let mut labels = vec![("master", self.name.as_str())];
+        if !self.cluster.is_empty() {
+            labels.extend([("cluster", &*self.cluster), ("shard", &*self.shard)]);
+        }
+        labels.extend(more);
+        labels
+    }
 }
 
 /// The body of a scrape.
 pub(crate) async fn scrape(fleet: &Fleet) -> String {
     let samples = samples(fleet).await;
     let build = fleet.build.clone();
+    let found = Found::of(fleet);
     // Formatting a thousand masters takes tens of milliseconds, which no other task should wait for.
     let written = tokio::task::spawn_blocking(move || {
         let mut text = Text::new(install().render());
         process::write(&build, &mut text);
-        write(&samples, &mut text);
+        write(&samples, &found, &mut text);
         text.body
     });
     written.await.unwrap_or_default()
 }
 
+/// What is asked of each owner.
+struct Asked {
+    dbs: oneshot::Receiver<Answer<Vec<DbTotal>>>,
+    totals: oneshot::Receiver<Answer<Vec<Total>>>,
+    slots: oneshot::Receiver<Answer<Option<Vec<SlotTotal>>>>,
+}
+
+impl Asked {
+    /// Asks, unless the queue is full: then the owner is busy, and is not waited for here.
+    fn of(master: &Master) -> Option<Asked> {
+        let (dbs_in, dbs) = oneshot::channel();
+        let (totals_in, totals) = oneshot::channel();
+        let (slots_in, slots) = oneshot::channel();
+        master.asks.try_send(Ask::Dbs { reply: dbs_in }).ok()?;
+        master
+            .asks
+            .try_send(Ask::Totals { reply: totals_in })
+            .ok()?;
+        if !master.place().slots.is_empty() {
+            let all = Ask::Outside {
+                db: None,
+                own: Slots::default(),
+                reply: slots_in,
+            };
+            master.asks.try_send(all).ok()?;
+        }
+        Some(Asked { dbs, totals, slots })
+    }
+
+    async fn answers(self) -> Option<(Vec<DbTotal>, Vec<Total>, Vec<SlotTotal>)> {
+        let (dbs, totals) = (self.dbs.await.ok()?, self.totals.await.ok()?);
+        // Only masters of clusters were asked.
+        let slots = self.slots.await.ok().and_then(|answer| answer.value);
+        Some((dbs.value, totals.value, slots.unwrap_or_default()))
+    }
+}
+
 async fn samples(fleet: &Fleet) -> Vec<Sample> {
     let deadline = tokio::time::Instant::now() + ANSWER_MAX;
-    let mut waiting = Vec::new();
-    for master in fleet.masters() {
-        let (dbs, db_totals) = oneshot::channel();
-        let (totals, form_totals) = oneshot::channel();
-        // A full queue means that the owner is busy: it is not waited for here.
-        let asked = master.asks.try_send(Ask::Dbs { reply: dbs }).is_ok()
-            && master.asks.try_send(Ask::Totals { reply: totals }).is_ok();
-        waiting.push((master, asked, db_totals, form_totals));
-    }
+    let masters = fleet.masters().into_iter();
+    let waiting: Vec<_> = masters.map(|m| (Asked::of(&m), m)).collect();
     let mut samples = Vec::with_capacity(waiting.len());
-    for (master, asked, dbs, totals) in waiting {
-        let both = async { Some((dbs.await.ok()?.value, totals.await.ok()?.value)) };
+    for (asked, master) in waiting {
         let answered = match asked {
-            true => tokio::time::timeout_at(deadline, both).await.ok().flatten(),
-            false => None,
+            Some(asked) => tokio::time::timeout_at(deadline, asked.answers()).await,
+            None => Ok(None),
         };
-        samples.push(sample(&master, answered.unwrap_or_default()));
+        let (dbs, totals, slots) = answered.ok().flatten().unwrap_or_default();
+        samples.push(Sample {
+            name: master.name(),
+            cluster: master.cluster.clone(),
+            shard: master.shard.clone(),
+            own: master.place().slots.clone(),
+            status: master.status(),
+            dbs,
+            totals,
+            slots,
+        });
     }
     samples
 }
 
-fn sample(master: &Master, (dbs, totals): (Vec<DbTotal>, Vec<Total>)) -> Sample {
-    Sample {
-        name: master.name(),
-        status: master.status(),
-        dbs,
-        totals,
-    }
-}
-
-fn write(samples: &[Sample], text: &mut Text) {
+fn write(samples: &[Sample], found: &[Found], text: &mut Text) {
     link(samples, text);
     for (name, kind, help, value) in FIGURES {
         let mut family = text.family(name, *kind, help);
         for sample in samples {
-            family.put(&[("master", &sample.name)], value(&sample.status));
+            family.put(&sample.labels(&[]), value(&sample.status));
         }
     }
     for (name, kind, help, value) in TIMES {
         let mut family = text.family(name, *kind, help);
         for sample in samples {
-            family.put(&[("master", &sample.name)], seconds(value(&sample.status)));
+            family.put(&sample.labels(&[]), seconds(value(&sample.status)));
         }
     }
     unknown_commands(samples, text);
     databases(samples, text);
     types(samples, text);
     encodings(samples, text);
+    deployments::write(samples, found, text);
     truncated(text);
 }
 
@@ -315,7 +369,7 @@ fn link(samples: &[Sample], text: &mut Text) {
     for sample in samples {
         for state in STATES {
             let here = u8::from(sample.status.state.name() == state);
-            family.put(&[("master", &sample.name), ("state", state)], here);
+            family.put(&sample.labels(&[("state", state)]), here);
         }
     }
     let mut family = text.family(
@@ -326,10 +380,7 @@ fn link(samples: &[Sample], text: &mut Text) {
     for sample in samples {
         for reason in Loss::ALL {
             let drops = sample.status.counters.drops.get(&reason).unwrap_or(&0);
-            family.put(
-                &[("master", &sample.name), ("reason", reason.name())],
-                drops,
-            );
+            family.put(&sample.labels(&[("reason", reason.name())]), drops);
         }
     }
     let mut family = text.family(
@@ -347,13 +398,12 @@ fn link(samples: &[Sample], text: &mut Text) {
         };
         let v = server.version;
         let version = format!("{}.{}.{}", v.major, v.minor, v.patch);
-        let labels = [
-            ("master", sample.name.as_str()),
+        let labels = sample.labels(&[
             ("role", sample.status.role.name()),
             ("software", software),
             ("version", version.as_str()),
             ("mode", "psync"),
-        ];
+        ]);
         family.put(&labels, 1);
     }
 }
@@ -369,14 +419,14 @@ fn unknown_commands(samples: &[Sample], text: &mut Text) {
         let names = &sample.status.unknown_names;
         let named: u64 = names.values().sum();
         for (name, count) in names {
-            family.put(&[("master", &sample.name), ("cmd", name)], count);
+            family.put(&sample.labels(&[("cmd", name)]), count);
         }
         let rest = sample
             .status
             .counters
             .unknown_commands
             .saturating_sub(named);
-        family.put(&[("master", &sample.name), ("cmd", OTHER)], rest);
+        family.put(&sample.labels(&[("cmd", OTHER)]), rest);
     }
 }
 
@@ -408,7 +458,7 @@ fn databases(samples: &[Sample], text: &mut Text) {
         for sample in samples {
             for db in &sample.dbs {
                 let number = db.db.to_string();
-                family.put(&[("master", &sample.name), ("db", &number)], value(db));
+                family.put(&sample.labels(&[("db", &number)]), value(db));
             }
         }
     }
@@ -457,11 +507,7 @@ fn types(samples: &[Sample], text: &mut Text) {
         for (sample, sums) in &groups {
             for ((db, kind), figures) in sums {
                 let db = db.to_string();
-                let labels = [
-                    ("master", sample.name.as_str()),
-                    ("db", &db),
-                    ("type", kind),
-                ];
+                let labels = sample.labels(&[("db", &db), ("type", kind)]);
                 family.put(&labels, figures[index]);
             }
         }
@@ -487,11 +533,7 @@ fn encodings(samples: &[Sample], text: &mut Text) {
         let mut family = text.family(name, Kind::Gauge, help);
         for (sample, sums) in &groups {
             for ((kind, encoding), figures) in sums {
-                let labels = [
-                    ("master", sample.name.as_str()),
-                    ("type", kind),
-                    ("encoding", encoding),
-                ];
+                let labels = sample.labels(&[("type", kind), ("encoding", encoding)]);
                 family.put(&labels, figures[index]);
             }
         }

@@ -6,9 +6,11 @@
 //! totals ([`keyspace`]): it shrinks as well as grows, masters come and go, and a registry would
 //! have to be told of both.
 //!
-//! Labels come from closed lists, from the configuration (`master`), or are bounded where they are
-//! counted (`db`, names of unknown commands); never from keys.
+//! Labels come from closed lists, from the configuration and what discovery found there (`master`,
+//! `cluster`, `shard`, `node`), or are bounded where they are counted (`db`, names of unknown
+//! commands, the largest slots); never from keys.
 
+mod deployments;
 mod keyspace;
 mod process;
 mod text;

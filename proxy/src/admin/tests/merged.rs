@@ -413,3 +413,32 @@ async fn several_clusters_are_told_apart() {
     .await;
     exchange(&mut c, "CLUSTER COUNTKEYSINSLOT 15495\r\n", ":2\r\n").await;
 }
+
+#[tokio::test]
+async fn metrics_name_cluster_shard_and_master() {
+    let mut build = Build::new();
+    let [mut a, b, c] = spread();
+    a.extend(keys(&[("{c}1", 777)]));
+    build.cluster("", [a, b, c]);
+    let body = crate::metrics::scrape(&build.fleet).await;
+    let first = format!(
+        "master=\"10.0.1.1:7001\",cluster=\"prod\",shard=\"{}\"",
+        "a".repeat(40)
+    );
+    for line in [
+        format!("keyscape_synced{{{first}}} 1"),
+        format!("keyscape_link_state{{{first},state=\"synced\"}} 1"),
+        format!("keyscape_db_keys{{{first},db=\"0\"}} 3"),
+        format!("keyscape_stray_keys{{{first}}} 1"),
+        format!("keyscape_slot_keys{{{first},slot=\"7365\"}} 1"),
+        format!("keyscape_slot_memory_bytes{{{first},slot=\"7365\"}} 777"),
+        "keyscape_unowned_masters{cluster=\"prod\"} 0".to_owned(),
+        "keyscape_slots_covered{cluster=\"prod\"} 16384".to_owned(),
+        "keyscape_nodes{cluster=\"prod\",state=\"followed\"} 3".to_owned(),
+        "keyscape_nodes{cluster=\"prod\",state=\"failed\"} 1".to_owned(),
+        "keyscape_node_reachable{cluster=\"prod\",node=\"10.0.1.4:7004\",role=\"replica\"} 0"
+            .to_owned(),
+    ] {
+        assert!(body.contains(&format!("\n{line}\n")), "{line} in {body}");
+    }
+}

@@ -14,12 +14,16 @@ fn scraped() -> String {
     };
     let sample = |name: &str| Sample {
         name: name.to_owned(),
+        cluster: "".into(),
+        shard: name.into(),
+        own: Slots::default(),
+        slots: Vec::new(),
         status: Arc::new(status.clone()),
         dbs: vec![DbTotal::default()],
         totals: Vec::new(),
     };
     let mut text = Text::new(String::new());
-    write(&[sample("a:1"), sample("b:1")], &mut text);
+    write(&[sample("a:1"), sample("b:1")], &[], &mut text);
     text.body
 }
 
