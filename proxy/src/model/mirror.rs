@@ -46,6 +46,8 @@ pub struct Mirror {
     pub replid: Arc<str>,
     /// Where a new link continues; `None` before the first snapshot and after a loss of trust.
     pub position: Option<Position>,
+    /// End of the last command that could change a key.
+    pub changed_at: u64,
     /// Grows with every committed snapshot: a walk that began before one starts over.
     pub generation: u64,
     /// When the answering generation was committed, unix milliseconds.
@@ -127,6 +129,7 @@ impl Mirror {
             monitors: Monitors::default(),
             replid: Arc::from(""),
             position: None,
+            changed_at: 0,
             generation: 0,
             loaded_ms: 0,
             load_took_ms: 0,
@@ -197,6 +200,14 @@ impl Mirror {
         self.drop_held();
     }
 
+    /// Goes back to a position since which the stream held nothing that changes keys: what follows
+    /// it in another server's history is to be followed from there.
+    pub fn rewind(&mut self, position: Position) {
+        self.drop_held();
+        self.keyspace.advance(position.offset.get());
+        self.position = Some(position);
+    }
+
     /// Answers that were asked for on a lost second connection will not come.
     pub fn drop_held(&mut self) {
         self.held.clear();
@@ -237,6 +248,7 @@ impl Mirror {
             Event::Multi => self.in_transaction = true,
             Event::Exec { end_offset } => {
                 self.in_transaction = false;
+                self.changed_at = end_offset.get();
                 self.advance(end_offset.get());
             }
             Event::Ping { end_offset } => self.advance(end_offset.get()),
@@ -288,6 +300,7 @@ impl Mirror {
             return;
         };
         self.keyspace.commit_load(position.offset.get());
+        self.changed_at = position.offset.get();
         self.generation += 1;
         self.counters.full_syncs_done += 1;
         self.replid = Arc::from(position.replid.to_string());
@@ -314,7 +327,11 @@ impl Mirror {
         } else {
             Pace::Now
         };
-        match ingest::apply(&mut self.keyspace, command, now_ms, pace) {
+        let outcome = ingest::apply(&mut self.keyspace, command, now_ms, pace);
+        if outcome != Outcome::Ignored {
+            self.changed_at = command.end_offset.get();
+        }
+        match outcome {
             Outcome::Applied | Outcome::NoChange | Outcome::Ignored => self.counters.commands += 1,
             Outcome::Unknown => self.unknown(command),
             // Counted by the model, which may only see it later.

@@ -31,6 +31,7 @@ impl Owner<'_> {
             target: self.target.clone(),
             known: self.known.clone(),
             resume: self.mirror.position,
+            changed_at: self.mirror.changed_at,
             full_not_before: self.waits.full_not_before,
             behind: self.waits.behind,
         };
@@ -49,6 +50,15 @@ impl Owner<'_> {
         self.status.server.clone_from(&attached.intro.server);
         self.known = Some(attached.intro.clone());
         self.mirror.attached(attached.intro.profile.clone());
+        if let Some(resume) = attached.options.resume
+            && self
+                .mirror
+                .position
+                .is_some_and(|at| resume.offset < at.offset)
+        {
+            tracing::info!(master = %self.given.master, position = %resume, "going back to where the master left the history");
+            self.mirror.rewind(resume);
+        }
         self.mirror
             .keyspace
             .set_key_specs(attached.intro.key_specs.iter().cloned());
