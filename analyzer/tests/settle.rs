@@ -364,7 +364,9 @@ fn what_was_written_under_another_configuration_is_probed() {
     driver.line("HSET new a 1");
     driver.line("SET text v");
     driver.keyspace.clock(driver.now_ms + 2_000);
-    driver.keyspace.suspect(5);
+    driver.keyspace.suspect(4);
+    driver.keyspace.suspect(3);
+    driver.keyspace.suspect(1);
     while driver.keyspace.is_suspecting() {
         driver.keyspace.find_suspects();
     }
@@ -377,4 +379,22 @@ fn what_was_written_under_another_configuration_is_probed() {
     let facts = driver.keyspace.facts(0, b"new").expect("there");
     assert_eq!(facts.encoding, Encoding::Hashtable);
     driver.keyspace.audit().expect("sums agree");
+}
+
+#[test]
+fn after_a_reload_every_key_is_probed() {
+    let mut driver = Driver::new();
+    driver.line("HSET hash a 1");
+    driver.line("SET text v");
+    driver.now_ms += 90_000;
+    driver.line("SET other v");
+    driver.keyspace.suspect(1);
+    driver.keyspace.suspect_all();
+    driver.keyspace.suspect(1);
+    while driver.keyspace.is_suspecting() {
+        driver.keyspace.find_suspects();
+    }
+    for name in ["hash", "text", "other"] {
+        assert_eq!(driver.doubt(name), Doubt::Probe, "{name}");
+    }
 }

@@ -72,6 +72,12 @@ impl Pulse {
         self.seconds.wrapping_sub(seconds) & SECONDS_MASK
     }
 
+    /// Which of two moments of the past is longer ago.
+    pub(crate) fn earlier(&self, a: u32, b: u32) -> u32 {
+        let age = |then| self.seconds.wrapping_sub(then) & SECONDS_MASK;
+        if age(a) >= age(b) { a } else { b }
+    }
+
     /// True if the last write was then or later.
     pub(crate) fn is_since(&self, lru: u32, then: u32) -> bool {
         self.idle_s(lru) <= self.seconds.wrapping_sub(then) & SECONDS_MASK

@@ -97,7 +97,7 @@ pub struct Keyspace {
     /// Databases that are no longer used and are freed bit by bit.
     retired: VecDeque<Db>,
     wants: Wants,
-    suspicion: Option<Suspicion>,
+    suspicions: VecDeque<Suspicion>,
     gauge: Gauge,
     counters: Counters,
     specs: BTreeMap<Vec<u8>, KeySpec>,
@@ -122,7 +122,7 @@ impl Keyspace {
             loading: None,
             retired: VecDeque::new(),
             wants: Wants::default(),
-            suspicion: None,
+            suspicions: VecDeque::new(),
             gauge: Gauge::default(),
             counters: Counters::default(),
             specs: BTreeMap::new(),

@@ -1,8 +1,9 @@
-//! Keys that may have been written under another configuration than the profile's.
+//! Keys that may have been encoded by what the stream does not tell.
 //!
 //! CONFIG SET is not replicated. A server that was asked for its configuration once a second may
 //! have converted, or not converted, what was written in between by thresholds that the model did
-//! not know. Those keys, and no others, are probed.
+//! not know. Those keys, and no others, are probed. Neither is DEBUG RELOAD, which encodes every key
+//! anew.
 
 use crate::command::Doubt;
 use crate::keyspace::Keyspace;
@@ -16,28 +17,55 @@ const SLICE_PAGES: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Suspicion {
     cursor: Cursor,
-    /// On the clock of `Pulse`.
-    since: u32,
+    /// Written since then, on the clock of `Pulse`; `None` suspects every key.
+    since: Option<u32>,
+}
+
+impl Suspicion {
+    fn begin(since: Option<u32>) -> Suspicion {
+        Suspicion {
+            cursor: Cursor::start(),
+            since,
+        }
+    }
 }
 
 impl Keyspace {
     /// The configuration was another one for some of the last `seconds`.
     pub fn suspect(&mut self, seconds: u32) {
-        self.suspicion = Some(Suspicion {
-            cursor: Cursor::start(),
-            since: self.pulse().ago(seconds),
-        });
+        let since = self.pulse().ago(seconds);
+        self.suspicions.push_back(Suspicion::begin(Some(since)));
+        self.join_suspicions();
+    }
+
+    /// Every key may have been encoded anew.
+    pub fn suspect_all(&mut self) {
+        self.suspicions.push_back(Suspicion::begin(None));
+        self.join_suspicions();
+    }
+
+    /// One walk may be under way while one waits; more of them become one that looks at all that
+    /// any of them would.
+    fn join_suspicions(&mut self) {
+        while self.suspicions.len() > 2
+            && let (Some(last), Some(former)) =
+                (self.suspicions.pop_back(), self.suspicions.pop_back())
+        {
+            let since = last.since.zip(former.since);
+            let since = since.map(|(a, b)| self.pulse().earlier(a, b));
+            self.suspicions.push_back(Suspicion::begin(since));
+        }
     }
 
     /// True if suspects are still being looked for.
     pub fn is_suspecting(&self) -> bool {
-        self.suspicion.is_some()
+        !self.suspicions.is_empty()
     }
 
     /// Looks for suspects, for about a millisecond, and puts them in doubt.
     pub fn find_suspects(&mut self) {
         self.catch_up();
-        let Some(mut suspicion) = self.suspicion.take() else {
+        let Some(mut suspicion) = self.suspicions.pop_front() else {
             return;
         };
         let mut met = Vec::new();
@@ -48,9 +76,14 @@ impl Keyspace {
                 break;
             };
             let suspects = table.records(page).filter(|record| {
-                record.doubt == Doubt::None
-                    && depends_on_thresholds(record.form.kind())
-                    && self.pulse().is_since(record.lru, suspicion.since)
+                let kind = record.form.kind();
+                let suspected = match suspicion.since {
+                    Some(since) => {
+                        depends_on_thresholds(kind) && self.pulse().is_since(record.lru, since)
+                    }
+                    None => depends_on_thresholds(kind) || kind == Kind::String,
+                };
+                record.doubt == Doubt::None && suspected
             });
             met.extend(suspects.map(|record| (db, table.name(&record).to_vec())));
             goes_on = suspicion.cursor.advance(table);
@@ -65,7 +98,9 @@ impl Keyspace {
                 }
             });
         }
-        self.suspicion = goes_on.then_some(suspicion);
+        if goes_on {
+            self.suspicions.push_front(suspicion);
+        }
     }
 }
 

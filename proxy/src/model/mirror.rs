@@ -116,6 +116,8 @@ pub struct Configured {
     pub pairs: Vec<(String, String)>,
     /// Somebody may have changed it, and changed it back, since the last look.
     pub is_doubtful: bool,
+    /// The server may have loaded its own keys anew since the last look.
+    pub is_reloaded: bool,
     /// Seconds since the last look.
     pub since_s: u32,
 }
@@ -481,7 +483,10 @@ impl Mirror {
             tracing::info!("the server's configuration changed");
             self.keyspace.set_profile(profile);
         }
-        if changed || std::mem::take(&mut self.reconfigured) || configured.is_doubtful {
+        let reconfigured = std::mem::take(&mut self.reconfigured);
+        if configured.is_reloaded {
+            self.keyspace.suspect_all();
+        } else if changed || reconfigured || configured.is_doubtful {
             self.keyspace.suspect(configured.since_s);
         }
     }

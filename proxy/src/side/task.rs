@@ -31,6 +31,16 @@ pub const QUEUE_MAX: usize = 4;
 /// Samples of the size estimate before a DUMP: constant time, good to a factor.
 const SIZE_SAMPLES: u32 = 5;
 
+/// What INFO commandstats says of commands that are not replicated and change encodings. Only
+/// whether it is the same as before means anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// CONFIG SET, from 7.0 on; before, it is counted together with CONFIG GET.
+    pub config_set: Option<String>,
+    /// DEBUG, whose RELOAD encodes every key anew.
+    pub debug: Option<String>,
+}
+
 /// A question of the owner.
 #[derive(Debug)]
 pub enum SideAsk {
@@ -114,8 +124,8 @@ pub struct Polled {
     pub min_replicas: bool,
     /// What decides encodings; empty without the right to CONFIG GET.
     pub config: Vec<(String, String)>,
-    /// How often CONFIG SET was called since the server started or forgot; from 7.0 on.
-    pub config_sets: Option<String>,
+    /// What was called that is not replicated and changes encodings.
+    pub calls: Calls,
     /// `used_memory`, if it was asked.
     pub used_memory: Option<u64>,
 }
@@ -376,12 +386,16 @@ async fn poll(client: &mut Client, memory: bool) -> Result<Polled, SideError> {
         orphan: text.get("master_link_status") == Some("down"),
         min_replicas: text.get("min_slaves_good_slaves").is_some(),
         config: config.iter().flat_map(intro::pairs).collect(),
-        config_sets: None,
+        calls: Calls::default(),
         used_memory: None,
     };
     let stats = Outbound::Info(InfoSection::CommandStats);
     let stats = utf8(&client.ask_one(&stats).await?);
-    polled.config_sets = Info(&stats).get("cmdstat_config|set").map(str::to_owned);
+    let line = |name| Info(&stats).get(name).map(str::to_owned);
+    polled.calls = Calls {
+        config_set: line("cmdstat_config|set"),
+        debug: line("cmdstat_debug"),
+    };
     if memory {
         let text = utf8(&client.ask_one(&Outbound::Info(InfoSection::Memory)).await?);
         polled.used_memory = Info(&text).number("used_memory");

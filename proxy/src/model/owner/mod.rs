@@ -40,6 +40,7 @@ use crate::model::rereads::Rereads;
 use crate::model::session::Session;
 use crate::side::client::Target;
 use crate::side::intro::Intro;
+use crate::side::task::Calls;
 
 /// Questions answered between two chunks.
 const ASKS_AT_ONCE: usize = 64;
@@ -90,8 +91,8 @@ pub struct Owner<'a> {
     retry_at: Instant,
     /// What the server told the last time.
     known: Option<Arc<Intro>>,
-    /// What the server said of its CONFIG SETs at the last look, if there was one.
-    config_sets: Option<Option<String>>,
+    /// What the server had been called for at the last look, if there was one.
+    calls: Option<Calls>,
     attempts: Attempts,
     waits: Waits,
     status: Status,
@@ -153,7 +154,7 @@ impl<'a> Owner<'a> {
             standby_dial: None,
             retry_at: now,
             known: None,
-            config_sets: None,
+            calls: None,
             attempts: Attempts::default(),
             status: Status::default(),
             timers: Timers {

@@ -176,12 +176,16 @@ impl Owner<'_> {
         }
         if let (Some(at), false) = (at, polled.config.is_empty()) {
             let now = clock::now();
-            let before = self.config_sets.replace(polled.config_sets.clone());
+            let calls = polled.calls;
+            let before = self.calls.replace(calls.clone());
             let since = self.timers.polled.replace(now).map(|at| now - at);
             let since_s = since.map_or(0, |since| since.as_secs().saturating_add(CLOCKS_APART_S));
             let configured = Configured {
                 pairs: polled.config,
-                is_doubtful: before.is_some_and(|before| before != polled.config_sets),
+                is_doubtful: before
+                    .as_ref()
+                    .is_some_and(|before| before.config_set != calls.config_set),
+                is_reloaded: before.is_some_and(|before| before.debug != calls.debug),
                 since_s: u32::try_from(since_s).unwrap_or(u32::MAX),
             };
             self.mirror.stamped(at, Stamped::Config(configured));
