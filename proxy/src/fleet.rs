@@ -141,18 +141,6 @@ impl Fleet {
             deployment.look();
         }
     }
-
-    /// True if every master that is known has answered from a committed model at least once, and
-    /// there is one, and every deployment has been looked at.
-    pub fn synced(&self) -> bool {
-        let masters = self.masters();
-        let known = |deployment: &Arc<Deployment>| {
-            deployment.kind == Kind::Standalone || deployment.view().topology.is_some()
-        };
-        !masters.is_empty()
-            && masters.iter().all(|m| m.status().generation.loaded())
-            && self.deployments().iter().all(known)
-    }
 }
 
 /// Which master owns each slot.

@@ -99,6 +99,11 @@ impl Crew {
         (links, down)
     }
 
+    /// True if a link follows the group.
+    pub(super) fn follows(&self, group: &str) -> bool {
+        self.hands.values().any(|hand| &*hand.link.group == group)
+    }
+
     /// Nodes that could not be used of late.
     pub(super) fn avoided(&self) -> Vec<NodeId> {
         self.avoid.keys().cloned().collect()
@@ -199,7 +204,7 @@ impl Crew {
         }
         // One that is given another chance is judged anew.
         self.avoid.remove(node);
-        hand.down = None;
+        (hand.down, hand.ill) = (None, false);
         let why = Why::Moved(why);
         hand.helm
             .orders

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster_map::{Addr, Follow, Policy, Topology, plan};
+use cluster_map::{Addr, Follow, Group, NodeId, Policy, Topology, plan};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
@@ -81,7 +81,9 @@ pub struct Discovery {
     local: local::Local,
     own: Vec<Addr>,
     listeners: BTreeMap<Addr, AbortOnDropHandle<()>>,
-    /// Since when a link is down.
+    /// A group that is ours has no link.
+    wanting: bool,
+    /// Since when a link is down or wanting.
     down: Option<Instant>,
     view: View,
 }
@@ -144,6 +146,7 @@ impl Discovery {
             map: None,
             local: local::Local::default(),
             listeners: BTreeMap::new(),
+            wanting: false,
             down: None,
             view: View::default(),
             given,
@@ -296,9 +299,21 @@ impl Discovery {
             avoid: &avoid,
             shard: self.given.config.shard,
         };
-        let plan = plan(&map, &links, &policy);
+        let mut plan = plan(&map, &links, &policy);
         self.crew.carry_out(&plan, &map);
+        let alone = |group: &&Group| !self.crew.follows(&group.id);
+        let alone: Vec<&Group> = map.groups().iter().filter(alone).collect();
+        if self.given.config.follow == Follow::Local {
+            // Groups without a node at our side are followed at the side of their own.
+            let elsewhere = |node: &NodeId| alone.iter().any(|group| group.node(node).is_some());
+            plan.not_followed.retain(|(node, _)| !elsewhere(node));
+            plan.unowned
+                .extend(alone.iter().map(|group| group.id.clone()));
+            plan.unowned.sort_unstable();
+            plan.unowned.dedup();
+        }
         self.view.unowned = plan.unowned.len();
+        self.wanting = alone.len() > plan.unowned.len();
         let addr = |node| map.group_of(node)?.node(node)?.addr.clone();
         self.view.not_followed = plan
             .not_followed
@@ -342,9 +357,9 @@ impl Discovery {
 
     fn count_down(&mut self) {
         let (_, down) = self.crew.muster();
-        self.down = match (down, self.down) {
-            (0, _) => None,
-            (_, since) => since.or_else(|| Some(clock::now())),
+        self.down = match (down > 0 || self.wanting, self.down) {
+            (false, _) => None,
+            (true, since) => since.or_else(|| Some(clock::now())),
         };
     }
 
