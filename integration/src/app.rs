@@ -44,6 +44,23 @@ pub struct Status {
     pub text: String,
 }
 
+/// One master as INFO lists it.
+#[derive(Debug, Clone, Default)]
+pub struct Followed {
+    /// `host:port` of the master.
+    pub name: String,
+    /// State of the link.
+    pub state: String,
+    /// Replication id of the model.
+    pub replid: String,
+    /// Offset of the model; -1 if there is none.
+    pub offset: i64,
+    /// Full resyncs so far.
+    pub full_syncs: u64,
+    /// Partial resyncs so far.
+    pub partial_syncs: u64,
+}
+
 impl App {
     /// Starts `keyscape serve` on these sources with a configuration in TOML.
     ///
@@ -111,28 +128,24 @@ impl App {
                 .unwrap_or(-1),
             ..Status::default()
         };
-        for line in own
-            .lines()
-            .filter(|line| line.starts_with("keyscape_master"))
-        {
-            let value = |name: &str| -> Option<&str> {
-                let fields = line.split_once(':')?.1.split(',');
-                fields
-                    .filter_map(|field| field.split_once('='))
-                    .find(|f| f.0 == name)
-                    .map(|f| f.1)
-            };
-            let count = |name: &str| value(name).and_then(|text| text.parse().ok()).unwrap_or(0);
-            status.full_syncs += count("full_syncs");
-            status.partial_syncs += count("partial_syncs");
-            if line.starts_with("keyscape_master0:")
-                && let Some(offset) = value("offset").and_then(|text| text.parse().ok())
-            {
-                status.offset = offset;
+        for (index, master) in followed_in(&own).iter().enumerate() {
+            status.full_syncs += master.full_syncs;
+            status.partial_syncs += master.partial_syncs;
+            if index == 0 {
+                status.offset = master.offset;
             }
         }
         status.text = format!("{own}{replication}");
         Ok(status)
+    }
+
+    /// Every master with its link, in the order of INFO.
+    ///
+    /// # Errors
+    /// If the admin port does not answer.
+    pub fn followed(&self) -> Result<Vec<Followed>> {
+        let own = self.client()?.ask(&["INFO", "keyscape"])?.string();
+        Ok(followed_in(&own))
     }
 
     /// Waits until everything is loaded and followed.
@@ -220,6 +233,34 @@ impl App {
         });
         result.map(|_| ()).with_context(|| self.log_tail())
     }
+}
+
+/// The lines `keyscape_master<n>:name=...,state=...` of INFO.
+fn followed_in(info: &str) -> Vec<Followed> {
+    let lines = info.lines().filter_map(|line| {
+        let (head, fields) = line.split_once(':')?;
+        let index = head.strip_prefix("keyscape_master")?;
+        index.parse::<u32>().ok().map(|_| fields)
+    });
+    let parse = |fields: &str| {
+        let value = |name: &str| {
+            let mut pairs = fields.split(',').filter_map(|field| field.split_once('='));
+            pairs.find(|(own, _)| *own == name).map(|(_, value)| value)
+        };
+        let count = |name: &str| value(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let text = |name: &str| value(name).unwrap_or_default().to_owned();
+        Followed {
+            name: text("name"),
+            state: text("state"),
+            replid: text("replid"),
+            offset: value("offset")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(-1),
+            full_syncs: count("full_syncs"),
+            partial_syncs: count("partial_syncs"),
+        }
+    };
+    lines.map(parse).collect()
 }
 
 impl Drop for App {

@@ -146,6 +146,7 @@ impl Campaign<'_> {
             thresholds: options.thresholds,
             without: options.without.clone(),
             agreed: options.replica,
+            cluster: false,
         };
         let mut driver = Driver::attach(&self.master, &own)?;
         fill::fill(&mut self.master.client()?, Shape::Mixed, options.preload)?;

@@ -15,13 +15,17 @@
 pub mod app;
 pub mod campaign;
 pub mod child;
+pub mod cluster;
 pub mod driver;
 pub mod fake_master;
 pub mod fault;
 pub mod fill;
 pub mod http;
+pub mod load;
+pub mod quiet;
 pub mod resp;
 pub mod seed;
+pub mod sentinel;
 pub mod server;
 pub mod servers;
 pub mod tap;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -23,8 +23,10 @@ pub struct Server {
     pub install: Install,
     /// Where it listens.
     pub addr: SocketAddr,
+    options: Vec<(String, String)>,
     child: Child,
     dir: TempDir,
+    stopped: bool,
 }
 
 impl Server {
@@ -44,47 +46,73 @@ impl Server {
         Err(last.context("no attempt was made")?)
     }
 
-    fn start_once(install: &Install, options: &[(&str, &str)]) -> Result<Self> {
+    /// As [`Self::start`], without trying again: for those who chose a port and may choose another.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_once(install: &Install, options: &[(&str, &str)]) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("keyscape-").tempdir()?;
         let mut addr = free_addr()?;
         if let Some((_, port)) = options.iter().find(|option| option.0 == "port") {
             addr.set_port(port.parse()?);
         }
-        let mut command = install.command(Program::Server)?;
-        command.current_dir(dir.path());
-        let path = dir.path().to_string_lossy().into_owned();
-        let port = addr.port().to_string();
-        for (name, value) in [
-            ("port", port.as_str()),
-            ("bind", "127.0.0.1"),
-            ("dir", &path),
-        ] {
-            command.arg(format!("--{name}")).arg(value);
-        }
-        for (name, value) in defaults(install).into_iter().chain(options.iter().copied()) {
-            command.arg(format!("--{name}"));
-            // `save ""` has to stay one argument, `client-output-buffer-limit` has several.
-            if value.is_empty() {
-                command.arg("");
-            }
-            command.args(value.split_whitespace());
-        }
-        let log = fs::File::create(dir.path().join("log"))?;
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
-        let child = command
-            .spawn()
-            .with_context(|| format!("start {}", install.name))?;
+        let own = options.iter().map(|&(k, v)| (k.to_owned(), v.to_owned()));
+        let options: Vec<(String, String)> = own.collect();
+        let child = spawn(install, addr, dir.path(), &options)?;
         let mut server = Self {
             install: install.clone(),
             addr,
+            options,
             child,
             dir,
+            stopped: false,
         };
         server.wait_ready()?;
         Ok(server)
+    }
+
+    /// Ends the process with SIGKILL, as a crash or the kernel would.
+    ///
+    /// # Errors
+    /// If it cannot be waited for.
+    pub fn kill(&mut self) -> Result<()> {
+        // A stopped process takes SIGKILL too; an error means that it is gone already.
+        let _ = self.child.kill();
+        self.child.wait().context("wait for the server's end")?;
+        Ok(())
+    }
+
+    /// Starts the program again with the same port, directory and options, after it has ended.
+    ///
+    /// # Errors
+    /// If it does not come up; the message ends with its log.
+    pub fn start_again(&mut self) -> Result<()> {
+        self.child = spawn(&self.install, self.addr, self.dir.path(), &self.options)?;
+        self.stopped = false;
+        self.wait_ready()
+    }
+
+    /// Stops the process where it is, as a debugger or an overloaded host would.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn stop(&mut self) -> Result<()> {
+        self.stopped = true;
+        self.signal("STOP")
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn go_on(&mut self) -> Result<()> {
+        self.stopped = false;
+        self.signal("CONT")
+    }
+
+    /// Whether it runs and was not stopped.
+    pub fn is_well(&mut self) -> bool {
+        !self.stopped && self.is_running()
     }
 
     /// A new connection.
@@ -154,6 +182,12 @@ impl Server {
         }
     }
 
+    /// Whether slots can be moved atomically.
+    #[must_use]
+    pub fn has_atomic_migration(&self) -> bool {
+        self.install.family == Family::Valkey && self.install.numbers() >= (9, 0, 0)
+    }
+
     fn wait_ready(&mut self) -> Result<()> {
         let addr = self.addr;
         let child = &mut self.child;
@@ -170,9 +204,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A stopped process takes SIGKILL too; an error means that it is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // An error means that it is gone already.
+        let _ = self.kill();
     }
 }
 
@@ -197,6 +230,47 @@ pub fn signal(pid: u32, name: &str) -> Result<()> {
 /// If there is none.
 pub fn free_addr() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// Starts the program; what it logs is appended to the log in its directory.
+fn spawn(
+    install: &Install,
+    addr: SocketAddr,
+    dir: &Path,
+    options: &[(String, String)],
+) -> Result<Child> {
+    let mut command = install.command(Program::Server)?;
+    // A file of its own lets CONFIG REWRITE remember across starts what was changed at run time.
+    let file = dir.join("server.conf");
+    if !file.exists() {
+        fs::write(&file, "")?;
+    }
+    command.arg(&file).current_dir(dir);
+    let path = dir.to_string_lossy().into_owned();
+    let port = addr.port().to_string();
+    for (name, value) in [
+        ("port", port.as_str()),
+        ("bind", "127.0.0.1"),
+        ("dir", &path),
+    ] {
+        command.arg(format!("--{name}")).arg(value);
+    }
+    let own = options.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+    for (name, value) in defaults(install).into_iter().chain(own) {
+        command.arg(format!("--{name}"));
+        // `save ""` has to stay one argument, `client-output-buffer-limit` has several.
+        if value.is_empty() {
+            command.arg("");
+        }
+        command.args(value.split_whitespace());
+    }
+    let mut log = fs::OpenOptions::new();
+    let log = log.create(true).append(true).open(dir.join("log"))?;
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    command.spawn().context("start the server")
 }
 
 /// Options that every server gets.

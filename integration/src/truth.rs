@@ -108,11 +108,22 @@ impl fmt::Display for Mismatch {
 /// # Errors
 /// If the connection fails, or a command is refused that both sides must know.
 pub fn read(client: &mut Client) -> Result<Keys> {
+    read_of(client, DATABASES)
+}
+
+/// As [`read`], of the first so many databases; one is never selected, as in a cluster.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_of(client: &mut Client, databases: u32) -> Result<Keys> {
     let probe = client.call(&["PEXPIRETIME", "keyscape:truth:probe"])?;
-    let absolute = !probe.is_error();
+    // A node of a cluster says MOVED of a key that is not its own, which is to know the command.
+    let absolute = !probe.is_error() || probe.string().starts_with("MOVED");
     let mut keys = Keys::new();
-    for db in 0..DATABASES {
-        client.ask(&["SELECT", &db.to_string()])?;
+    for db in 0..databases {
+        if databases > 1 {
+            client.ask(&["SELECT", &db.to_string()])?;
+        }
         let names = scan(client).with_context(|| format!("scan db {db}"))?;
         for chunk in names.chunks(PIPELINE) {
             for (name, facts) in describe(client, chunk, absolute)? {
@@ -120,7 +131,9 @@ pub fn read(client: &mut Client) -> Result<Keys> {
             }
         }
     }
-    client.ask(&["SELECT", "0"])?;
+    if databases > 1 {
+        client.ask(&["SELECT", "0"])?;
+    }
     Ok(keys)
 }
 

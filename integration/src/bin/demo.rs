@@ -133,6 +133,7 @@ fn load(master: &Server, number: u64, rate: u64, stop: &AtomicBool, written: &At
         thresholds: false,
         without,
         agreed: false,
+        ..Options::default()
     };
     let Ok(mut driver) = Driver::attach(master, &options) else {
         return;

@@ -1,5 +1,7 @@
 //! `cargo truth -- --servers redis-7.0,valkey-9.1 --ops 200000 --seed 7 [--cuts 50]`: the model
-//! against real servers. The last line is
+//! against real servers. With `--cluster` each is a cluster of three masters and three replicas
+//! that fails over, moves slots and loses a master on the way; with `--sentinel` a master with two
+//! replicas and three Sentinels. The last line is
 //! `truth: servers=N keys=N facts=N mismatches=N`; the exit status is 1 if anything differs.
 #![expect(clippy::print_stdout, reason = "this program's output is its purpose")]
 
@@ -9,10 +11,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Result, bail};
 use clap::Parser;
 use integration::campaign::{self, Options};
-use integration::servers;
+use integration::{cluster, sentinel, servers};
 
 /// Mismatches printed in full for each server.
 const SHOWN: usize = 25;
+
+/// The servers that whole deployments are made of.
+const DEPLOYED: [&str; 5] = [
+    "redis-6.0",
+    "redis-7.0",
+    "redis-8.0",
+    "valkey-8.1",
+    "valkey-9.1",
+];
 
 /// Compares Keyscape's model with real servers under random writes.
 #[derive(Debug, Parser)]
@@ -44,6 +55,12 @@ struct Arguments {
     /// Say which commands the server refused, and why.
     #[arg(long)]
     refusals: bool,
+    /// A cluster of three masters and three replicas of each server, instead of a single one.
+    #[arg(long, conflicts_with_all = ["cuts", "replica", "trace", "thresholds"])]
+    cluster: bool,
+    /// A master with two replicas and three Sentinels of each server, instead of a single one.
+    #[arg(long, conflicts_with_all = ["cluster", "cuts", "replica", "trace", "thresholds"])]
+    sentinel: bool,
     /// Compare with a real replica instead of Keyscape: a test of this program.
     #[arg(long)]
     replica: bool,
@@ -51,8 +68,13 @@ struct Arguments {
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
+    let all = if arguments.cluster || arguments.sentinel {
+        DEPLOYED.to_vec()
+    } else {
+        servers::names()
+    };
     let names = if arguments.servers.is_empty() {
-        servers::names().into_iter().map(str::to_owned).collect()
+        all.into_iter().map(str::to_owned).collect()
     } else {
         arguments.servers.clone()
     };
@@ -74,8 +96,16 @@ fn main() -> Result<ExitCode> {
     };
     let (mut keys, mut facts, mut mismatches, mut failed) = (0, 0, 0, Vec::new());
     for name in &names {
-        let outcome = servers::get(name)
-            .and_then(|install| campaign::run(&install, &options, &mut |line| println!("{line}")));
+        let mut say = |line| println!("{line}");
+        let outcome = servers::get(name).and_then(|install| {
+            if arguments.cluster {
+                cluster::campaign::run(&install, (arguments.ops, seed), &mut say)
+            } else if arguments.sentinel {
+                sentinel::campaign::run(&install, (arguments.ops, seed), &mut say)
+            } else {
+                campaign::run(&install, &options, &mut say)
+            }
+        });
         match outcome {
             Ok(outcome) => {
                 keys += outcome.report.keys;

@@ -93,7 +93,8 @@ fn expire(g: &mut Gen, name: &str, absolute: bool) -> Command {
 fn copy(g: &mut Gen) -> Command {
     let kind = *g.rng.pick(&KINDS);
     let base = c("COPY").a(g.key(kind)).a(g.key(kind));
-    let db = g.rng.one_in(3).then(|| *g.rng.pick(&DATABASES));
+    let elsewhere = g.tag.is_none() && g.rng.one_in(3);
+    let db = elsewhere.then(|| *g.rng.pick(&DATABASES));
     let base = match db {
         Some(db) => base.a("DB").a(db),
         None => base,

@@ -121,6 +121,10 @@ impl Gen {
             _ if index == 0 && kind == Kind::Str => Vec::new(),
             _ => plain.into_bytes(),
         };
+        let name = match &self.tag {
+            Some(tag) => [format!("{{{tag}}}").as_bytes(), &name].concat(),
+            None => name,
+        };
         Key { name, index }
     }
 

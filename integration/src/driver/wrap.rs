@@ -30,11 +30,12 @@ redis.register_function('driver_run', function(KEYS, ARGV)
   return 0
 end)";
 
-/// The commands between MULTI and EXEC, or rarely DISCARD.
-pub(super) fn transaction(rng: &mut Rng, body: Vec<Command>) -> Vec<Command> {
+/// The commands between MULTI and EXEC, or rarely DISCARD; with `selects` the database changes
+/// in between.
+pub(super) fn transaction(rng: &mut Rng, body: Vec<Command>, selects: bool) -> Vec<Command> {
     let mut all = vec![c("MULTI").done()];
     for command in body {
-        if rng.one_in(15) {
+        if selects && rng.one_in(15) {
             all.push(c("SELECT").a(rng.range(0, 1)).done());
         }
         all.push(command);
@@ -43,8 +44,9 @@ pub(super) fn transaction(rng: &mut Rng, body: Vec<Command>) -> Vec<Command> {
     all
 }
 
-/// The commands as one script, or as one call of the library's function.
-pub(super) fn script(body: &[Command], function: bool) -> Command {
+/// The commands as one script, or as one call of the library's function. A cluster wants a key by
+/// which to find the slot.
+pub(super) fn script(body: &[Command], function: bool, key: Option<String>) -> Command {
     let head = if function {
         c("FCALL").a("driver_run")
     } else {
@@ -53,5 +55,6 @@ pub(super) fn script(body: &[Command], function: bool) -> Command {
     let words = body.iter().flat_map(|command| {
         std::iter::once(command.len().to_string().into_bytes()).chain(command.iter().cloned())
     });
-    head.a("0").all(words).done()
+    let head = head.a(if key.is_some() { "1" } else { "0" }).opt(key);
+    head.all(words).done()
 }

@@ -1,0 +1,151 @@
+//! The truth campaign behind Sentinel: a constant write load, a failover that was asked for and one
+//! that was not, and a comparison of every key after each.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::writer::SentinelWriter;
+use super::{AGREEMENT, NAME, Watched};
+use crate::app::App;
+use crate::campaign::Outcome;
+use crate::cluster::campaign::CONFIG;
+use crate::load::Load;
+use crate::quiet::Quiet;
+use crate::servers::Install;
+use crate::truth::Rules;
+use crate::wait;
+
+/// How long the first snapshot may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Commands a second while something happens.
+const LOAD_PER_S: u64 = 4000;
+
+struct Campaign<'a> {
+    watched: Watched,
+    load: Load<SentinelWriter>,
+    app: App,
+    share: u64,
+    outcome: Outcome,
+    say: &'a mut dyn FnMut(String),
+}
+
+/// Runs the campaign; `say` gets a line for each step.
+///
+/// # Errors
+/// If a server or Keyscape fails to do its part at all (differences are no error).
+pub fn run(
+    install: &Install,
+    (ops, seed): (u64, u64),
+    say: &mut dyn FnMut(String),
+) -> Result<Outcome> {
+    let watched = Watched::start(install)?;
+    let mut writer = SentinelWriter::new(install.clone(), watched.addresses(), seed);
+    let share = ops / 4;
+    writer.run(share);
+    let app = App::start(&[watched.url()], CONFIG)?;
+    app.wait_synced(PATIENCE)?;
+    let mut campaign = Campaign {
+        watched,
+        load: Load::start(writer, LOAD_PER_S),
+        app,
+        share,
+        outcome: Outcome::default(),
+        say,
+    };
+    campaign.phases()?;
+    Ok(campaign.outcome)
+}
+
+impl Campaign<'_> {
+    fn phases(&mut self) -> Result<()> {
+        self.compare("after the snapshot")?;
+        self.load.with(|writer| writer.run(self.share));
+        self.compare("written")?;
+        self.during(Self::fail_over)?;
+        self.compare("failover on request")?;
+        self.during(Self::crash)?;
+        self.compare("the master crashed")?;
+        let status = self.app.status()?;
+        let lookups = self.load.with(|writer| writer.lookups);
+        (self.say)(format!(
+            "{}: version {} sent={} lookups={lookups} full_syncs={} partial_syncs={}",
+            self.watched.install.name,
+            self.watched.install.version,
+            self.load.with(|writer| writer.sent()),
+            status.full_syncs,
+            status.partial_syncs,
+        ));
+        Ok(())
+    }
+
+    /// Writes all the while, and until the share is used up.
+    fn during(&mut self, work: fn(&mut Self) -> Result<()>) -> Result<()> {
+        let sent = |load: &Load<SentinelWriter>| load.with(|writer| writer.sent());
+        let end = sent(&self.load) + self.share;
+        self.load.resume();
+        work(self)?;
+        wait::for_true(
+            PATIENCE,
+            "the load to go on",
+            || Ok(sent(&self.load) >= end),
+        )?;
+        self.load.pause();
+        Ok(())
+    }
+
+    fn fail_over(&mut self) -> Result<()> {
+        let before = self.watched.wait_agreed(AGREEMENT)?;
+        let mut sentinel = self.watched.sentinels[0].client()?;
+        sentinel.ask(&["SENTINEL", "FAILOVER", NAME])?;
+        self.another_than(before)
+    }
+
+    fn crash(&mut self) -> Result<()> {
+        let before = self.watched.wait_agreed(AGREEMENT)?;
+        let index = self.watched.index_of(before).context("its process")?;
+        self.watched.servers[index].kill()?;
+        self.another_than(before)?;
+        self.watched.servers[index].start_again()?;
+        self.watched.wait_agreed(AGREEMENT).map(|_| ())
+    }
+
+    fn another_than(&mut self, before: SocketAddr) -> Result<()> {
+        wait::for_true(AGREEMENT, "another master", || {
+            Ok(self.watched.agreed()?.is_some_and(|now| now != before))
+        })
+    }
+
+    fn compare(&mut self, what: &str) -> Result<()> {
+        let started = Instant::now();
+        let master = self.watched.wait_agreed(AGREEMENT)?;
+        let old = self.watched.install.numbers() < (7, 0, 0);
+        let rules = Rules {
+            // Before 7.0 expiries travel as spans of time, counted from when they arrive.
+            expiry_tolerance_ms: if old { 30_000 } else { 0 },
+            ..Rules::default()
+        };
+        let quiet = Quiet {
+            app: &self.app,
+            masters: &[master],
+            databases: 16,
+            rules: &rules,
+        };
+        let found = quiet.compare().with_context(|| what.to_owned())?;
+        (self.say)(format!(
+            "{}: {what}: keys={} facts={} expired={} inexact={} mismatches={} in {:.1?}",
+            self.watched.install.name,
+            found.report.keys,
+            found.report.facts,
+            found.report.expired,
+            found.inexact,
+            found.report.mismatches.len(),
+            started.elapsed()
+        ));
+        self.outcome.inexact += found.inexact;
+        self.outcome.report.add(found.report);
+        Ok(())
+    }
+}
