@@ -236,7 +236,7 @@ impl App {
 }
 
 /// The lines `keyscape_master<n>:name=...,state=...` of INFO.
-fn followed_in(info: &str) -> Vec<Followed> {
+pub(crate) fn followed_in(info: &str) -> Vec<Followed> {
     let lines = info.lines().filter_map(|line| {
         let (head, fields) = line.split_once(':')?;
         let index = head.strip_prefix("keyscape_master")?;

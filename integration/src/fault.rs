@@ -80,8 +80,17 @@ struct Shared {
     schedule: Mutex<Schedule>,
     open: Mutex<Vec<(TcpStream, Arc<AtomicBool>)>>,
     stop: AtomicBool,
+    held: AtomicBool,
     accepted: AtomicU64,
     ended: AtomicU64,
+}
+
+impl Shared {
+    fn wait_while_held(&self) {
+        while self.held.load(Ordering::SeqCst) && !self.stop.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 /// A running proxy; dropping it closes all its connections.
@@ -104,6 +113,7 @@ impl Proxy {
             schedule: Mutex::new(schedule),
             open: Mutex::new(Vec::new()),
             stop: AtomicBool::new(false),
+            held: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
             ended: AtomicU64::new(0),
         });
@@ -132,6 +142,12 @@ impl Proxy {
             .schedule
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = schedule;
+    }
+
+    /// Holds back everything that comes from the server, on connections old and new, or lets it
+    /// pass again.
+    pub fn hold(&self, held: bool) {
+        self.shared.held.store(held, Ordering::SeqCst);
     }
 
     /// Ends all connections now.
@@ -194,13 +210,13 @@ fn serve(client: TcpStream, server: TcpStream, plan: Plan, shared: &Arc<Shared>)
     }
     let (up_from, up_to, up_link) = (client.try_clone()?, server.try_clone()?, Arc::clone(&link));
     thread::spawn(move || {
-        pump(&up_from, &up_to, &Plan::CLEAN, Some(&up_link));
+        pump(&up_from, &up_to, &Plan::CLEAN, Watch::Psync(&up_link));
         let _ = up_to.shutdown(Shutdown::Both);
         let _ = up_from.shutdown(Shutdown::Both);
     });
     let shared = Arc::clone(shared);
     thread::spawn(move || {
-        let planned = pump(&server, &client, &plan, None);
+        let planned = pump(&server, &client, &plan, Watch::Held(&shared));
         if planned && link.swap(false, Ordering::SeqCst) {
             shared.ended.fetch_add(1, Ordering::SeqCst);
         }
@@ -214,8 +230,16 @@ fn serve(client: TcpStream, server: TcpStream, plan: Plan, shared: &Arc<Shared>)
     Ok(())
 }
 
-/// Passes bytes on; returns true if the plan ended it. Marks `link` when it sees a PSYNC.
-fn pump(mut from: &TcpStream, mut to: &TcpStream, plan: &Plan, link: Option<&AtomicBool>) -> bool {
+/// What a pump looks after besides its bytes.
+enum Watch<'a> {
+    /// Marks this when it sees a PSYNC.
+    Psync(&'a AtomicBool),
+    /// Waits while the proxy is held.
+    Held(&'a Shared),
+}
+
+/// Passes bytes on; returns true if the plan ended it.
+fn pump(mut from: &TcpStream, mut to: &TcpStream, plan: &Plan, watch: Watch<'_>) -> bool {
     let mut left = plan.end.map_or(u64::MAX, |end| end.0);
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -228,10 +252,12 @@ fn pump(mut from: &TcpStream, mut to: &TcpStream, plan: &Plan, link: Option<&Ato
         let Ok(got @ 1..) = from.read(&mut buffer[..most]) else {
             return false;
         };
-        if let Some(link) = link
-            && buffer[..got].windows(5).any(|word| word == b"PSYNC")
-        {
-            link.store(true, Ordering::SeqCst);
+        match watch {
+            Watch::Psync(link) if buffer[..got].windows(5).any(|word| word == b"PSYNC") => {
+                link.store(true, Ordering::SeqCst);
+            }
+            Watch::Psync(_) => {}
+            Watch::Held(shared) => shared.wait_while_held(),
         }
         for piece in buffer[..got].chunks(plan.piece.max(1)) {
             if !plan.delay.is_zero() {

@@ -14,6 +14,7 @@
 
 pub mod app;
 pub mod campaign;
+pub mod chaos;
 pub mod child;
 pub mod cluster;
 pub mod driver;

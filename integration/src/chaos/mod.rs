@@ -1,0 +1,447 @@
+//! Chaos: a seeded mix of everything that happens to a deployment, under a constant write load, and
+//! after each fault a quiescent point at which the model must be the truth.
+//!
+//! ```text
+//!   deployment up, Keyscape attached through proxies (a NAT map names them)
+//!   again and again: writing -> a fault, healed -> everybody agrees -> writing stops -> compare
+//!   all the while: what must never happen is watched for ([`watch`])
+//! ```
+//!
+//! What a fault does is in [`cluster`] and [`sentinel`]; the kinds, the order and the report are here.
+
+pub mod cluster;
+pub mod sentinel;
+pub mod watch;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::app::App;
+use crate::fault::{Plan, Proxy};
+use crate::load::{Load, Writer};
+use crate::quiet::Quiet;
+use crate::seed::Rng;
+use crate::truth::{Report, Rules};
+
+use watch::{Position, Watcher};
+
+/// Commands a second that are written all the while.
+const LOAD_PER_S: u64 = 3000;
+
+/// Looks a second of the watcher.
+const WATCH_PER_S: u64 = 25;
+
+/// How long the first snapshots may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long is written before and after a fault.
+const BREATH: Duration = Duration::from_millis(400);
+
+/// Mismatches told after each comparison.
+const TOLD: usize = 5;
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// kill -9 a master until another takes over; back with the data of just before.
+    KillWithData,
+    /// The same; back without any data.
+    KillWithout,
+    /// kill -9 a master, back at once with its data.
+    RestartWithData,
+    /// kill -9 a master, back at once, empty.
+    RestartEmpty,
+    /// kill -9 a replica, back later.
+    KillReplica,
+    /// kill -9 a Sentinel, back later.
+    KillSentinel,
+    /// CLUSTER FAILOVER.
+    Failover,
+    /// CLUSTER FAILOVER FORCE.
+    FailoverForce,
+    /// CLUSTER FAILOVER TAKEOVER.
+    FailoverTakeover,
+    /// SENTINEL FAILOVER.
+    SentinelFailover,
+    /// A replica is sent to another master: CLUSTER REPLICATE, or REPLICAOF below a replica.
+    ReplicaOf,
+    /// SIGSTOP of a master, SIGCONT before anybody minds.
+    StopShort,
+    /// SIGSTOP of a master until another takes over.
+    StopLong,
+    /// SIGSTOP and SIGCONT of Keyscape.
+    StopUs,
+    /// Our links are cut.
+    Cut,
+    /// Our links stall and go on.
+    Stall,
+    /// A node joins as a replica, another leaves.
+    AddRemove,
+    /// A master joins, gets slots, gives them back and leaves.
+    GrowShrink,
+    /// Slots move key by key.
+    Reshard,
+    /// Slots move key by key; their owner fails over on the way.
+    ReshardFailover,
+    /// Slots move atomically.
+    ReshardAtomic,
+}
+
+impl Kind {
+    /// Whether another node becomes the master.
+    const fn fails_over(self) -> bool {
+        matches!(
+            self,
+            Self::KillWithData
+                | Self::KillWithout
+                | Self::Failover
+                | Self::FailoverForce
+                | Self::FailoverTakeover
+                | Self::SentinelFailover
+                | Self::StopLong
+        )
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// How long, and from which seed.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// The run ends after so long.
+    pub limit: Duration,
+    /// Or after so many faults.
+    pub faults: u64,
+    /// Where the random numbers start.
+    pub seed: u64,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Faults of each kind.
+    pub faults: BTreeMap<Kind, u64>,
+    /// Full syncs of Keyscape.
+    pub full: u64,
+    /// Partial resyncs.
+    pub partial: u64,
+    /// Failovers where the promoted replica was in sync with us.
+    pub in_sync: u64,
+    /// Of those, how many we went over without a full sync.
+    pub continued: u64,
+    /// Failovers where we had seen more than the promoted replica.
+    pub ahead: u64,
+    /// Times that the watcher looked.
+    pub looks: u64,
+    /// What must never happen and did.
+    pub violations: Vec<String>,
+    /// Comparisons.
+    pub report: Report,
+}
+
+impl Outcome {
+    /// Adds another run.
+    pub fn add(&mut self, other: Self) {
+        for (kind, count) in other.faults {
+            *self.faults.entry(kind).or_default() += count;
+        }
+        self.full += other.full;
+        self.partial += other.partial;
+        self.in_sync += other.in_sync;
+        self.continued += other.continued;
+        self.ahead += other.ahead;
+        self.looks += other.looks;
+        self.violations.extend(other.violations);
+        self.report.add(other.report);
+    }
+
+    /// How many faults there were.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.faults.values().sum()
+    }
+}
+
+/// A deployment that faults can happen to.
+pub trait Stage {
+    /// Who writes to it.
+    type Writer: Writer;
+
+    /// What it is, for the report.
+    fn name(&self) -> String;
+    /// The kinds of fault that fit, with their weights.
+    fn kinds(&self) -> Vec<(Kind, u64)>;
+    /// Lets it happen and heals it, under load; every process runs again afterwards.
+    ///
+    /// # Errors
+    /// If a server fails to do what it is asked to.
+    fn strike(&mut self, kind: Kind, hands: &mut Hands<'_>) -> Result<()>;
+    /// Waits until everybody agrees; returns the masters.
+    ///
+    /// # Errors
+    /// If they do not come to agree.
+    fn settle(&mut self) -> Result<Vec<SocketAddr>>;
+    /// All servers, running or not.
+    fn servers(&self) -> Vec<SocketAddr>;
+    /// Where the Sentinels are, if there are any.
+    fn sentinels(&self) -> Vec<SocketAddr>;
+    /// Databases that the servers have.
+    fn databases(&self) -> u32;
+    /// The source for Keyscape.
+    fn url(&self) -> String;
+    /// Tells the writer which servers there are by now.
+    fn reseed(&self, writer: &mut Self::Writer);
+    /// Whether expiries travel as spans of time.
+    fn relative_expiry(&self) -> bool;
+}
+
+/// What a fault may reach for besides the deployment.
+pub struct Hands<'a> {
+    /// Random numbers.
+    pub rng: &'a mut Rng,
+    /// Keyscape.
+    pub app: &'a App,
+    /// The proxies between Keyscape and the servers, by the address that the servers announce.
+    pub proxies: &'a BTreeMap<SocketAddr, Proxy>,
+}
+
+impl Hands<'_> {
+    /// Stops Keyscape for a moment, as an overloaded host would.
+    ///
+    /// # Errors
+    /// If it is gone.
+    fn stop_us(&mut self) -> Result<()> {
+        self.app.signal("STOP")?;
+        thread::sleep(Duration::from_millis(300 + self.rng.below(2500)));
+        self.app.signal("CONT")
+    }
+
+    /// Cuts the links of one server or of all.
+    fn cut(&mut self) -> Result<()> {
+        let all = self.rng.one_in(3);
+        let chosen = self.rng.index(self.proxies.len());
+        for (index, proxy) in self.proxies.values().enumerate() {
+            if all || index == chosen {
+                proxy.cut();
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets nothing through from one server or from any, for a while.
+    fn stall(&mut self) -> Result<()> {
+        let all = self.rng.one_in(3);
+        let chosen = self.rng.index(self.proxies.len());
+        let stalled = self.proxies.values().enumerate();
+        let stalled = stalled.filter(|(index, _)| all || *index == chosen);
+        let stalled: Vec<&Proxy> = stalled.map(|(_, proxy)| proxy).collect();
+        for proxy in &stalled {
+            proxy.hold(true);
+        }
+        thread::sleep(Duration::from_millis(500 + self.rng.below(3000)));
+        for proxy in &stalled {
+            proxy.hold(false);
+        }
+        Ok(())
+    }
+}
+
+struct Runner<'a, S: Stage> {
+    stage: S,
+    options: Options,
+    app: App,
+    proxies: BTreeMap<SocketAddr, Proxy>,
+    load: Load<S::Writer>,
+    watch: Load<Watcher>,
+    rng: Rng,
+    outcome: Outcome,
+    say: &'a mut dyn FnMut(String),
+}
+
+/// Runs chaos on a stage; `say` gets a line for each fault.
+///
+/// # Errors
+/// If a server or Keyscape fails to do its part at all (differences are no error).
+pub fn run<S: Stage>(
+    mut stage: S,
+    writer: S::Writer,
+    options: Options,
+    say: &mut dyn FnMut(String),
+) -> Result<Outcome> {
+    stage.settle()?;
+    let mut proxies = BTreeMap::new();
+    for addr in stage.servers() {
+        proxies.insert(addr, Proxy::start(addr, Box::new(|_| Plan::CLEAN))?);
+    }
+    let app = App::start(&[stage.url()], &config(&proxies))?;
+    app.wait_synced(PATIENCE)?;
+    let watcher = Watcher::new(&app, stage.servers(), stage.sentinels());
+    let mut runner = Runner {
+        options,
+        load: Load::start(writer, LOAD_PER_S),
+        watch: Load::start(watcher, WATCH_PER_S),
+        app,
+        proxies,
+        stage,
+        rng: Rng::new(options.seed ^ 0xc4a05),
+        outcome: Outcome::default(),
+        say,
+    };
+    let result = runner.run();
+    let log = runner.app.log_tail();
+    result.with_context(|| format!("keyscape's log ends with\n{log}"))?;
+    Ok(runner.outcome)
+}
+
+/// Reconnects and looks at the map often, re-reads and audits faster than it would of servers in
+/// production, and reaches every node through its proxy.
+fn config(proxies: &BTreeMap<SocketAddr, Proxy>) -> String {
+    let pairs = proxies
+        .iter()
+        .map(|(announced, proxy)| format!("\"{announced}={}\"", proxy.addr));
+    format!(
+        "{}[discovery]\npoll_ms = 1000\nnat = [{}]\n",
+        crate::cluster::campaign::CONFIG,
+        pairs.collect::<Vec<_>>().join(", ")
+    )
+}
+
+impl<S: Stage> Runner<'_, S> {
+    fn run(&mut self) -> Result<()> {
+        let end = Instant::now() + self.options.limit;
+        let masters = self.stage.settle()?;
+        self.compare(&masters, "at the start")?;
+        while Instant::now() < end && self.outcome.total() < self.options.faults {
+            let kind = self.choose();
+            self.fault(kind).with_context(|| kind.to_string())?;
+        }
+        let mut watched = self.watch.with(std::mem::take);
+        let status = self.app.status()?;
+        watched.count(status.full_syncs, status.partial_syncs);
+        self.outcome.full = watched.full;
+        self.outcome.partial = watched.partial;
+        self.outcome.looks = watched.looks;
+        self.outcome.violations.extend(watched.violations);
+        Ok(())
+    }
+
+    fn choose(&mut self) -> Kind {
+        let kinds = self.stage.kinds();
+        let total: u64 = kinds.iter().map(|(_, weight)| weight).sum();
+        let mut at = self.rng.below(total);
+        for (kind, weight) in kinds {
+            match at.checked_sub(weight) {
+                Some(rest) => at = rest,
+                None => return kind,
+            }
+        }
+        Kind::Cut
+    }
+
+    fn fault(&mut self, kind: Kind) -> Result<()> {
+        let started = Instant::now();
+        let before = self.app.status()?;
+        self.load.resume();
+        self.watch.resume();
+        thread::sleep(BREATH);
+        let mut hands = Hands {
+            rng: &mut self.rng,
+            app: &self.app,
+            proxies: &self.proxies,
+        };
+        self.stage.strike(kind, &mut hands)?;
+        *self.outcome.faults.entry(kind).or_default() += 1;
+        let masters = self.stage.settle()?;
+        let servers = self.stage.servers();
+        self.watch.with(|watcher| watcher.reseed(&servers));
+        self.load.with(|writer| self.stage.reseed(writer));
+        thread::sleep(BREATH);
+        self.load.pause();
+        self.watch.pause();
+        let what = format!("{} {kind}", self.outcome.total());
+        let took = started.elapsed();
+        // Everybody may have agreed and changed their minds while there was still writing.
+        let masters = if self.stage.settle()? == masters {
+            masters
+        } else {
+            self.stage.settle()?
+        };
+        self.compare(&masters, &what)?;
+        let after = self.app.status()?;
+        let full = after.full_syncs.saturating_sub(before.full_syncs);
+        let partial = after.partial_syncs.saturating_sub(before.partial_syncs);
+        let verdict = self.judge(kind, &masters, full)?;
+        (self.say)(format!(
+            "{}: {what}: {took:.1?} and {:.1?}, full +{full} partial +{partial}{verdict}",
+            self.stage.name(),
+            started.elapsed() - took,
+        ));
+        Ok(())
+    }
+
+    /// Whether a failover cost a full sync that it need not have cost.
+    fn judge(&mut self, kind: Kind, masters: &[SocketAddr], full: u64) -> Result<&'static str> {
+        if !kind.fails_over() {
+            return Ok("");
+        }
+        let mut ahead = false;
+        for &addr in masters {
+            let promoted = Position::of(addr)?;
+            let log = self.app.log();
+            ahead |= self
+                .watch
+                .with(|watcher| watcher.was_ahead(&promoted, &log));
+        }
+        self.watch.with(Watcher::forget_positions);
+        if full == 0 {
+            self.outcome.in_sync += 1;
+            self.outcome.continued += 1;
+            return Ok(", continued");
+        }
+        if ahead {
+            self.outcome.ahead += 1;
+            return Ok(", we were ahead");
+        }
+        self.outcome.in_sync += 1;
+        Ok(", NOT CONTINUED")
+    }
+
+    fn compare(&mut self, masters: &[SocketAddr], what: &str) -> Result<()> {
+        let relative = self.stage.relative_expiry();
+        let rules = Rules {
+            expiry_tolerance_ms: if relative { 60_000 } else { 0 },
+            ..Rules::default()
+        };
+        let quiet = Quiet {
+            app: &self.app,
+            masters,
+            databases: self.stage.databases(),
+            rules: &rules,
+        };
+        let found = quiet.compare().with_context(|| what.to_owned())?;
+        for mismatch in found.report.mismatches.iter().take(TOLD) {
+            (self.say)(format!("{}: {what}: {mismatch}", self.stage.name()));
+        }
+        if found.inexact > 0 || found.twice > 0 || !found.report.mismatches.is_empty() {
+            (self.say)(format!(
+                "{}: {what}: keys={} inexact={} twice={} mismatches={}",
+                self.stage.name(),
+                found.report.keys,
+                found.inexact,
+                found.twice,
+                found.report.mismatches.len()
+            ));
+        }
+        self.outcome.report.add(found.report);
+        Ok(())
+    }
+}
