@@ -194,6 +194,15 @@ impl Client {
         field_of(&text, field).with_context(|| format!("INFO {section} has no {field}"))
     }
 
+    /// One field of `CLUSTER INFO`.
+    ///
+    /// # Errors
+    /// As [`Self::ask`], and if the field is not there.
+    pub fn info_of_cluster(&mut self, field: &str) -> Result<String> {
+        let text = self.ask(&["CLUSTER", "INFO"])?.string();
+        field_of(&text, field).with_context(|| format!("CLUSTER INFO has no {field}"))
+    }
+
     /// Reads over the snapshot that follows `+FULLRESYNC`: keepalive newlines, a length, and that
     /// many bytes.
     ///

@@ -55,7 +55,7 @@ fn main() -> Result<ExitCode> {
     println!("chaos: seed={seed}");
     let modes = match arguments.mode {
         Mode::Both => vec![Mode::Cluster, Mode::Sentinel],
-        one => vec![one],
+        Mode::Cluster | Mode::Sentinel => vec![arguments.mode],
     };
     let runs = (arguments.servers.len() * modes.len()).max(1) as u64;
     let options = Options {

@@ -209,13 +209,16 @@ impl ClusterStage {
     }
 
     fn reshard(&mut self, hands: &mut Hands<'_>, fail_over: bool) -> Result<()> {
+        let masters: Vec<_> = self.map()?.masters().cloned().collect();
+        let to = hands.rng.pick(&masters).clone();
         for round in 0..6 {
             let slot = some_slot(hands.rng);
             let map = self.map()?;
             let owner = map.owner(slot).context("an owner")?.clone();
-            let others = map.masters().filter(|seen| seen.id != owner.id);
-            let others: Vec<_> = others.cloned().collect();
-            let step = Move::new(&map, slot, hands.rng.pick(&others))?;
+            if owner.id == to.id {
+                continue;
+            }
+            let step = Move::new(&map, slot, &to)?;
             if fail_over && round == 2 && map.replicas_of(&owner.id).next().is_some() {
                 step.begin()?;
                 step.carry(2)?;

@@ -135,15 +135,16 @@ impl Campaign<'_> {
         let tags = [0, 1, 7].map(|n| client::slot_of(format!("t{n}").as_bytes()));
         let plain = (0..MOVED).map(|_| u16::try_from(self.rng.below(16384)).unwrap_or(0));
         let slots: Vec<u16> = tags.into_iter().chain(plain).collect();
+        // A tool fills one node at a time, too.
+        let masters: Vec<_> = map.masters().cloned().collect();
+        let to = self.rng.pick(&masters).clone();
         for slot in slots {
-            let owner = map.owner(slot).context("an owner")?.id.clone();
-            let to = map.masters().find(|seen| seen.id != owner);
-            // A slot may come by twice; the second time its owner is another.
-            let Ok(step) = Move::new(&map, slot, to.context("another master")?) else {
-                continue;
-            };
-            step.run(&map)
-                .with_context(|| format!("move slot {slot}"))?;
+            let map = Map::of(&mut Client::connect(to.addr.context("an address")?)?)?;
+            if map.owner(slot).context("an owner")?.id != to.id {
+                let step = Move::new(&map, slot, &to)?;
+                step.run(&map)
+                    .with_context(|| format!("move slot {slot}"))?;
+            }
         }
         let map = self.cluster.wait_agreed(AGREEMENT)?;
         if self.cluster.nodes[0].has_atomic_migration() {

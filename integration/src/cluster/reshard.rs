@@ -48,13 +48,20 @@ impl Move {
         })
     }
 
-    /// Declares the move on both sides.
+    /// Declares the move on both sides. The target's epoch has to be the highest: a heartbeat of
+    /// the source would take the slot back otherwise, and then nobody has it. Two bumps that do not
+    /// know of each other collide, so the second waits for the first to get around.
     ///
     /// # Errors
     /// If one of them refuses.
     pub fn begin(&self) -> Result<()> {
         let slot = self.slot.to_string();
         let mut to = Client::connect(self.to.1)?;
+        wait::for_true(PATIENCE, "the epoch to get around", || {
+            let epoch = |client: &mut Client| client.info_of_cluster("cluster_current_epoch");
+            Ok(epoch(&mut to)? == epoch(&mut Client::connect(self.from.1)?)?)
+        })?;
+        to.ask(&["CLUSTER", "BUMPEPOCH"])?;
         setslot(&mut to, &[&slot, "IMPORTING", &self.from.0])?;
         let mut from = Client::connect(self.from.1)?;
         setslot(&mut from, &[&slot, "MIGRATING", &self.to.0])
@@ -86,7 +93,7 @@ impl Move {
         Ok(false)
     }
 
-    /// Gives the slot to the target, everywhere.
+    /// Gives the slot to the target, everywhere, and insists until all masters say so.
     ///
     /// # Errors
     /// If the target or the source refuses.
@@ -96,14 +103,19 @@ impl Move {
             let mut client = Client::connect(*addr)?;
             setslot(&mut client, &[&slot, "NODE", &self.to.0])?;
         }
-        let others = map.masters().filter_map(|seen| seen.addr);
-        for addr in others.filter(|addr| ![self.to.1, self.from.1].contains(addr)) {
-            // It would learn of it by gossip as well.
-            let told = Client::connect(addr)
-                .and_then(|mut client| setslot(&mut client, &[&slot, "NODE", &self.to.0]));
-            drop(told);
-        }
-        Ok(())
+        let others: Vec<SocketAddr> = map.masters().filter_map(|seen| seen.addr).collect();
+        wait::for_true(PATIENCE, "all masters to know the slot's owner", || {
+            let mut known = true;
+            for addr in [self.to.1, self.from.1].iter().chain(&others) {
+                let mut client = Client::connect(*addr)?;
+                let view = Map::of(&mut client)?;
+                if view.owner(self.slot).map(|seen| &seen.id) != Some(&self.to.0) {
+                    known = false;
+                    setslot(&mut client, &[&slot, "NODE", &self.to.0])?;
+                }
+            }
+            Ok(known)
+        })
     }
 
     /// Takes the declaration back on both sides, as far as they live.

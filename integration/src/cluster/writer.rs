@@ -27,7 +27,7 @@ const PLAIN: u64 = 30_000;
 const ROUND: i64 = 24;
 
 /// All masters are flushed once in so many rounds.
-const FLUSH: u64 = 4000;
+const FLUSH: u64 = 20_000;
 
 /// Writes to a cluster whatever may be written there.
 pub struct ClusterWriter {
