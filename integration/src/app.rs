@@ -1,5 +1,6 @@
 //! Keyscape itself, as the program that users run: a child process on free ports.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -170,12 +171,23 @@ impl App {
     /// # Errors
     /// If the HTTP port does not answer.
     pub fn metric(&self, name: &str) -> Result<u64> {
+        Ok(self.series(name)?.values().sum())
+    }
+
+    /// A counter of `/metrics` by the labels of its series.
+    ///
+    /// # Errors
+    /// If the HTTP port does not answer.
+    pub fn series(&self, name: &str) -> Result<BTreeMap<String, u64>> {
         let (_, text) = self.get("/metrics")?;
         let series = text.lines().filter_map(|line| line.strip_prefix(name));
-        let values = series.filter(|rest| rest.starts_with(['{', ' ']));
-        Ok(values
-            .filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<u64>().ok())
-            .sum())
+        let series = series.filter(|rest| rest.starts_with(['{', ' ']));
+        Ok(series
+            .filter_map(|rest| {
+                let (labels, value) = rest.rsplit_once(' ')?;
+                Some((labels.to_owned(), value.parse().ok()?))
+            })
+            .collect())
     }
 
     /// Sends a signal by name.

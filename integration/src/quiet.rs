@@ -32,6 +32,8 @@ pub struct Quiet<'a> {
     pub app: &'a App,
     /// Every master that is one at this moment.
     pub masters: &'a [SocketAddr],
+    /// Where they are reached, if elsewhere than where they listen.
+    pub reached: &'a BTreeMap<SocketAddr, SocketAddr>,
     /// Databases that the servers have.
     pub databases: u32,
     /// How strictly.
@@ -58,9 +60,9 @@ impl Quiet<'_> {
         for &addr in self.masters {
             Client::connect(addr)?.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"])?;
         }
-        let keys = self.theirs()?.0.len();
+        let keys = self.count()?;
         let inexact = self.settle()?;
-        self.audit(keys);
+        self.audit(&keys);
         let (theirs, twice) = self.theirs()?;
         self.settle()?;
         let ours = truth::read_of(&mut self.app.client()?, self.databases)?;
@@ -72,6 +74,15 @@ impl Quiet<'_> {
             inexact,
             twice,
         })
+    }
+
+    /// How many keys each master has, after whatever is due there has expired.
+    fn count(&self) -> Result<Vec<usize>> {
+        let count = |addr: &SocketAddr| {
+            let keys = truth::read_of(&mut Client::connect(*addr)?, self.databases)?;
+            Ok(keys.len())
+        };
+        self.masters.iter().map(count).collect()
     }
 
     /// Every key of every master.
@@ -115,7 +126,8 @@ impl Quiet<'_> {
             let mut client = Client::connect(*addr)?;
             let offset: i64 = client.info("replication", "master_repl_offset")?.parse()?;
             let replid = client.info("replication", "master_replid")?;
-            let Some(own) = by_name.get(addr.to_string().as_str()) else {
+            let reached = self.reached.get(addr).unwrap_or(addr).to_string();
+            let Some(own) = by_name.get(reached.as_str()) else {
                 let names: Vec<&str> = by_name.keys().copied().collect();
                 return Ok(format!("{addr} is not followed, but {names:?}"));
             };
@@ -126,14 +138,20 @@ impl Quiet<'_> {
         Ok(String::new())
     }
 
-    /// Waits for one round of the audit: servers change some encodings without replicating
-    /// anything, and only the audit finds those.
-    fn audit(&self, keys: usize) {
-        let Ok(before) = self.app.metric("keyscape_audits_total") else {
-            return;
-        };
+    /// Waits for one round of the audit of every master: servers change some encodings without
+    /// replicating anything, and only the audit finds those.
+    fn audit(&self, keys: &[usize]) {
+        let audits = || self.app.series("keyscape_audits_total");
+        let Ok(before) = audits() else { return };
+        // A series belongs to a master, but which is not told alike by all versions of the labels:
+        // as many audits of each as the largest master has keys are a round of each.
+        let most = keys.iter().max().copied().unwrap_or(0) as u64;
         let round = wait::for_true(ROUND, "a round of the audit", || {
-            Ok(self.app.metric("keyscape_audits_total")? >= before + keys as u64)
+            let now = audits()?;
+            let done = |(labels, count): (&String, &u64)| {
+                *count >= before.get(labels).copied().unwrap_or(0) + most
+            };
+            Ok(now.iter().all(done))
         });
         // What a round that does not end leaves undone shows as mismatches.
         drop(round);

@@ -350,6 +350,7 @@ impl<S: Stage> Runner<'_, S> {
     fn fault(&mut self, kind: Kind) -> Result<()> {
         let started = Instant::now();
         let before = self.app.status()?;
+        let logged = self.app.log().len();
         self.load.resume();
         self.watch.resume();
         thread::sleep(BREATH);
@@ -379,7 +380,8 @@ impl<S: Stage> Runner<'_, S> {
         let after = self.app.status()?;
         let full = after.full_syncs.saturating_sub(before.full_syncs);
         let partial = after.partial_syncs.saturating_sub(before.partial_syncs);
-        let verdict = self.judge(kind, &masters, full)?;
+        let log = self.app.log().split_off(logged);
+        let verdict = self.judge(kind, &masters, (full, &log))?;
         (self.say)(format!(
             "{}: {what}: {took:.1?} and {:.1?}, full +{full} partial +{partial}{verdict}",
             self.stage.name(),
@@ -389,30 +391,33 @@ impl<S: Stage> Runner<'_, S> {
     }
 
     /// Whether a failover cost a full sync that it need not have cost.
-    fn judge(&mut self, kind: Kind, masters: &[SocketAddr], full: u64) -> Result<&'static str> {
-        if !kind.fails_over() {
-            return Ok("");
-        }
-        let mut ahead = false;
+    fn judge(
+        &mut self,
+        kind: Kind,
+        masters: &[SocketAddr],
+        (full, log): (u64, &str),
+    ) -> Result<String> {
+        let mut ahead = None;
         for &addr in masters {
             let promoted = Position::of(addr)?;
-            let log = self.app.log();
-            ahead |= self
-                .watch
-                .with(|watcher| watcher.was_ahead(&promoted, &log));
+            let beyond = self.watch.with(|watcher| watcher.ahead(&promoted, log));
+            ahead = ahead.max(beyond);
         }
         self.watch.with(Watcher::forget_positions);
+        if !kind.fails_over() {
+            return Ok(String::new());
+        }
         if full == 0 {
             self.outcome.in_sync += 1;
             self.outcome.continued += 1;
-            return Ok(", continued");
+            return Ok(", continued".to_owned());
         }
-        if ahead {
+        if let Some(ahead) = ahead {
             self.outcome.ahead += 1;
-            return Ok(", we were ahead");
+            return Ok(format!(", we were {ahead} bytes ahead"));
         }
         self.outcome.in_sync += 1;
-        Ok(", NOT CONTINUED")
+        Ok(", NOT CONTINUED".to_owned())
     }
 
     fn compare(&mut self, masters: &[SocketAddr], what: &str) -> Result<()> {
@@ -421,9 +426,12 @@ impl<S: Stage> Runner<'_, S> {
             expiry_tolerance_ms: if relative { 60_000 } else { 0 },
             ..Rules::default()
         };
+        let proxies = self.proxies.iter();
+        let reached = proxies.map(|(addr, proxy)| (*addr, proxy.addr)).collect();
         let quiet = Quiet {
             app: &self.app,
             masters,
+            reached: &reached,
             databases: self.stage.databases(),
             rules: &rules,
         };

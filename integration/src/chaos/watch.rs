@@ -61,7 +61,8 @@ pub struct Watcher {
     sentinels: Vec<SocketAddr>,
     clients: BTreeMap<SocketAddr, Client>,
     waited: Option<Instant>,
-    seen: BTreeMap<String, i64>,
+    /// By history: the master's name at the time, and how far we were.
+    seen: BTreeMap<String, (String, i64)>,
     last: (u64, u64),
     /// Full syncs, counted over the life of all links.
     pub full: u64,
@@ -106,14 +107,18 @@ impl Watcher {
         self.last = (full, partial);
     }
 
-    /// Whether we had seen more of the history than the server that took it over.
+    /// How far beyond the point where this server took over we had seen its history, if at all;
+    /// `log` is what we logged since.
     #[must_use]
-    pub fn was_ahead(&self, promoted: &Position, log: &str) -> bool {
-        let seen = self.seen.get(&promoted.replid2).copied().unwrap_or(-1);
+    pub fn ahead(&self, promoted: &Position, log: &str) -> Option<i64> {
+        let (name, offset) = self.seen.get(&promoted.replid2)?;
         // What came between the last look and the loss of the link is in the log.
-        let lost = log.lines().rev().take(400).filter_map(lost_at).max();
-        let near = lost.filter(|lost| seen >= 0 && lost.abs_diff(seen) < 5_000_000);
-        seen.max(near.unwrap_or(-1)) >= promoted.second && promoted.second > 0
+        let own = format!("link lost master={name} ");
+        let lost = log.lines().filter(|line| line.contains(&own));
+        let lost = lost.filter_map(lost_at).max().unwrap_or(-1);
+        // The second offset is the first one that is no longer of the old history.
+        let beyond = lost.max(*offset) - (promoted.second - 1);
+        (beyond > 0).then_some(beyond)
     }
 
     /// What was seen belongs to a failover that is over.
@@ -132,7 +137,7 @@ impl Watcher {
             full += followed.full_syncs;
             partial += followed.partial_syncs;
             let seen = self.seen.entry(followed.replid).or_default();
-            *seen = followed.offset.max(*seen);
+            *seen = (followed.name, followed.offset.max(seen.1));
         }
         self.count(full, partial);
         self.syncs_at_once();

@@ -9,6 +9,7 @@
 //!   write while a master is killed; it comes back as a replica               -> compare
 //! ```
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -195,6 +196,7 @@ impl Campaign<'_> {
         let quiet = Quiet {
             app: &self.app,
             masters: &masters,
+            reached: &BTreeMap::new(),
             databases: 1,
             rules: &rules,
         };

@@ -1,6 +1,7 @@
 //! The truth campaign behind Sentinel: a constant write load, a failover that was asked for and one
 //! that was not, and a comparison of every key after each.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -130,6 +131,7 @@ impl Campaign<'_> {
         let quiet = Quiet {
             app: &self.app,
             masters: &[master],
+            reached: &BTreeMap::new(),
             databases: 16,
             rules: &rules,
         };
