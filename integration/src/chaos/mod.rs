@@ -45,6 +45,9 @@ const BREATH: Duration = Duration::from_millis(400);
 /// Mismatches told after each comparison.
 const TOLD: usize = 5;
 
+/// Lines of our log told after a full sync that need not have been.
+const LOGGED: usize = 25;
+
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -417,6 +420,9 @@ impl<S: Stage> Runner<'_, S> {
             return Ok(format!(", we were {ahead} bytes ahead"));
         }
         self.outcome.in_sync += 1;
+        for line in log.lines().take(LOGGED) {
+            (self.say)(format!("    {line}"));
+        }
         Ok(", NOT CONTINUED".to_owned())
     }
 
