@@ -60,6 +60,7 @@ pub enum IntClass {
 
 impl IntClass {
     /// The class of an integer (listpack.c `lpEncodeIntegerGetType`).
+    #[inline]
     pub fn of(n: i64) -> IntClass {
         match n {
             0..=127 => IntClass::Uint7,
@@ -82,6 +83,7 @@ impl IntClass {
 }
 
 /// Bytes of the back-length field behind an entry of `size` bytes (listpack.c `lpEncodeBacklen`).
+#[inline]
 pub fn backlen(size: u64) -> u64 {
     match size {
         0..=127 => 1,
@@ -93,6 +95,7 @@ pub fn backlen(size: u64) -> u64 {
 }
 
 /// Bytes of a listpack entry for a text of `len` bytes and integer class `class`.
+#[inline]
 pub fn listpack_entry(len: u64, class: IntClass) -> u64 {
     let size = match class {
         IntClass::Text => match len {

@@ -28,6 +28,7 @@ pub enum Text<'a> {
 
 impl<'a> Text<'a> {
     /// Length in bytes of the text form.
+    #[inline]
     pub fn len(&self) -> u64 {
         match self {
             Text::Bytes(bytes) => bytes.len() as u64,
@@ -42,6 +43,7 @@ impl<'a> Text<'a> {
     }
 
     /// The integer that this text is the canonical decimal form of (Redis `string2ll`).
+    #[inline]
     pub fn int(&self) -> Option<i64> {
         match self {
             Text::Bytes(bytes) => canonical_int(bytes),
@@ -51,6 +53,7 @@ impl<'a> Text<'a> {
     }
 
     /// Keyed digest of the text form.
+    #[inline]
     pub fn digest(&self, seed: u64) -> u64 {
         match self {
             Text::Bytes(bytes) => digest(bytes, seed),
@@ -83,6 +86,7 @@ pub fn digest(bytes: &[u8], seed: u64) -> u64 {
 }
 
 /// Parses the canonical decimal form of an `i64`: no plus, no leading zero, no `-0`.
+#[inline]
 pub fn canonical_int(bytes: &[u8]) -> Option<i64> {
     let (negative, digits) = match bytes.split_first()? {
         (b'-', rest) => (true, rest),
@@ -112,6 +116,7 @@ pub fn canonical_int(bytes: &[u8]) -> Option<i64> {
 }
 
 /// Length of the decimal form of `n`, sign included.
+#[inline]
 pub fn decimal_len(n: i64) -> u64 {
     let digits = n.unsigned_abs().checked_ilog10().map_or(1, |log| log + 1);
     u64::from(digits) + u64::from(n < 0)

@@ -63,7 +63,18 @@ impl Image {
         self
     }
 
+    /// Gets ready for so many elements, which is a hint, with a buffer that `Value::give_back` returns.
+    pub(crate) fn expect(&mut self, count: u64, run: &mut Vec<u8>) {
+        match &mut self.build {
+            Build::Set(build) => build.expect(count, run),
+            Build::Zset(build) => build.expect(count, run),
+            Build::Hash(build) => build.expect(count, run),
+            Build::String(_) | Build::List(_) | Build::Stream(_) | Build::Module(_) => {}
+        }
+    }
+
     /// Takes the next part. Parts of another type are remembered as malformed.
+    #[inline]
     pub fn part(&mut self, part: &Part<'_>) {
         let taken = match (&mut self.build, part) {
             (Build::String(found), Part::Str { len, int }) => {

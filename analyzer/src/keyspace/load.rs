@@ -18,6 +18,7 @@ use crate::store::packing;
 use crate::store::record::Body;
 use crate::store::weigh::Scale;
 use crate::value::Value;
+use crate::value::elements::Stay;
 use crate::value::string::{Holder, Str};
 
 /// Most keys that room is made for before they come, whatever is announced: 11 MiB of empty pages.
@@ -35,6 +36,8 @@ pub(crate) struct Loading {
     image: Option<Image>,
     name: Vec<u8>,
     packed: Vec<u8>,
+    /// Lent to the value under way.
+    run: Vec<u8>,
     /// Keys that may still be announced: hints of all databases together are bounded.
     expectable: u64,
     /// Keys were weighed in more than one way.
@@ -62,6 +65,7 @@ impl Loading {
             image: None,
             name: Vec::new(),
             packed: Vec::new(),
+            run: Vec::new(),
             expectable: EXPECTED_MAX,
             is_mixed: false,
             empty: 0,
@@ -90,7 +94,9 @@ impl Loading {
     pub(crate) fn key(&mut self, key: &Key<'_>, pulse: &Pulse, scale: &Scale, seed: u64) {
         self.name.clear();
         self.name.extend_from_slice(key.name);
-        self.image = Some(Image::new(key.shape, Source::Image, scale.profile(), seed));
+        let mut image = Image::new(key.shape, Source::Image, scale.profile(), seed);
+        image.expect(key.count_hint, &mut self.run);
+        self.image = Some(image);
         self.key = Some(Open {
             db: key.db,
             expire_ms: key.expire_ms,
@@ -152,18 +158,21 @@ impl Loading {
         self.stage.push(&head, &weight, value, &mut self.filler);
     }
 
-    fn entry(&mut self, head: &Head<'_>, entry: Entry, scale: &Scale) {
+    fn entry(&mut self, head: &Head<'_>, mut entry: Entry, scale: &Scale) {
         let weight = scale.weigh_entry(&entry, head.name.len() as u64);
         self.packed.clear();
         let value = if let Value::String(value) = &entry.value {
             Finished::Inside(Body::Str(*value))
         } else if packing::pack(&entry.value, &mut self.packed) {
+            let memory = entry.value.memory(scale.profile());
+            entry.value.give_back(Stay::Gone, &mut self.run);
             Finished::Inside(Body::Packed {
                 count: weight.count,
-                memory: entry.value.memory(scale.profile()),
+                memory,
                 packed: &self.packed,
             })
         } else {
+            entry.value.give_back(Stay::Here, &mut self.run);
             Finished::Apart(Box::new(entry))
         };
         self.stage.push(head, &weight, value, &mut self.filler);

@@ -70,6 +70,7 @@ const NUMBER_LAST: u8 = 0xE8;
 
 impl Info {
     /// What is kept of `text`.
+    #[inline]
     pub fn of(text: &Text<'_>) -> Info {
         match text {
             Text::Bytes(bytes) => match canonical_int(bytes) {
@@ -89,6 +90,7 @@ impl Info {
     }
 
     /// A text of `len` bytes that is no integer.
+    #[inline]
     pub fn text(len: u64) -> Info {
         Info {
             len,
@@ -98,6 +100,7 @@ impl Info {
     }
 
     /// An integer whose value is kept.
+    #[inline]
     pub fn number(n: i64) -> Info {
         Info {
             len: decimal_len(n),
@@ -112,8 +115,18 @@ impl Info {
     }
 
     /// Bytes of its listpack entry.
+    #[inline]
     pub fn listpack_entry(&self) -> u64 {
         size::listpack_entry(self.len, self.class)
+    }
+
+    /// The packed form, if it is the usual one byte of a text.
+    #[inline]
+    pub fn short(&self) -> Option<u8> {
+        if self.class != IntClass::Text || self.len > SHORT_MAX {
+            return None;
+        }
+        u8::try_from(self.len).ok()
     }
 
     /// Appends the packed form; `number` is kept if it is there.
@@ -205,15 +218,13 @@ fn put_text_len(len: u64, out: &mut impl Extend<u8>) {
 
 fn put_number(n: i64, out: &mut impl Extend<u8>) {
     let bytes = n.to_le_bytes();
-    // Leading bytes that only repeat the sign are dropped.
-    let fill = if n < 0 { 0xff } else { 0 };
-    let mut width = bytes.len();
-    while width > 0
-        && bytes[width - 1] == fill
-        && (width == 1 && n == 0 || width > 1 && (bytes[width - 2] & 0x80 != 0) == (n < 0))
-    {
-        width -= 1;
-    }
+    // Leading bytes that only repeat the sign are dropped; one bit of it stays.
+    let bits = if n == 0 {
+        0
+    } else {
+        65 - (n ^ (n >> 63)).leading_zeros()
+    };
+    let width = bits.div_ceil(8) as usize;
     // At most eight.
     out.extend([NUMBER_FIRST + u8::try_from(width).unwrap_or(8)]);
     out.extend(bytes[..width].iter().copied());

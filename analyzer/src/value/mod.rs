@@ -22,6 +22,7 @@ pub mod zset;
 pub(crate) mod elements;
 
 use crate::profile::Profile;
+use elements::Stay;
 
 /// Largest in-record form of a value, bytes; a larger one lives in an allocation of its own.
 pub const INLINE_MAX: usize = 512;
@@ -227,6 +228,16 @@ impl Value {
             Value::Hash(v) => v.memory(profile),
             Value::Stream(v) => v.memory(profile),
             Value::Module(v) => v.serialized,
+        }
+    }
+
+    /// Returns the buffer that its builder was lent, see `Image::expect`.
+    pub(crate) fn give_back(&mut self, stay: Stay, run: &mut Vec<u8>) {
+        match self {
+            Value::Set(v) => v.give_back(stay, run),
+            Value::Zset(v) => v.give_back(stay, run),
+            Value::Hash(v) => v.give_back(stay, run),
+            Value::String(_) | Value::List(_) | Value::Stream(_) | Value::Module(_) => {}
         }
     }
 

@@ -18,6 +18,7 @@ mod table;
 use std::marker::PhantomData;
 
 pub(crate) use payload::{Field, FieldRecord, Member, MemberRecord, Payload, ScoredRecord};
+use payload::{PAYLOAD_MAX, Packed};
 pub(crate) use payload::{Scored, value_info};
 pub(crate) use sizes::{Sizes, expiry_entry};
 pub(crate) use table::Table;
@@ -30,14 +31,29 @@ pub(crate) const BLOB_MAX: u64 = 1 << 30;
 
 /// Elements above which the packed run becomes pages.
 const SMALL_MAX: usize = 96;
+/// Most bytes of a record.
+const RECORD_MAX: usize = 8 + PAYLOAD_MAX;
 /// Elements at which pages become a packed run again.
 const SMALL_AGAIN: usize = 48;
 /// Bytes that a packed run starts with.
 const FIRST_RUN: usize = 96;
+/// Bytes of a run that is lent: any packed run fits.
+const LENT_RUN: usize = 4096;
+/// Most elements that pages are made for before they come.
+const EXPECTED_MAX: usize = 1 << 20;
 /// Fingerprint bytes of a record in the packed run.
 const SMALL_WIDTH: usize = 6;
 /// The digest bits that the packed run keeps.
 const SMALL_MASK: u64 = (1 << 48) - 1;
+
+/// What becomes of elements in a buffer that is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stay {
+    /// They are needed no longer.
+    Gone,
+    /// They move into a buffer of their own.
+    Here,
+}
 
 /// Where a record is; good until the next change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +87,41 @@ impl<P: Payload> Elements<P> {
             count: 0,
             body: Body::Small(Vec::new()),
             payload: PhantomData,
+        }
+    }
+
+    /// Gets ready for so many elements to come, which is a hint: pages for many, or `run`, a buffer
+    /// that `give_back` returns, for few.
+    pub(crate) fn expect(&mut self, count: u64, run: &mut Vec<u8>) {
+        if self.count > 0 {
+            return;
+        }
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if count > SMALL_MAX {
+            self.body = Body::Large(Box::new(Pages::expecting(count.min(EXPECTED_MAX))));
+        } else {
+            if run.capacity() < LENT_RUN {
+                run.reserve_exact(LENT_RUN);
+            }
+            self.body = Body::Small(std::mem::take(run));
+        }
+    }
+
+    /// Returns the buffer that `expect` took. The elements themselves are gone with it, unless they
+    /// are to stay.
+    pub(crate) fn give_back(&mut self, stay: Stay, run: &mut Vec<u8>) {
+        match &mut self.body {
+            Body::Small(bytes) if bytes.capacity() >= LENT_RUN => {
+                let mut own = Vec::new();
+                if stay == Stay::Here {
+                    reserve(&mut own, bytes.len());
+                    own.extend_from_slice(bytes);
+                }
+                *run = std::mem::replace(bytes, own);
+                run.clear();
+            }
+            Body::Small(_) => {}
+            Body::Large(pages) => pages.settle(),
         }
     }
 
@@ -112,27 +163,33 @@ impl<P: Payload> Elements<P> {
     }
 
     /// Adds an element that is not there yet.
-    pub(crate) fn add(&mut self, digest: u64, payload: &[u8]) {
+    #[inline]
+    pub(crate) fn add(&mut self, digest: u64, payload: &Packed) {
         self.count += 1;
-        if self.count > SMALL_MAX
-            && let Body::Small(bytes) = &mut self.body
-        {
-            let mut pages = Box::new(Pages::new());
-            each_record::<P>(bytes, SMALL_WIDTH, |stored, payload| {
-                pages.add::<P>(stored, payload);
-            });
-            self.body = Body::Large(pages);
+        if self.count > SMALL_MAX {
+            self.enlarge();
         }
         match &mut self.body {
             Body::Small(bytes) => {
                 // A run about to be copied into its key's record may as well double.
                 if bytes.capacity() < INLINE_MAX {
                     let first = if bytes.capacity() == 0 { FIRST_RUN } else { 0 };
-                    bytes.reserve((SMALL_WIDTH + payload.len()).max(first));
+                    bytes.reserve((SMALL_WIDTH + payload.as_bytes().len()).max(first));
                 }
-                push_record(bytes, digest, SMALL_WIDTH, payload);
+                push_packed(bytes, digest, SMALL_WIDTH, payload);
             }
             Body::Large(pages) => pages.add::<P>(digest, payload),
+        }
+    }
+
+    #[inline(never)]
+    fn enlarge(&mut self) {
+        if let Body::Small(bytes) = &self.body {
+            let mut pages = Box::new(Pages::new());
+            each_record::<P>(bytes, SMALL_WIDTH, |stored, payload| {
+                pages.add::<P>(stored, &Packed::of(payload));
+            });
+            self.body = Body::Large(pages);
         }
     }
 
@@ -336,6 +393,21 @@ fn soft_match(found: u64, wanted: Wanted) -> bool {
     let upper = (found & width_mask) >> wanted.soft;
     let asked = wanted.stored >> wanted.soft;
     upper == asked || upper == 0 || asked == 0
+}
+
+/// The same, quicker, for a payload on the stack.
+#[inline]
+fn push_packed(out: &mut Vec<u8>, stored: u64, width: usize, payload: &Packed) {
+    let end = out.len() + width + payload.as_bytes().len();
+    if out.capacity() - out.len() < RECORD_MAX || width > 8 {
+        return push_record(out, stored, width, payload.as_bytes());
+    }
+    // Whole arrays are moved by a few instructions each; what is too much is cut off again.
+    let mut record = [0; RECORD_MAX];
+    record[..8].copy_from_slice(&stored.to_le_bytes());
+    record[width..width + PAYLOAD_MAX].copy_from_slice(payload.whole());
+    out.extend_from_slice(&record);
+    out.truncate(end);
 }
 
 fn push_record(out: &mut Vec<u8>, stored: u64, width: usize, payload: &[u8]) {

@@ -13,7 +13,8 @@
 //! The directory is cut into segments, so that it never moves as a whole either.
 
 use super::{
-    At, Payload, Wanted, all_records, dropped_bits, each_record, push_record, reserve, scan,
+    At, Packed, Payload, Wanted, all_records, dropped_bits, each_record, push_packed, push_record,
+    reserve, scan,
 };
 
 /// Pages of one directory segment.
@@ -39,6 +40,8 @@ pub(super) struct Pages {
     count: usize,
     /// Capacity of all pages.
     capacity: usize,
+    /// Records that an empty page gets room for.
+    first: usize,
 }
 
 impl Pages {
@@ -49,7 +52,31 @@ impl Pages {
             split: 0,
             count: 0,
             capacity: 0,
+            first: 0,
         }
+    }
+
+    /// No records yet, but the pages for so many.
+    pub(super) fn expecting(count: usize) -> Pages {
+        let pages = count.div_ceil(FULL).max(1 << FIRST_LEVEL);
+        let level = pages.ilog2();
+        let mut segments = vec![vec![Page::new(); SEGMENT]; pages / SEGMENT];
+        if !pages.is_multiple_of(SEGMENT) {
+            segments.push(vec![Page::new(); pages % SEGMENT]);
+        }
+        Pages {
+            segments,
+            level,
+            split: pages - (1 << level),
+            count: 0,
+            capacity: 0,
+            first: FULL - FULL / 4,
+        }
+    }
+
+    /// The records that were expected are here.
+    pub(super) fn settle(&mut self) {
+        self.first = 0;
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -84,6 +111,7 @@ impl Pages {
         clippy::cast_possible_truncation,
         reason = "masked to the number of pages, which is a usize"
     )]
+    #[inline]
     fn page_of(&self, digest: u64) -> usize {
         let page = (digest & ((1 << self.level) - 1)) as usize;
         if page < self.split {
@@ -100,7 +128,8 @@ impl Pages {
         Some(At { page, start, end })
     }
 
-    pub(super) fn add<P: Payload>(&mut self, digest: u64, payload: &[u8]) {
+    #[inline]
+    pub(super) fn add<P: Payload>(&mut self, digest: u64, payload: &Packed) {
         self.push(self.page_of(digest), digest, payload);
         self.count += 1;
         if self.count > FULL * self.len() && self.level < LEVEL_MAX {
@@ -109,11 +138,16 @@ impl Pages {
     }
 
     /// Appends a record to a page, whole digest given.
-    fn push(&mut self, page: usize, digest: u64, payload: &[u8]) {
+    #[inline]
+    fn push(&mut self, page: usize, digest: u64, payload: &Packed) {
         let width = width_at(self.level_of(page));
+        let first = self.first;
         let bytes = self.page_mut(page);
         let before = bytes.capacity();
-        push_record(bytes, digest >> dropped_bits(width), width, payload);
+        if before == 0 {
+            reserve(bytes, first * (width + payload.as_bytes().len()));
+        }
+        push_packed(bytes, digest >> dropped_bits(width), width, payload);
         let after = bytes.capacity();
         self.capacity += after - before;
     }
@@ -201,7 +235,7 @@ impl Pages {
     /// Takes the last page back into the one it was split from.
     fn merge_last<P: Payload>(&mut self) {
         let last = self.len() - 1;
-        let mut records: Vec<(u64, Vec<u8>)> = Vec::new();
+        let mut records: Vec<(u64, Packed)> = Vec::new();
         if self.split == 0 {
             self.level -= 1;
             self.split = 1 << self.level;
@@ -209,7 +243,7 @@ impl Pages {
         let low = self.split - 1;
         for page in [low, last] {
             self.each_in::<P>(page, |digest, payload| {
-                records.push((digest, payload.to_vec()));
+                records.push((digest, Packed::of(payload)));
             });
         }
         let gone = self.segments.last_mut().and_then(Vec::pop);
@@ -226,6 +260,7 @@ impl Pages {
 }
 
 /// Fingerprint bytes of a record in a page at `level`.
+#[inline]
 fn width_at(level: u32) -> usize {
     match level {
         0..8 => 8,

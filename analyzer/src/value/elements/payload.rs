@@ -123,7 +123,7 @@ fn score_width(tag: u8) -> usize {
 }
 
 /// Room for the largest payload: expiry and two infos of nine bytes.
-const PAYLOAD_MAX: usize = 32;
+pub(super) const PAYLOAD_MAX: usize = 32;
 
 /// A packed payload on the stack.
 #[derive(Clone, Copy, Debug)]
@@ -133,6 +133,7 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
+    #[inline]
     fn new() -> Packed {
         Packed {
             bytes: [0; PAYLOAD_MAX],
@@ -140,16 +141,35 @@ impl Packed {
         }
     }
 
+    /// A payload as it lies in a record.
+    pub(super) fn of(payload: &[u8]) -> Packed {
+        let mut out = Packed::new();
+        out.push(payload);
+        out
+    }
+
+    /// The bytes, and zeros behind them.
+    #[inline]
+    pub(super) fn whole(&self) -> &[u8; PAYLOAD_MAX] {
+        &self.bytes
+    }
+
+    #[inline]
     fn push(&mut self, more: &[u8]) {
         self.bytes[self.len..self.len + more.len()].copy_from_slice(more);
         self.len += more.len();
     }
 
+    #[inline]
     fn put_info(&mut self, info: &Info) {
-        info.put(self);
+        match info.short() {
+            Some(byte) => self.extend([byte]),
+            None => info.put(self),
+        }
     }
 
     /// The bytes.
+    #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
@@ -173,12 +193,14 @@ pub(crate) struct Member {
 
 impl Member {
     /// What is kept of a member.
+    #[inline]
     pub(crate) fn of(text: &Text<'_>) -> Member {
         Member {
             text: Info::of(text),
         }
     }
 
+    #[inline]
     pub(crate) fn pack(&self) -> Packed {
         let mut out = Packed::new();
         out.put_info(&self.text);
@@ -204,6 +226,7 @@ pub(crate) struct Field {
 
 impl Field {
     /// What is kept of a field that does not expire.
+    #[inline]
     pub(crate) fn of(name: &Text<'_>, value: &Text<'_>) -> Field {
         Field {
             name: Info::of(name),
@@ -212,6 +235,7 @@ impl Field {
         }
     }
 
+    #[inline]
     pub(crate) fn pack(&self) -> Packed {
         let mut out = Packed::new();
         if let Some(ms) = self.expire_ms {
@@ -245,6 +269,7 @@ impl Field {
 }
 
 /// The info of a hash value: by number if it is one.
+#[inline]
 pub(crate) fn value_info(value: &Text<'_>) -> Info {
     match value.int() {
         Some(n) => Info::number(n),
@@ -263,6 +288,7 @@ pub(crate) struct Scored {
 }
 
 impl Scored {
+    #[inline]
     pub(crate) fn pack(&self) -> Packed {
         let mut out = Packed::new();
         out.put_info(&self.text);
@@ -315,6 +341,7 @@ fn score_at(bytes: &[u8]) -> Score {
 }
 
 /// The integer that a score is, if packing it as one is exact and shorter.
+#[inline]
 fn exact_int(score: Score) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if score.abs() > EXACT || score.fract() != 0.0 || (score == 0.0 && score.is_sign_negative()) {

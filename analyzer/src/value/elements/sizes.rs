@@ -78,6 +78,7 @@ impl Sizes {
     }
 
     /// Bytes of one entry in a packed blob.
+    #[inline]
     pub(crate) fn entry(self, text: &Info) -> u64 {
         match self.layout {
             Layout::Ziplist => ziplist_entry(text),
@@ -126,6 +127,7 @@ impl Sizes {
     }
 
     /// Block of a set member in a table.
+    #[inline]
     pub(crate) fn member_block(self, text: &Info) -> u64 {
         self.allocator.sds(text.len)
     }

@@ -22,7 +22,7 @@ fn random_operations_match_a_map() {
     for (round, range) in [(1u64, 20), (2, 120), (3, 2_000), (4, 40_000), (5, 300_000)] {
         let mut state = round;
         let mut elements = Elements::<ScoredRecord>::new();
-        let mut naive: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+        let mut naive: BTreeMap<u64, (u64, f64)> = BTreeMap::new();
         let operations = range * 6;
         for step in 0..operations {
             let n = next(&mut state) % range;
@@ -31,14 +31,14 @@ fn random_operations_match_a_map() {
             let found = elements.find(of(n));
             assert_eq!(found.is_some(), naive.contains_key(&n), "{range} {step}");
             if grow {
-                let (len, score) = (next(&mut state) % 300, next(&mut state));
+                let (len, score) = (next(&mut state) % 300, next(&mut state) as f64);
                 let scored = Scored {
                     text: crate::value::info::Info::text(len),
-                    score: score as f64,
+                    score,
                 };
                 match found {
                     Some(at) => elements.replace(at, scored.pack().as_bytes()),
-                    None => elements.add(of(n), scored.pack().as_bytes()),
+                    None => elements.add(of(n), &scored.pack()),
                 }
                 naive.insert(n, (len, score));
             } else if let Some(at) = found {
@@ -51,12 +51,43 @@ fn random_operations_match_a_map() {
     }
 }
 
+/// Elements that were announced, rightly or not, are the same as those that were not.
+#[test]
+fn announced_elements_are_found_and_the_buffer_comes_back() {
+    let mut run = Vec::new();
+    for count in [1, 96, 97, 1_000, 40_000] {
+        for announced in [0, 1, count, 10 * count, u64::MAX] {
+            let mut elements = Elements::<ScoredRecord>::new();
+            elements.expect(announced, &mut run);
+            let mut naive = BTreeMap::new();
+            for n in 0..count {
+                let text = crate::value::info::Info::text(n % 300);
+                let score = n as f64 / 3.0;
+                elements.add(of(n), &Scored { text, score }.pack());
+                naive.insert(n, (n % 300, score));
+            }
+            elements.give_back(Stay::Here, &mut run);
+            assert!(run.is_empty());
+            check(&elements, &naive);
+            for n in 0..count / 2 {
+                elements.remove(elements.find(of(n)).expect("it was added"));
+                naive.remove(&n);
+            }
+            check(&elements, &naive);
+            if count == announced && count < 97 {
+                assert!(run.capacity() >= LENT_RUN);
+                assert!(elements.heap_bytes() < LENT_RUN);
+            }
+        }
+    }
+}
+
 #[track_caller]
-fn check(elements: &Elements<ScoredRecord>, naive: &BTreeMap<u64, (u64, u64)>) {
+fn check(elements: &Elements<ScoredRecord>, naive: &BTreeMap<u64, (u64, f64)>) {
     for (&n, &(len, score)) in naive {
         let at = elements.find(of(n)).expect("every element is found");
         let scored = Scored::unpack(elements.payload(at));
-        assert_eq!((scored.text.len, scored.score), (len, score as f64));
+        assert_eq!((scored.text.len, scored.score), (len, score));
     }
     let mut seen = 0;
     elements.each(|digest, payload| {

@@ -35,6 +35,11 @@ impl Builder {
         }
     }
 
+    /// Gets ready for so many elements, see `Elements::expect`.
+    pub(crate) fn expect(&mut self, count: u64, run: &mut Vec<u8>) {
+        self.fields.expect(count, run);
+    }
+
     /// Takes the next part.
     ///
     /// # Errors
@@ -70,8 +75,7 @@ impl Builder {
             | Shape::Stream
             | Shape::Module => self.sizes.field_block(&field),
         };
-        self.fields
-            .add(name.digest(self.seed), field.pack().as_bytes());
+        self.fields.add(name.digest(self.seed), &field.pack());
         Ok(())
     }
 

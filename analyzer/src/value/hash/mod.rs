@@ -15,7 +15,8 @@ mod build;
 pub use build::Builder;
 
 use super::elements::{
-    At, BLOB_MAX, Elements, Field, FieldRecord, Sizes, Table, expiry_entry, put_varint, take_varint,
+    At, BLOB_MAX, Elements, Field, FieldRecord, Sizes, Stay, Table, expiry_entry, put_varint,
+    take_varint,
 };
 use crate::profile::{Family, Profile};
 use crate::value::Encoding;
@@ -96,6 +97,11 @@ impl Hash {
                 sizes.hash_table(table, self.count(), blocks, self.expiring)
             }
         }
+    }
+
+    /// Returns the buffer that the builder was lent, see `Elements::give_back`.
+    pub(crate) fn give_back(&mut self, stay: Stay, run: &mut Vec<u8>) {
+        self.fields.give_back(stay, run);
     }
 
     /// Bytes the model allocates.
@@ -259,7 +265,7 @@ impl Hash {
         }
         match found {
             Some((at, _)) => self.fields.replace(at, field.pack().as_bytes()),
-            None => self.fields.add(digest, field.pack().as_bytes()),
+            None => self.fields.add(digest, &field.pack()),
         }
     }
 

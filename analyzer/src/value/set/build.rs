@@ -33,6 +33,11 @@ impl Builder {
         }
     }
 
+    /// Gets ready for so many elements, see `Elements::expect`.
+    pub(crate) fn expect(&mut self, count: u64, run: &mut Vec<u8>) {
+        self.members.expect(count, run);
+    }
+
     /// Takes the next part.
     ///
     /// # Errors
@@ -46,8 +51,7 @@ impl Builder {
                 } else {
                     self.sizes.entry(&member.text)
                 };
-                self.members
-                    .add(text.digest(self.seed), member.pack().as_bytes());
+                self.members.add(text.digest(self.seed), &member.pack());
                 Ok(())
             }
             Part::IntsetWidth(width) => {

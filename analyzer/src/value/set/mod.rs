@@ -13,7 +13,9 @@ mod build;
 
 pub use build::Builder;
 
-use super::elements::{Elements, Member, MemberRecord, Sizes, Table, put_varint, take_varint};
+use super::elements::{
+    Elements, Member, MemberRecord, Sizes, Stay, Table, put_varint, take_varint,
+};
 use crate::profile::Profile;
 use crate::text::Text;
 use crate::value::Encoding;
@@ -97,6 +99,11 @@ impl Set {
             Form::Listpack { bytes } => sizes.blob(bytes),
             Form::Hashtable { table, blocks } => sizes.set_table(table, self.count(), blocks),
         }
+    }
+
+    /// Returns the buffer that the builder was lent, see `Elements::give_back`.
+    pub(crate) fn give_back(&mut self, stay: Stay, run: &mut Vec<u8>) {
+        self.members.give_back(stay, run);
     }
 
     /// Bytes the model allocates.
@@ -197,7 +204,7 @@ impl Set {
                 *blocks += sizes.member_block(&member.text);
             }
         }
-        self.members.add(digest, member.pack().as_bytes());
+        self.members.add(digest, &member.pack());
         if let Form::Intset { .. } = self.form
             && self.count() > profile.set_intset_max
         {

@@ -32,6 +32,11 @@ impl Builder {
         }
     }
 
+    /// Gets ready for so many elements, see `Elements::expect`.
+    pub(crate) fn expect(&mut self, count: u64, run: &mut Vec<u8>) {
+        self.members.expect(count, run);
+    }
+
     /// Takes the next part.
     ///
     /// # Errors
@@ -49,8 +54,7 @@ impl Builder {
         } else {
             self.sizes.node_block(&scored)
         };
-        self.members
-            .add(member.digest(self.seed), scored.pack().as_bytes());
+        self.members.add(member.digest(self.seed), &scored.pack());
         Ok(())
     }
 

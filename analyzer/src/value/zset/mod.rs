@@ -14,7 +14,7 @@ pub use build::Builder;
 pub(crate) use order::Picked;
 
 use super::elements::{
-    BLOB_MAX, Elements, Scored, ScoredRecord, Sizes, Table, put_varint, take_varint,
+    BLOB_MAX, Elements, Scored, ScoredRecord, Sizes, Stay, Table, put_varint, take_varint,
 };
 use crate::profile::{Family, Profile, Version};
 use crate::value::Encoding;
@@ -82,6 +82,11 @@ impl Zset {
             Form::Listpack { bytes } => sizes.blob(bytes),
             Form::Skiplist { table, blocks } => sizes.skiplist(table, self.count(), blocks),
         }
+    }
+
+    /// Returns the buffer that the builder was lent, see `Elements::give_back`.
+    pub(crate) fn give_back(&mut self, stay: Stay, run: &mut Vec<u8>) {
+        self.members.give_back(stay, run);
     }
 
     /// Bytes the model allocates.
@@ -172,7 +177,7 @@ impl Zset {
             table.insert(sizes.kind, used);
         }
         *self.sum() += come;
-        self.members.add(digest, scored.pack().as_bytes());
+        self.members.add(digest, &scored.pack());
         if let Some(order) = &mut self.order {
             order.add(score, digest);
         }
