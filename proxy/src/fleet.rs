@@ -14,6 +14,7 @@ mod status;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use cluster_map::slots::SLOTS;
 use cluster_map::{Addr, Cause, Node, Slot, Slots};
@@ -23,6 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use deployment::{Deployment, NotFollowed, Post, Reach, Seed, View};
 pub use status::{Counters, Loss, Role, Server, State, Status, UNKNOWN_NAMES_MAX};
 
+use crate::clock;
 use crate::model::ask::{ASKS_MAX, Answer, Ask, Reply};
 use crate::side::client::Target;
 pub use crate::source::Kind;
@@ -178,6 +180,7 @@ pub struct Master {
     pub asks: mpsc::Sender<Ask>,
     status: watch::Receiver<Arc<Status>>,
     place: watch::Receiver<Arc<Place>>,
+    pause: watch::Sender<Option<Instant>>,
 }
 
 /// What failovers change about a master.
@@ -259,6 +262,8 @@ pub struct Seat {
     /// Which server to follow. A new order for a live link drops it, and the new server is
     /// attached to at once.
     pub orders: watch::Receiver<Arc<Order>>,
+    /// Until when the stream is left alone.
+    pub pause: watch::Receiver<Option<Instant>>,
 }
 
 /// Discovery's ends of a [`Master`].
@@ -290,6 +295,7 @@ impl Master {
         let (status_in, status) = watch::channel(Arc::new(Status::default()));
         let (place_in, place) = watch::channel(Arc::new(place));
         let (orders_in, orders) = watch::channel(Arc::new(order));
+        let (pause_in, pause) = watch::channel(None);
         let master = Master {
             id: named.id,
             source: named.source,
@@ -298,11 +304,13 @@ impl Master {
             asks: asks_in,
             status,
             place,
+            pause: pause_in,
         };
         let seat = Seat {
             asks,
             status: status_in,
             orders,
+            pause,
         };
         let helm = Helm {
             place: place_in,
@@ -319,6 +327,13 @@ impl Master {
     /// `host:port` of the master now: the label `master`.
     pub fn name(&self) -> String {
         self.place.borrow().name.clone()
+    }
+
+    /// Leaves the stream alone for a while: a replica is about to be promoted, and what the old
+    /// master sends beyond that moment is lost history. `None` goes on.
+    pub fn pause(&self, limit: Option<Duration>) {
+        self.pause
+            .send_replace(limit.map(|limit| clock::now() + limit));
     }
 
     /// The status as last published.

@@ -258,7 +258,11 @@ impl Outbound<'_> {
 
 /// What Sentinels say when an address or a role changes, or is about to (Redis 6.0 and Valkey 9.1
 /// `sentinelEvent`).
-const SENTINEL_CHANNELS: [&str; 10] = [
+const SENTINEL_CHANNELS: [&str; 14] = [
+    "+selected-slave",
+    "+failover-state-send-slaveof-noone",
+    "-failover-abort-no-good-slave",
+    "-failover-abort-slave-timeout",
     "+switch-master",
     "+promoted-slave",
     "+failover-end",

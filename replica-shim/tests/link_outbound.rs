@@ -110,7 +110,8 @@ fn all(position: &Position) -> Vec<(Outbound<'_>, String)> {
         (
             Outbound::SentinelEvents,
             line(
-                "SUBSCRIBE +switch-master +promoted-slave +failover-end +config-update-from \
+                "SUBSCRIBE +selected-slave +failover-state-send-slaveof-noone \
+                 -failover-abort-no-good-slave -failover-abort-slave-timeout +switch-master +promoted-slave +failover-end +config-update-from \
                  +convert-to-slave +odown -odown +slave +reboot +reset-master",
             ),
         ),

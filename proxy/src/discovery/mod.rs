@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::crew::{Crew, Means};
+use self::events::Listener;
 use self::panel::{Ask, Panel};
 use crate::app::{random, target};
 use crate::clock;
@@ -50,8 +51,9 @@ const QUICK_TIME: Duration = Duration::from_secs(120);
 /// Looks are no closer to each other than this, however often the bell rings.
 const GAP: Duration = Duration::from_millis(100);
 
-/// Sentinels that are listened to; two would do.
-const LISTENERS: usize = 3;
+/// Sentinels that are listened to: two would do, but only the leader of a failover knows of it
+/// beforehand.
+const LISTENERS: usize = 7;
 
 /// What a discovery is given.
 #[derive(Clone, Debug)]
@@ -73,6 +75,7 @@ pub struct Given {
 pub struct Discovery {
     given: Given,
     spec: Spec,
+    deployment: Arc<Deployment>,
     post: Post,
     panel: Panel,
     crew: Crew,
@@ -127,7 +130,7 @@ impl Discovery {
         let means = Means {
             shared: given.shared.clone(),
             config: given.config.clone(),
-            deployment,
+            deployment: deployment.clone(),
             target: nodes.clone(),
             tasks: given.tasks.clone(),
             shutdown: given.shutdown.clone(),
@@ -142,6 +145,7 @@ impl Discovery {
             panel: Panel::new(seeds, asked),
             crew: Crew::new(means),
             spec: spec.clone(),
+            deployment,
             post,
             map: None,
             local: local::Local::default(),
@@ -392,9 +396,13 @@ impl Discovery {
                 return;
             }
             self.listeners.entry(addr.clone()).or_insert_with(|| {
-                let target = self.panel.target_of(&addr);
-                let (bell, stop) = (self.post.bell.clone(), self.given.shutdown.clone());
-                AbortOnDropHandle::new(tokio::spawn(events::listen(target, bell, stop)))
+                let listener = Listener {
+                    fleet: self.given.shared.fleet.clone(),
+                    deployment: self.deployment.clone(),
+                    target: self.panel.target_of(&addr),
+                    stop: self.given.shutdown.clone(),
+                };
+                AbortOnDropHandle::new(tokio::spawn(listener.run()))
             });
         }
     }

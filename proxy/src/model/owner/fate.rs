@@ -233,6 +233,7 @@ impl Owner<'_> {
         tracing::info!(master = %self.given.master, %from, %to, why, "moving");
         self.attach = None;
         self.let_go();
+        self.given.master.pause(None);
         self.target = order.target.clone();
         // What the server told was another one's.
         self.known = None;

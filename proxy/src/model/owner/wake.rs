@@ -1,6 +1,5 @@
 //! What wakes an owner: one select over everything that can happen.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -10,7 +9,6 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Owner;
 use crate::clock;
 use crate::fault::AttachError;
-use crate::fleet::Order;
 use crate::link::attach::Attached;
 use crate::link::connect::{Connection, DialError};
 use crate::link::driver::{Arrival, Inbox};
@@ -52,6 +50,7 @@ impl Owner<'_> {
     /// Waits for whatever comes first.
     pub(super) async fn wait(&mut self) -> Wake {
         let wake_at = self.wake_at();
+        let paused = self.paused_until().is_some();
         // What is there inside a transaction is no state that the master ever had.
         let hold_asks = self.mirror.in_transaction;
         let (mut inbox, mut sending, mut side) = (None, None, None);
@@ -59,6 +58,7 @@ impl Owner<'_> {
         if let Some(session) = &mut self.session {
             let ends = session.ends();
             (inbox, sending, side) = (Some(ends.inbox), ends.sending, ends.side);
+            inbox = inbox.filter(|_| !paused);
             (standby_inbox, standby_sending) = (ends.standby_inbox, ends.standby_sending);
         }
         // In no fixed order: a stream that never pauses must not keep answers and ACKs waiting.
@@ -66,7 +66,8 @@ impl Owner<'_> {
             () = self.given.shutdown.cancelled() => Wake::Shutdown,
             arrival = next(inbox) => Wake::Arrival(arrival),
             ask = self.seat.asks.recv(), if !hold_asks => ask.map_or(Wake::Removed, Wake::Ask),
-            () = ordered(&mut self.seat.orders) => Wake::Ordered,
+            () = changed(&mut self.seat.orders) => Wake::Ordered,
+            () = changed(&mut self.seat.pause) => Wake::Time,
             answer = answered(side) => Wake::Side(answer),
             joined = joined(&mut self.attach) => {
                 self.attach = None;
@@ -83,6 +84,13 @@ impl Owner<'_> {
         }
     }
 
+    /// When the stream is taken up again, if it is left alone now. A transaction is never left half
+    /// applied: nobody could be answered meanwhile.
+    fn paused_until(&self) -> Option<Instant> {
+        let until = *self.seat.pause.borrow();
+        until.filter(|until| *until > clock::now() && self.is_live() && !self.mirror.in_transaction)
+    }
+
     /// When something is due without anyone asking.
     fn wake_at(&self) -> Instant {
         let now = clock::now();
@@ -92,6 +100,9 @@ impl Owner<'_> {
         let mut at = self.timers.clock;
         if self.timers.dirty {
             at = at.min(self.timers.publish);
+        }
+        if let Some(until) = self.paused_until() {
+            at = at.min(until);
         }
         match &self.session {
             Some(session) => {
@@ -120,9 +131,9 @@ async fn next(inbox: Option<&mut Inbox>) -> Arrival {
     }
 }
 
-async fn ordered(orders: &mut watch::Receiver<Arc<Order>>) {
-    if orders.changed().await.is_err() {
-        // Nobody is left to give orders: the last one holds.
+async fn changed<T>(told: &mut watch::Receiver<T>) {
+    if told.changed().await.is_err() {
+        // Nobody is left to say anything: the last word holds.
         std::future::pending::<()>().await;
     }
 }
