@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use cluster_map::node::{Group, Health, Node};
 use cluster_map::slots::SLOTS;
-use cluster_map::{Role, Slot, Topology};
+use cluster_map::{Role, Slot, Slots, Topology};
 
 use super::keys::answer_names;
 use super::reply::Reply;
@@ -85,13 +85,13 @@ pub(crate) async fn count(session: &Session, request: &Request) -> Result<Reply,
 pub(crate) async fn keys(session: &Session, request: &Request) -> Result<Reply, Reply> {
     const INVALID: Reply = Reply::error("ERR Invalid slot or number of keys");
     cluster(session)?;
-    let slot = slot(request, 2).map_err(|_| INVALID)?.number();
+    let slots = Slots::from_iter([slot(request, 2).map_err(|_| INVALID)?]);
     let most: i64 = request.number(3).ok_or(INVALID)?;
     let limit = usize::try_from(most).map_err(|_| INVALID)?.min(WALK_MAX);
     let db = session.db;
-    let ask = |reply| Ask::KeysInSlot {
+    let ask = |reply| Ask::KeysInSlots {
         db,
-        slot,
+        slots: slots.clone(),
         limit,
         reply,
     };

@@ -16,6 +16,7 @@ use super::port::silent;
 use super::refuse::{NOT_A_NUMBER, SYNTAX};
 use super::reply::Reply;
 use super::request::Request;
+use super::scope::ask_one;
 use super::session::Session;
 use super::strays::Strays;
 use crate::fleet::Master;
@@ -97,7 +98,7 @@ pub(crate) async fn random(session: &Session) -> Result<Reply, Reply> {
             continue;
         }
         let db = session.db;
-        let answer = master.ask(|reply| Ask::Random { db, reply }).await;
+        let answer = ask_one(&master, |reply| Ask::Random { db, reply }).await;
         let key = answer.ok_or_else(|| silent(&master))?.value;
         return Ok(key.map_or(Reply::Null, Reply::from));
     }

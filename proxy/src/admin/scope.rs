@@ -367,6 +367,16 @@ fn unowned(scope: &Scope, key: &[u8]) -> Reply {
     Reply::Error(text.into())
 }
 
+/// Asks one master; `None` if it does not answer in time.
+pub(crate) async fn ask_one<T>(
+    master: &Arc<Master>,
+    question: impl Fn(oneshot::Sender<Answer<T>>) -> Ask,
+) -> Option<Answer<T>> {
+    let all = vec![(master.clone(), ())];
+    let mut answers = ask_each(all, |(), reply| question(reply)).await;
+    answers.pop().and_then(|(_, answer)| answer)
+}
+
 /// Asks each of these masters its question, all at once.
 pub(crate) async fn ask_each<Q, T>(
     questions: Vec<(Arc<Master>, Q)>,

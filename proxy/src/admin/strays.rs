@@ -8,15 +8,18 @@
 //! | the stray's slot | kind | counted |
 //! |---|---|---|
 //! | is imported by its master | importing | beside the owner's keys: a key is on one side |
-//! | has keys on its owner as well | double | not: the owner's keys are the slot's |
-//! | has no key elsewhere | orphan | as what it is: a key that takes memory |
+//! | has the same keys on its owner | double | not those that the owner has |
+//! | has others, or none | orphan | as what it is: a key that takes memory |
+//!
+//! Whether keys are the same is looked at by name as long as that is cheap; else they are taken for
+//! a copy, if the owner has any.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cluster_map::{Slot, Slots};
 
-use super::scope::{Scope, ask_each};
+use super::scope::{Scope, ask_each, ask_one};
 use crate::fleet::{Deployment, Master, MasterId};
 use crate::model::ask::{Ask, SlotTotal};
 
@@ -25,9 +28,9 @@ use crate::model::ask::{Ask, SlotTotal};
 pub(crate) enum Kind {
     /// The slot is on its way in.
     Importing,
-    /// Its owner has keys in it, too.
+    /// Its owner has the same keys, or some of them.
     Double,
-    /// Nobody else has.
+    /// Its owner has not.
     Orphan,
 }
 
@@ -50,7 +53,14 @@ pub(crate) struct Stray {
     pub kind: Kind,
     /// The owner, if it is followed.
     pub owner: Option<Arc<Master>>,
+    /// Keys of it that the owner has as well.
+    pub twice: u64,
 }
+
+/// Keys of a master in slots that are its owners' too, and keys of that master altogether, up to
+/// which they are compared by name: a walk of some ten milliseconds.
+const NAMES_MAX: u64 = 10_000;
+const WALK_MAX: u64 = 1_000_000;
 
 /// All of them.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +96,7 @@ impl Strays {
                     total,
                     kind,
                     owner,
+                    twice: 0,
                 })
             }));
         }
@@ -102,7 +113,7 @@ impl Strays {
         }
     }
 
-    /// Tells those whose owner has keys of the slot, too.
+    /// Tells those whose owner has the same keys.
     async fn compare(&mut self, db: Option<u32>) {
         let mut owners: BTreeMap<MasterId, Arc<Master>> = BTreeMap::new();
         for stray in &self.0 {
@@ -111,21 +122,21 @@ impl Strays {
         let questions = owners.into_values();
         let questions = questions.map(|owner| (owner, Slots::default())).collect();
         let ask = |own, reply| Ask::Outside { db, own, reply };
-        let mut held: BTreeMap<(MasterId, u16), SlotTotal> = BTreeMap::new();
+        let mut held: BTreeSet<(MasterId, u16)> = BTreeSet::new();
         for (owner, answer) in ask_each(questions, ask).await {
             let totals = answer.and_then(|answer| answer.value).unwrap_or_default();
-            held.extend(
-                totals
-                    .into_iter()
-                    .map(|total| ((owner.id, total.slot), total)),
-            );
+            held.extend(totals.into_iter().map(|total| (owner.id, total.slot)));
         }
+        let mut contested: BTreeMap<MasterId, Vec<&mut Stray>> = BTreeMap::new();
         for stray in &mut self.0 {
             let owner = stray.owner.as_ref();
-            let both = owner.is_some_and(|o| held.contains_key(&(o.id, stray.total.slot)));
+            let both = owner.is_some_and(|o| held.contains(&(o.id, stray.total.slot)));
             if both && stray.kind == Kind::Orphan {
-                stray.kind = Kind::Double;
+                contested.entry(stray.master.id).or_default().push(stray);
             }
+        }
+        for strays in contested.into_values() {
+            compare_names(strays, db).await;
         }
     }
 
@@ -165,11 +176,84 @@ impl Strays {
 
 /// What of these is there twice.
 fn sum<'a>(strays: impl Iterator<Item = &'a Stray>) -> Hidden {
-    let double = strays.filter(|stray| stray.kind == Kind::Double);
-    double.fold(Hidden::default(), |sum, stray| Hidden {
-        keys: sum.keys + stray.total.keys,
-        bytes: sum.bytes + stray.total.memory,
+    strays.fold(Hidden::default(), |sum, stray| {
+        let bytes = u128::from(stray.total.memory) * u128::from(stray.twice);
+        let bytes = bytes / u128::from(stray.total.keys.max(1));
+        Hidden {
+            keys: sum.keys + stray.twice,
+            bytes: sum.bytes + u64::try_from(bytes).unwrap_or(u64::MAX),
+        }
     })
+}
+
+/// Finds out which keys of one master's strays their owners have, too.
+async fn compare_names(mut strays: Vec<&mut Stray>, db: Option<u32>) {
+    let keys: u64 = strays.iter().map(|stray| stray.total.keys).sum();
+    let master = strays.first().map(|stray| stray.master.clone());
+    let cheap = keys <= NAMES_MAX && master.is_some_and(|m| m.status().keys <= WALK_MAX);
+    let twice = match cheap {
+        true => names_twice(&strays, db).await,
+        false => None,
+    };
+    for stray in &mut strays {
+        stray.twice = match &twice {
+            Some(twice) => twice.get(&stray.total.slot).copied().unwrap_or(0),
+            None => stray.total.keys,
+        };
+        if stray.twice > 0 {
+            stray.kind = Kind::Double;
+        }
+    }
+}
+
+/// Keys by database and name.
+type Names = Vec<(u32, Vec<u8>)>;
+
+/// Keys by slot that a master and the owners of its strays both have; `None` if someone does not say.
+async fn names_twice(strays: &[&mut Stray], db: Option<u32>) -> Option<BTreeMap<u16, u64>> {
+    let master = &strays.first()?.master;
+    let dbs = match db {
+        Some(db) => vec![db],
+        None => {
+            let dbs = ask_one(master, |reply| Ask::Dbs { reply }).await?.value;
+            dbs.into_iter().map(|total| total.db).collect()
+        }
+    };
+    let slots: Slots = strays
+        .iter()
+        .filter_map(|s| Slot::new(s.total.slot))
+        .collect();
+    let owner = |slot: u16| {
+        let mut own = strays.iter().filter(|stray| stray.total.slot == slot);
+        own.next().and_then(|stray| stray.owner.clone())
+    };
+    let mut asked: BTreeMap<MasterId, (Arc<Master>, Names)> = BTreeMap::new();
+    for db in dbs {
+        let ask = |reply| Ask::KeysInSlots {
+            db,
+            slots: slots.clone(),
+            limit: usize::try_from(NAMES_MAX).unwrap_or(usize::MAX),
+            reply,
+        };
+        for name in ask_one(master, ask).await?.value {
+            if let Some(owner) = owner(Slot::of(&name).number()) {
+                let (_, names) = asked.entry(owner.id).or_insert((owner, Vec::new()));
+                names.push((db, name));
+            }
+        }
+    }
+    let mut twice: BTreeMap<u16, u64> = BTreeMap::new();
+    for (owner, names) in asked.into_values() {
+        let ask = |reply| Ask::Facts {
+            keys: names.clone(),
+            reply,
+        };
+        let facts = ask_one(&owner, ask).await?.value;
+        for ((_, name), facts) in names.iter().zip(facts) {
+            *twice.entry(Slot::of(name).number()).or_default() += u64::from(facts.is_some());
+        }
+    }
+    Some(twice)
 }
 
 /// Why a master may have keys of a slot, and who owns it; `None` if the map gives it the slot.

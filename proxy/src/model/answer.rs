@@ -257,13 +257,13 @@ pub fn answer(ask: Ask, mirror: &mut Mirror, walks: &mut Walks, live: bool) {
             let tally = slots::count(keyspace, (db, slot), reply, fresh);
             walks.extend(mirror.generation, tally.map(Job::Tally));
         }
-        Ask::KeysInSlot {
+        Ask::KeysInSlots {
             db,
-            slot,
+            slots,
             limit,
             reply,
         } => {
-            let named = Named::new((db, slot), limit, reply);
+            let named = Named::new((db, slots), limit, reply);
             walks.push(mirror.generation, Job::Named(named));
         }
         Ask::StreamInfo { db, key, reply } => send(reply, fresh, look(keyspace, db, &key)),

@@ -175,12 +175,12 @@ pub enum Ask {
         /// How many.
         reply: Reply<u64>,
     },
-    /// Some keys of one hash slot: a walk that ends when it has met enough.
-    KeysInSlot {
+    /// Some keys of some hash slots: a walk that ends when it has met enough.
+    KeysInSlots {
         /// Database.
         db: u32,
-        /// The slot.
-        slot: u16,
+        /// The slots.
+        slots: Slots,
         /// Most keys to return, at most [`WALK_MAX`].
         limit: usize,
         /// Their names, in no order.

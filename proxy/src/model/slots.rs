@@ -134,10 +134,10 @@ impl Tally {
     }
 }
 
-/// A walk that looks for keys of one slot.
+/// A walk that looks for keys of some slots.
 pub(super) struct Named {
     db: u32,
-    slot: u16,
+    slots: Slots,
     /// Most names.
     limit: usize,
     cursor: Cursor,
@@ -146,10 +146,14 @@ pub(super) struct Named {
 }
 
 impl Named {
-    pub(super) fn new((db, slot): (u32, u16), limit: usize, reply: Reply<Vec<Vec<u8>>>) -> Named {
+    pub(super) fn new(
+        (db, slots): (u32, Slots),
+        limit: usize,
+        reply: Reply<Vec<Vec<u8>>>,
+    ) -> Named {
         Named {
             db,
-            slot,
+            slots,
             limit: limit.min(WALK_MAX),
             cursor: Cursor::db(db),
             names: Vec::new(),
@@ -168,17 +172,17 @@ impl Named {
 
     /// Looks at about so many keys more; true at the end, or when nothing is missing.
     pub(super) fn advance(&mut self, keyspace: &Keyspace, budget: usize) -> bool {
-        let (slot, names) = (self.slot, &mut self.names);
+        let (slots, names) = (&self.slots, &mut self.names);
         // The count saves the rest of the walk; it may change between two slices.
         let limit = match keyspace.slots(self.db) {
-            Some(sums) => self.limit.min(count_of(sums, slot)),
+            Some(sums) => self.limit.min(count_of(sums, slots)),
             None => self.limit,
         };
         if names.len() >= limit {
             return true;
         }
         let mut take = |item: Item<'_>| {
-            if names.len() < limit && slot_of(item.name) == slot {
+            if names.len() < limit && slots.contains(Slot::of(item.name)) {
                 names.push(item.name.to_vec());
             }
         };
@@ -191,8 +195,9 @@ impl Named {
     }
 }
 
-fn count_of(sums: &SlotSums, slot: u16) -> usize {
-    usize::try_from(sums.get(slot).keys).unwrap_or(usize::MAX)
+fn count_of(sums: &SlotSums, slots: &Slots) -> usize {
+    let keys = slots.iter().map(|slot| sums.get(slot.number()).keys);
+    usize::try_from(keys.sum::<u64>()).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

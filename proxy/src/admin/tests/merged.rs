@@ -130,6 +130,19 @@ async fn orphans_are_reported_where_they_are() {
     assert_eq!(third[0]["stray_keys"], 1);
 }
 
+/// A move that was given up: the slot has other keys on its owner.
+#[tokio::test]
+async fn other_keys_of_a_slot_of_the_owner_are_orphans_and_counted() {
+    let [mut a, b, c] = spread();
+    a.extend(keys(&[("{c}1", 777), ("{c}8", 100), ("{c}9", 100)]));
+    let (_rig, mut c) = cluster("", [a, b, c]).await;
+    exchange(&mut c, "DBSIZE\r\n", ":8\r\n").await;
+    let slots = json(&mut c, "KS.SLOTS").await;
+    assert_eq!(slots["strays"][0]["keys"], 3);
+    assert_eq!(slots["total"]["keys_twice"], 1);
+    exchange(&mut c, "CLUSTER COUNTKEYSINSLOT 7365\r\n", ":4\r\n").await;
+}
+
 #[tokio::test]
 async fn every_node_is_shown_followed_or_not() {
     let (_rig, mut c) = cluster("", spread()).await;

@@ -134,15 +134,15 @@ fn answer(
             let count = slots(keys, db).iter().find(|s| s.slot == slot).copied();
             drop(reply.send(fresh(generation, count.unwrap_or_default().keys)));
         }
-        Ask::KeysInSlot {
+        Ask::KeysInSlots {
             db,
-            slot,
+            slots,
             limit,
             reply,
         } => {
             let own = keys
                 .keys()
-                .filter(|(own, name)| *own == db && slot_of(name) == slot);
+                .filter(|(own, name)| *own == db && slots.contains(Slot::of(name)));
             let names = own.map(|(_, name)| name.clone()).take(limit);
             drop(reply.send(fresh(generation, names.collect())));
         }

@@ -33,6 +33,10 @@ fn keyspace(cluster: bool) -> Keyspace {
     keyspace
 }
 
+fn set(tag: &[u8]) -> Slots {
+    Slots::from_iter([Slot::of(tag)])
+}
+
 fn fresh() -> Freshness {
     Freshness {
         replid: "".into(),
@@ -92,7 +96,7 @@ fn names_of_a_slot_are_found_without_walking_on_for_more() {
         (&walked, 0, 0),
     ] {
         let (reply, mut answer) = oneshot::channel();
-        let mut named = Named::new((3, slot_of(b"b")), limit, reply);
+        let mut named = Named::new((3, set(b"b")), limit, reply);
         while !named.advance(keyspace, 20) {}
         named.finish(fresh());
         let names = answer.try_recv().expect("answered").value;
@@ -100,7 +104,7 @@ fn names_of_a_slot_are_found_without_walking_on_for_more() {
         assert!(names.iter().all(|name| name.starts_with(b"{b}")));
     }
     let (reply, _answer) = oneshot::channel();
-    let mut named = Named::new((0, slot_of(b"nobody")), 10, reply);
+    let mut named = Named::new((0, set(b"nobody")), 10, reply);
     assert!(
         named.advance(&counted, 1),
         "the count says that there is none"
