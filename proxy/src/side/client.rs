@@ -135,6 +135,10 @@ impl Client {
 
     /// Makes reads leave no trace where the server can do that, and work on a cluster's replica.
     ///
+    /// Never NO-TOUCH on a cluster's node: Redis 8.0 and Valkey 8.1 die of a read with it of a key
+    /// whose slot moves (`lookupKey` from `getNodeByQuery`, before there is an executing client;
+    /// mended by redis/redis#14415 and valkey-io/valkey#2347).
+    ///
     /// # Errors
     /// The connection failed. Refusals are no error.
     pub async fn settle_in(&mut self, server: &Server) -> Result<(), SideError> {
@@ -142,7 +146,7 @@ impl Client {
             Family::Redis => server.version >= Version::new(7, 2),
             Family::Valkey => true,
         };
-        if no_touch {
+        if no_touch && !server.cluster {
             self.ask_one(&Outbound::ClientNoTouch).await?;
         }
         if server.cluster {
