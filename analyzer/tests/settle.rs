@@ -257,7 +257,6 @@ fn unknown_commands_leave_doubts_on_their_keys() {
     assert_eq!(driver.line("OTHER.SET a x"), Outcome::Unknown);
     assert_eq!(driver.line("EVAL x 0"), Outcome::Resync);
     assert_eq!(driver.line("PUBLISH a x"), Outcome::Ignored);
-    assert_eq!(driver.line("SET a"), Outcome::Malformed);
     assert_eq!(driver.keyspace.counters().unknown, 2);
 }
 
@@ -396,5 +395,27 @@ fn after_a_reload_every_key_is_probed() {
     }
     for name in ["hash", "text", "other"] {
         assert_eq!(driver.doubt(name), Doubt::Probe, "{name}");
+    }
+}
+
+#[test]
+fn a_command_that_does_not_parse_leaves_a_doubt() {
+    let mut driver = Driver::new();
+    driver.line("XADD s 1-1 a b");
+    assert_eq!(driver.line("XDEL s x"), Outcome::Malformed);
+    assert_eq!(driver.doubt("s"), Doubt::Value);
+    assert_eq!(driver.line("CLUSTER FLUSHSLOT x"), Outcome::Malformed);
+    assert_eq!(driver.names(0), [b"s"]);
+}
+
+#[test]
+fn a_group_may_begin_at_either_end() {
+    let mut driver = Driver::new();
+    for line in [
+        "XGROUP CREATE s a - MKSTREAM",
+        "XGROUP CREATE s b +",
+        "XGROUP SETID s b -",
+    ] {
+        assert_eq!(driver.line(line), Outcome::Applied, "{line}");
     }
 }

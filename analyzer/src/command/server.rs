@@ -2,7 +2,7 @@
 
 use crate::command::dispatch::Call;
 use crate::command::{Args, Context, Doubt, Entry, Handler, Malformed};
-use crate::input::Outcome;
+use crate::input::{KeySpec, Outcome};
 use crate::text::Text;
 use crate::value::{Module, Value};
 
@@ -41,13 +41,38 @@ fn cluster(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
 
 /// A command that nobody knows: the keys that its key spec names are to be read again.
 pub(crate) fn unknown(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
+    if let Some(spec) = spec_of(context, args) {
+        doubt_keys(context, args, spec);
+    }
+    Outcome::Unknown
+}
+
+/// A command that the server understood and we did not: its keys are to be read again. Without a
+/// spec the first argument is taken for the key, as with all that write but those of this file.
+pub(crate) fn malformed(context: &mut Context<'_>, args: Args<'_>) {
     let Ok(Text::Bytes(name)) = args.get(0) else {
-        return Outcome::Unknown;
+        return;
+    };
+    if handler(&name.to_ascii_uppercase()).is_some() {
+        return;
+    }
+    let first = KeySpec {
+        first: 1,
+        last: 1,
+        step: 1,
+    };
+    doubt_keys(context, args, spec_of(context, args).unwrap_or(first));
+}
+
+fn spec_of(context: &Context<'_>, args: Args<'_>) -> Option<KeySpec> {
+    let Ok(Text::Bytes(name)) = args.get(0) else {
+        return None;
     };
     let spec = context.keyspace.key_spec(&name.to_ascii_uppercase());
-    let Some(spec) = spec.filter(|spec| spec.first > 0 && spec.step > 0) else {
-        return Outcome::Unknown;
-    };
+    spec.filter(|spec| spec.first > 0 && spec.step > 0)
+}
+
+fn doubt_keys(context: &mut Context<'_>, args: Args<'_>, spec: KeySpec) {
     let len = i64::try_from(args.len()).unwrap_or(i64::MAX);
     let last = match i64::from(spec.last) {
         last if last < 0 => len + last,
@@ -63,7 +88,6 @@ pub(crate) fn unknown(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
         }
         at += i64::from(spec.step);
     }
-    Outcome::Unknown
 }
 
 /// Something was done to the key that only its value can tell.

@@ -290,6 +290,13 @@ fn group_id(args: Args<'_>) -> Result<Option<u128>, Malformed> {
     if is_byte(args, 4, b'$') {
         return Ok(None);
     }
+    // Here alone the ends of a range are ids as well (`streamParseIDOrReply`).
+    if is_byte(args, 4, b'-') {
+        return Ok(Some(0));
+    }
+    if is_byte(args, 4, b'+') {
+        return Ok(Some(u128::MAX));
+    }
     id(&args.get(4)?).map(Some)
 }
 

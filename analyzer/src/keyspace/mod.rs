@@ -382,7 +382,10 @@ impl Keyspace {
             Call::Unknown => return server::unknown(&mut context, args),
         };
         match result {
-            Err(_) => Outcome::Malformed,
+            Err(_) => {
+                server::malformed(&mut context, args);
+                Outcome::Malformed
+            }
             Ok(()) if self.writes == writes => Outcome::NoChange,
             Ok(()) => Outcome::Applied,
         }
