@@ -7,6 +7,7 @@ mod cuts;
 mod harmless;
 mod hostile;
 mod lifecycle;
+mod merged;
 mod metrics;
 mod register;
 mod scene;
