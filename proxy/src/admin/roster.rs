@@ -41,6 +41,8 @@ pub(crate) enum Standing {
     Spare,
     /// Another instance follows its shard.
     Unowned,
+    /// It is asked for the map and has no keys of its own: a Sentinel, a seed.
+    Asked,
     /// It did not answer.
     Unreachable,
     /// The others say that it failed.
@@ -51,10 +53,11 @@ pub(crate) enum Standing {
 
 impl Standing {
     /// All of them.
-    pub(crate) const ALL: [Standing; 6] = [
+    pub(crate) const ALL: [Standing; 7] = [
         Standing::Followed,
         Standing::Spare,
         Standing::Unowned,
+        Standing::Asked,
         Standing::Unreachable,
         Standing::Failed,
         Standing::Other,
@@ -66,6 +69,7 @@ impl Standing {
             Standing::Followed => "followed",
             Standing::Spare => "spare",
             Standing::Unowned => "unowned",
+            Standing::Asked => "asked",
             Standing::Unreachable => "unreachable",
             Standing::Failed => "failed",
             Standing::Other => "not_followed",
@@ -75,6 +79,9 @@ impl Standing {
 
 /// What is said of a node that no plan of ours speaks of.
 const UNOWNED: &str = "another instance follows its shard";
+
+/// The role of those that are asked and are not in the map.
+const ASKED: &str = "asked";
 
 impl Entry {
     /// Where it is, or its id where nobody knows.
@@ -90,6 +97,7 @@ impl Entry {
         match (&self.reach, self.health) {
             (_, Some(Health::Failed)) => Standing::Failed,
             (Reach::Failed(_), _) => Standing::Unreachable,
+            _ if self.role == ASKED => Standing::Asked,
             _ if self.why == UNOWNED => Standing::Unowned,
             _ if self.master.is_some() => Standing::Spare,
             _ => Standing::Other,
@@ -126,6 +134,13 @@ fn of_deployment(deployment: &Arc<Deployment>, masters: Vec<Arc<Master>>) -> Vec
         let nodes = group.nodes.iter();
         entries.extend(nodes.map(|node| of_node(deployment, &view, (group, node), master)));
     }
+    let met: Vec<Addr> = entries.iter().filter_map(|e| e.addr.clone()).collect();
+    let others = seeds(deployment, &view).into_iter();
+    let others = others.filter(|entry| !entry.addr.as_ref().is_some_and(|a| met.contains(a)));
+    entries.extend(others.map(|entry| Entry {
+        why: "it only tells the map".to_owned(),
+        ..entry
+    }));
     let known = |master: &&Arc<Master>| topology.group(&master.place().group).is_some();
     let lost = masters.iter().filter(|master| !known(master));
     entries.extend(lost.map(|master| Entry {
@@ -202,14 +217,14 @@ fn alone(deployment: &Arc<Deployment>, master: Arc<Master>) -> Entry {
     }
 }
 
-/// Before the first map only those are known that are asked for it.
+/// Those that are asked for the map; before the first one nobody else is known.
 fn seeds(deployment: &Arc<Deployment>, view: &View) -> Vec<Entry> {
     let entry = |seed: &fleet::Seed| Entry {
         deployment: deployment.clone(),
         group: String::new(),
         id: seed.addr.to_string(),
         addr: Some(seed.addr.clone()),
-        role: "seed",
+        role: ASKED,
         health: None,
         slots: Slots::default(),
         master: None,

@@ -179,12 +179,19 @@ impl Scope {
                 });
             }
         }
-        if !self.is_single() {
-            for deployment in &self.deployments {
-                absent.extend(self.unseen(deployment));
+        absent.extend(self.unfollowed());
+        absent
+    }
+
+    /// What of the scope has no link at all, though it should.
+    pub(crate) fn unfollowed(&self) -> Vec<Absent> {
+        match self.is_single() {
+            true => Vec::new(),
+            false => {
+                let all = self.deployments.iter();
+                all.flat_map(|deployment| self.unseen(deployment)).collect()
             }
         }
-        absent
     }
 
     /// Masters of a deployment that have no link yet.
