@@ -14,7 +14,7 @@
 
 mod search;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -211,9 +211,14 @@ impl Scope {
             group.nodes.iter().any(|node| named(node.id.clone()))
         };
         let needed = |group: &&Group| deployment.kind == Kind::Sentinel || !group.slots.is_empty();
+        let own = self
+            .masters
+            .iter()
+            .filter(|m| m.source == deployment.source);
+        let followed: BTreeSet<Box<str>> = own.map(|m| m.place().group.clone()).collect();
         let groups = topology.groups().iter();
         groups
-            .filter(|group| needed(group) && self.follower(deployment, group).is_none())
+            .filter(|group| needed(group) && !followed.contains(&group.id))
             .filter(ours)
             .map(|group| Absent {
                 name: group
