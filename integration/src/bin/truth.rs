@@ -11,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Result, bail};
 use clap::Parser;
 use integration::campaign::{self, Options};
+use integration::truth::memory;
 use integration::{cluster, sentinel, servers};
 
 /// Mismatches printed in full for each server.
@@ -24,6 +25,15 @@ const DEPLOYED: [&str; 5] = [
     "valkey-8.1",
     "valkey-9.1",
 ];
+/// Keys of a class told with their history, if asked for.
+const TOLD: usize = 6;
+
+/// Which facts are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Which {
+    All,
+    Memory,
+}
 
 /// Compares Keyscape's model with real servers under random writes.
 #[derive(Debug, Parser)]
@@ -31,6 +41,13 @@ struct Arguments {
     /// Names from the matrix, separated by commas; all if not given.
     #[arg(long, value_delimiter = ',')]
     servers: Vec<String>,
+    /// What to compare: `all` facts but memory under random writes, or `memory`: MEMORY USAGE of
+    /// keys of every size.
+    #[arg(long, value_enum, default_value_t = Which::All)]
+    facts: Which,
+    /// Keys to weigh, with `--facts memory`.
+    #[arg(long, default_value_t = 4_400)]
+    keys: u64,
     /// Commands to issue on each server.
     #[arg(long, default_value_t = 50_000)]
     ops: u64,
@@ -83,6 +100,9 @@ fn main() -> Result<ExitCode> {
         .unwrap_or_default();
     let seed = arguments.seed.unwrap_or(since.as_secs());
     println!("truth: seed={seed}");
+    if arguments.facts == Which::Memory {
+        return weigh(&names, &arguments, seed);
+    }
     let options = Options {
         ops: arguments.ops,
         seed,
@@ -129,6 +149,48 @@ fn main() -> Result<ExitCode> {
         bail!("no result from {}", failed.join(", "));
     }
     Ok(if mismatches == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Weighs keys on every server; a bar that is missed counts as a mismatch.
+fn weigh(names: &[String], arguments: &Arguments, seed: u64) -> Result<ExitCode> {
+    let options = memory::Options {
+        keys: arguments.keys,
+        seed,
+        told: if arguments.trace { TOLD } else { 0 },
+    };
+    let (mut keys, mut missed, mut failed) = (0, 0, Vec::new());
+    let mut say = |line| println!("{line}");
+    for name in names {
+        let outcome = servers::get(name).and_then(|install| {
+            let weighed = memory::run(&install, &options, &mut say)?;
+            memory::print(&install, &weighed, &mut say);
+            Ok(weighed)
+        });
+        match outcome {
+            Ok(weighed) => {
+                for one in &weighed {
+                    keys += one.total().keys;
+                    missed += one.missed.len();
+                }
+            }
+            Err(error) => {
+                println!("{name}: failed: {error:#}");
+                failed.push(name.clone());
+            }
+        }
+    }
+    println!(
+        "truth: servers={} keys={keys} facts={keys} mismatches={missed}",
+        names.len()
+    );
+    if !failed.is_empty() {
+        bail!("no result from {}", failed.join(", "));
+    }
+    Ok(if missed == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

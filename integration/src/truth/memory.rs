@@ -1,0 +1,383 @@
+//! `cargo truth -- --facts memory`: MEMORY USAGE of every key, as the master says it and as Keyscape
+//! does, for keys of every type around every threshold.
+//!
+//! ```text
+//! live     Keyscape is attached to an empty master and follows every write
+//! loaded   the master reads its own snapshot (DEBUG RELOAD), Keyscape attaches anew
+//! ```
+//!
+//! The bars are those of the project: what is determined is exact, and what is random (levels of
+//! skiplist nodes, crowded buckets, tables half moved) is right on average.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::histories::{self, Abilities, History};
+use crate::app::App;
+use crate::resp::{Client, Command};
+use crate::server::Server;
+use crate::servers::{Family, Install};
+use crate::wait;
+
+/// Commands, or keys asked about, in one pipeline.
+const PIPELINE: usize = 300;
+
+/// How long a follower may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Re-reads are not what is measured: they may come at once.
+const CONFIG: &str = "
+[reread]
+values_per_s_max = 5000
+probes_per_s_max = 20000
+audits_per_s_max = 20000
+";
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Keys to write.
+    pub keys: u64,
+    /// Where the random numbers start.
+    pub seed: u64,
+    /// Wrong keys told in full for each class that has a bar of 100%.
+    pub told: usize,
+}
+
+/// All keys of one type and encoding.
+#[derive(Debug, Clone, Default)]
+pub struct Class {
+    /// Keys.
+    pub keys: u64,
+    /// Keys weighed to the byte.
+    pub exact: u64,
+    /// Sum of the relative errors.
+    pub error: f64,
+    /// Largest relative error.
+    pub worst: f64,
+    /// Bytes as the server says.
+    pub theirs: u64,
+    /// Bytes as Keyscape says.
+    pub ours: u64,
+}
+
+/// What one comparison found.
+#[derive(Debug, Clone, Default)]
+pub struct Weighed {
+    /// By type and encoding.
+    pub classes: BTreeMap<String, Class>,
+    /// Bars that were missed, in words.
+    pub missed: Vec<String>,
+}
+
+impl Class {
+    fn add(&mut self, theirs: u64, ours: u64) {
+        let error = relative(theirs, ours);
+        self.keys += 1;
+        self.exact += u64::from(theirs == ours);
+        self.error += error;
+        self.worst = self.worst.max(error);
+        self.theirs += theirs;
+        self.ours += ours;
+    }
+
+    fn join(&mut self, other: &Class) {
+        self.keys += other.keys;
+        self.exact += other.exact;
+        self.error += other.error;
+        self.worst = self.worst.max(other.worst);
+        self.theirs += other.theirs;
+        self.ours += other.ours;
+    }
+
+    fn exact_percent(&self) -> f64 {
+        percent(self.exact, self.keys)
+    }
+
+    fn mean_percent(&self) -> f64 {
+        100.0 * self.error / as_f64(self.keys.max(1))
+    }
+
+    fn sum_ratio(&self) -> f64 {
+        as_f64(self.ours) / as_f64(self.theirs.max(1))
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:6} | {:6.2} | {:6.3} | {:6.2} | {:.4}",
+            self.keys,
+            self.exact_percent(),
+            self.mean_percent(),
+            100.0 * self.worst,
+            self.sum_ratio()
+        )
+    }
+}
+
+impl Weighed {
+    /// Every class together.
+    #[must_use]
+    pub fn total(&self) -> Class {
+        let mut total = Class::default();
+        for class in self.classes.values() {
+            total.join(class);
+        }
+        total
+    }
+
+    /// The classes by type and encoding alone.
+    fn encodings(&self) -> BTreeMap<&str, Class> {
+        let mut encodings: BTreeMap<&str, Class> = BTreeMap::new();
+        for (name, class) in &self.classes {
+            let encoding = name.split(',').next().unwrap_or(name);
+            encodings.entry(encoding).or_default().join(class);
+        }
+        encodings
+    }
+
+    fn judge(&mut self, family: Family, libc: bool) {
+        let mut missed = Vec::new();
+        for (name, class) in &self.classes {
+            let bar = if libc { 0.0 } else { exact_bar(name, family) };
+            if class.exact_percent() < bar {
+                missed.push(format!(
+                    "{name}: {:.2}% exact, not {bar}%",
+                    class.exact_percent()
+                ));
+            }
+        }
+        for (name, class) in self.encodings() {
+            if (class.sum_ratio() - 1.0).abs() > 0.003 {
+                missed.push(format!("{name}: sum {:.4}", class.sum_ratio()));
+            }
+        }
+        let bar = match family {
+            Family::Redis => 0.15,
+            Family::Valkey => 0.4,
+        };
+        let mean = self.total().mean_percent();
+        if mean > bar {
+            missed.push(format!("all keys: mean error {mean:.3}%, not {bar}%"));
+        }
+        self.missed = missed;
+    }
+}
+
+/// Percentage of a class that has to be exact.
+fn exact_bar(class: &str, family: Family) -> f64 {
+    let random = class.contains("skiplist") || class.contains("estimated");
+    match family {
+        _ if random => 0.0,
+        Family::Redis if class.contains("hashtable") => 96.0,
+        Family::Valkey if class.contains("hashtable") => 0.0,
+        Family::Redis | Family::Valkey => 100.0,
+    }
+}
+
+/// Writes, weighs, reloads and weighs again on one server; `say` gets every line of the report.
+///
+/// # Errors
+/// If a server or Keyscape fails to do its part at all.
+pub fn run(
+    install: &Install,
+    options: &Options,
+    say: &mut dyn FnMut(String),
+) -> Result<[Weighed; 2]> {
+    let server = Server::start(install, &[("repl-timeout", "7200")])?;
+    let mut control = server.client()?;
+    // Nothing expires while it is compared; but no key is to be lost either.
+    control.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"])?;
+    // The C library hands out 16 bytes more now and then: nothing is exact there.
+    let libc = control.info("memory", "mem_allocator")? == "libc";
+    let abilities = Abilities::of(install);
+    let histories: Vec<History> = (0..options.keys)
+        .map(|number| histories::history(options.seed, number, abilities))
+        .collect();
+    let live = {
+        let app = App::start(&[server.url()], CONFIG)?;
+        app.wait_synced(PATIENCE)?;
+        // As long as a server has a child, its tables do not grow.
+        wait::for_true(PATIENCE, "the snapshot's child to be gone", || {
+            Ok(control.info("persistence", "rdb_bgsave_in_progress")? == "0")
+        })?;
+        write(&mut control, &histories)?;
+        let mut live = weigh(&mut control, &app, (&histories, options.told), say)?;
+        live.judge(install.family, libc);
+        live
+    };
+    control.ask(&["DEBUG", "RELOAD"])?;
+    // As after a restart: a server that has processed no commands. Before 7.0 nothing else tells
+    // that its keys were loaded.
+    control.ask(&["CONFIG", "RESETSTAT"])?;
+    let app = App::start(&[server.url()], CONFIG)?;
+    app.wait_synced(PATIENCE)?;
+    let mut loaded = weigh(&mut control, &app, (&histories, options.told), say)?;
+    loaded.judge(install.family, libc);
+    Ok([live, loaded])
+}
+
+/// The table of one server, for reading and for the README.
+pub fn print(install: &Install, [live, loaded]: &[Weighed; 2], say: &mut dyn FnMut(String)) {
+    for (what, weighed) in [("live", live), ("loaded", loaded)] {
+        say(format!(
+            "{} {} {what}: keys, exact %, mean error %, worst %, sum ours / theirs",
+            install.name, install.version
+        ));
+        for (name, class) in &weighed.classes {
+            say(format!("| {name:32} | {class} |"));
+        }
+        say(format!("| {:32} | {} |", "all", weighed.total()));
+        for missed in &weighed.missed {
+            say(format!("{} {what}: missed: {missed}", install.name));
+        }
+    }
+}
+
+fn write(client: &mut Client, histories: &[History]) -> Result<()> {
+    for some in histories.chunks(20) {
+        for command in some.iter().flat_map(|history| &history.commands) {
+            client.push(command);
+        }
+        client.flush()?;
+        for history in some {
+            for command in &history.commands {
+                let reply = client.read()?;
+                // LSET beyond the end and the like are part of a history.
+                if reply.is_error()
+                    && !reply.string().contains("no such key")
+                    && !reply.string().contains("out of range")
+                {
+                    anyhow::bail!("{}: {}", told(command), reply.string());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn weigh(
+    control: &mut Client,
+    app: &App,
+    (histories, told_max): (&[History], usize),
+    say: &mut dyn FnMut(String),
+) -> Result<Weighed> {
+    let mut seen = (0, 0);
+    let met = wait::for_true(PATIENCE, "the offsets to meet", || {
+        let theirs: i64 = control.info("replication", "master_repl_offset")?.parse()?;
+        let status = app.status()?;
+        seen = (theirs, status.offset);
+        Ok(status.synced
+            && status.inexact == 0
+            && status.unverified == 0
+            && theirs == status.offset)
+    });
+    met.with_context(|| format!("offsets {seen:?}; {}", app.log_tail()))?;
+    let mut ours = app.client()?;
+    let mut weighed = Weighed::default();
+    let mut told_of: BTreeMap<String, usize> = BTreeMap::new();
+    for some in histories.chunks(PIPELINE) {
+        let facts = control.pipeline(&questions(some))?;
+        let usage: Vec<Command> = some.iter().map(usage).collect();
+        let answers = ours.pipeline(&usage)?;
+        for ((history, facts), answer) in some.iter().zip(facts.chunks(3)).zip(answers) {
+            let [kind, encoding, theirs] = facts else {
+                continue;
+            };
+            let Some(theirs) = theirs.int() else { continue };
+            let theirs = u64::try_from(theirs)?;
+            let ours = u64::try_from(answer.int().unwrap_or(0))?;
+            let name = class_of(&history.name, &kind.string(), &encoding.string());
+            let count = told_of.entry(name.clone()).or_default();
+            if theirs != ours && *count < told_max {
+                *count += 1;
+                say(format!(
+                    "{name} ours {ours} theirs {theirs}: {}",
+                    story(history)
+                ));
+            }
+            weighed.classes.entry(name).or_default().add(theirs, ours);
+        }
+    }
+    Ok(weighed)
+}
+
+/// The row that a key counts in. Sparse `HyperLogLog`s grow by what is in them, so their blocks are
+/// estimated while they live.
+fn class_of(name: &[u8], kind: &str, encoding: &str) -> String {
+    let mark = if name.starts_with(b"hll:") {
+        ", HyperLogLog, estimated"
+    } else if name.starts_with(b"fttl:") {
+        ", field TTL"
+    } else {
+        ""
+    };
+    format!("{kind} {encoding}{mark}")
+}
+
+fn questions(histories: &[History]) -> Vec<Command> {
+    let mut commands = Vec::new();
+    for history in histories {
+        let name = &history.name;
+        commands.push(vec![b"TYPE".to_vec(), name.clone()]);
+        commands.push(vec![b"OBJECT".to_vec(), b"ENCODING".to_vec(), name.clone()]);
+        commands.push(usage(history));
+    }
+    commands
+}
+
+fn usage(history: &History) -> Command {
+    let words = [
+        b"MEMORY".as_slice(),
+        b"USAGE",
+        &history.name,
+        b"SAMPLES",
+        b"0",
+    ];
+    words.map(<[u8]>::to_vec).into()
+}
+
+/// A history in one line, long arguments by their length.
+fn story(history: &History) -> String {
+    let mut told_commands: Vec<String> = history.commands.iter().map(|c| told(c)).collect();
+    let len = told_commands.len();
+    if len > 8 {
+        told_commands.drain(4..len - 4);
+    }
+    format!(
+        "key of {} bytes, {len} commands: {}",
+        history.name.len(),
+        told_commands.join("; ")
+    )
+}
+
+fn told(command: &[Vec<u8>]) -> String {
+    let words = command.iter().map(|word| match word.len() {
+        0..=20 => word.escape_ascii().to_string(),
+        len => format!("<{len}>"),
+    });
+    let words: Vec<String> = words.collect();
+    let len = words.len();
+    if len > 12 {
+        return format!("{} .. ({len} words)", words[..8].join(" "));
+    }
+    words.join(" ")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
+const fn as_f64(n: u64) -> f64 {
+    n as f64
+}
+
+fn relative(theirs: u64, ours: u64) -> f64 {
+    as_f64(theirs.abs_diff(ours)) / as_f64(theirs.max(1))
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    100.0 * as_f64(part) / as_f64(whole.max(1))
+}
