@@ -68,6 +68,9 @@ pub struct Profile {
     pub cluster: bool,
     /// How the allocator rounds.
     pub allocator: Allocator,
+    /// The server read most of its keys from a file (a restart, DEBUG RELOAD) and did not make them
+    /// by commands: what it loaded has no spare room. A guess, from INFO persistence.
+    pub reloaded: bool,
     /// Where the thresholds below come from.
     pub origin: Origin,
     /// `hash-max-listpack-entries` (`-ziplist-` before 7.0).
@@ -106,7 +109,9 @@ impl Profile {
             allocator: Allocator {
                 quantum: 16,
                 page_above_16k: false,
+                libc: false,
             },
+            reloaded: false,
             origin: Origin::Defaults,
             hash_entries_max: 512,
             hash_value_max: 64,

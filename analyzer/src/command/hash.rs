@@ -5,7 +5,7 @@ use super::set::{drop_if_empty, raise};
 use super::{Args, Context, Doubt, Entry, Handler, Malformed};
 use crate::profile::{Family, Profile};
 use crate::text::Text;
-use crate::value::elements::{Field, value_info};
+use crate::value::elements::{Block, Field, value_info};
 use crate::value::hash::{Expiry, Hash};
 use crate::value::info::Info;
 use crate::value::{Encoding, Value};
@@ -137,6 +137,7 @@ fn hincrby(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
             name: Info::of(&name),
             value: value_info(&Text::Int(number)),
             expire_ms: None,
+            block: Block::Usual,
         };
         hash.set(digest, field, Expiry::Keep, profile);
     });

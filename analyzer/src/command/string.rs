@@ -226,7 +226,7 @@ fn append(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
 fn reach(context: &mut Context<'_>, key: &[u8], total: u64) {
     context.edit_str(key, |old, profile| {
         Some(match old {
-            None => certain(Str::raw(total)),
+            None => certain(Str::made(total, profile)),
             Some(old) => grown(old, profile, |len| len.max(total)),
         })
     });
@@ -310,10 +310,10 @@ fn bitop(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
         context.remove(destination);
         return Ok(());
     }
-    context.edit_str(destination, |_, _| {
+    context.edit_str(destination, |_, profile| {
         Some(NewStr {
             doubt,
-            ..certain(Str::raw(total))
+            ..certain(Str::made(total, profile))
         })
     });
     Ok(())
@@ -387,17 +387,23 @@ fn pfadd(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
     let empty = args.len() == 2;
     context.edit_str(key, |old, profile| match old {
         None if empty => Some(certain(Str::raw(HLL_EMPTY))),
-        None => Some(NewStr {
-            doubt: Doubt::Value,
-            ..certain(Str::raw(HLL_EMPTY))
-        }),
+        None => {
+            let mut value = Str::raw(HLL_EMPTY);
+            value.mark_sparse();
+            Some(NewStr {
+                doubt: Doubt::Value,
+                ..certain(value)
+            })
+        }
         Some(old) if empty || is_dense(old.value, old.doubt, profile) => {
             Some(grown(old, profile, |len| len))
         }
-        Some(old) => Some(NewStr {
-            doubt: Doubt::Value,
-            ..grown(old, profile, |len| len)
-        }),
+        Some(old) => {
+            let mut new = grown(old, profile, |len| len);
+            new.value.mark_sparse();
+            new.doubt = Doubt::Value;
+            Some(new)
+        }
     });
     Ok(())
 }

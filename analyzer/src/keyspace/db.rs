@@ -4,10 +4,10 @@ use crate::aggregate::Totals;
 use crate::command::{Doubt, Entry};
 use crate::keyspace::SlotOf;
 use crate::store::record::{Body, Draft, Name, Record};
-use crate::store::weigh::{Scale, Weight};
+use crate::store::weigh::{Scale, Seated, Weight};
 use crate::store::{Place, Table, packing};
 use crate::value::string::{Holder, Str};
-use crate::value::{Module, Value};
+use crate::value::{Encoding, Module, Value};
 
 /// LFU counter of a new key, as servers start it.
 const COUNTER_INIT: u8 = 5;
@@ -248,7 +248,13 @@ impl Db {
         entry: Entry,
         tools: &mut Tools<'_>,
     ) -> Weight {
-        let weight = tools.scale.weigh_entry(&entry, key.name.len() as u64);
+        let after = Seated {
+            name: key.name.len() as u64,
+            expire_ms: entry.expire_ms,
+            seat: false,
+        };
+        let seat = tools.scale.seat(held.before.as_ref(), after, None);
+        let weight = tools.scale.weigh_entry(&entry, after.name, seat);
         let lru = match held.place {
             Some(_) => tools.pulse.again(held.lru),
             None => tools.pulse.fresh(),
@@ -283,6 +289,7 @@ impl Db {
             doubt,
             lru,
             expire_ms,
+            seat,
             name,
             body,
         }
@@ -333,10 +340,14 @@ impl Db {
                 after: before,
             };
         };
-        let name = key.name.len() as u64;
-        let weight = tools
-            .scale
-            .weigh_str(&new.value, name, new.expire_ms, new.doubt);
+        let mut after = Seated {
+            name: key.name.len() as u64,
+            expire_ms: new.expire_ms,
+            seat: false,
+        };
+        let embeds = new.value.encoding() == Encoding::Embstr;
+        after.seat = tools.scale.seat(before.as_ref(), after, Some(embeds));
+        let weight = tools.scale.weigh_str(&new.value, after, new.doubt);
         let lru = match &record {
             Some(record) => tools.pulse.again(record.lru),
             None => tools.pulse.fresh(),
@@ -349,6 +360,7 @@ impl Db {
                 doubt: new.doubt,
                 lru,
                 expire_ms: new.expire_ms,
+                seat: after.seat,
                 name,
                 body: Body::Str(new.value),
             };
@@ -418,6 +430,7 @@ impl Db {
                         doubt: record.doubt,
                         lru: record.lru,
                         expire_ms: record.expire_ms,
+                        seat: record.seat,
                         name: record.name,
                         body: Body::Packed {
                             count,

@@ -16,7 +16,7 @@ use crate::keyspace::image::{Image, unsaid};
 use crate::keyspace::stage::{Finished, Head, Stage};
 use crate::store::packing;
 use crate::store::record::Body;
-use crate::store::weigh::Scale;
+use crate::store::weigh::{Scale, Seated};
 use crate::value::Value;
 use crate::value::elements::Stay;
 use crate::value::string::{Holder, Str};
@@ -147,7 +147,12 @@ impl Loading {
         };
         let value = Str::fresh(len, int, holder, scale.profile());
         let doubt = unsaid(&Value::String(value));
-        let weight = scale.weigh_str(&value, holder.name, key.expire_ms, doubt);
+        let seated = Seated {
+            name: holder.name,
+            expire_ms: key.expire_ms,
+            seat: scale.loaded_seat(holder.name),
+        };
+        let weight = scale.weigh_str(&value, seated, doubt);
         let head = Head {
             db: key.db,
             name: key.name,
@@ -159,7 +164,8 @@ impl Loading {
     }
 
     fn entry(&mut self, head: &Head<'_>, mut entry: Entry, scale: &Scale) {
-        let weight = scale.weigh_entry(&entry, head.name.len() as u64);
+        let name = head.name.len() as u64;
+        let weight = scale.weigh_entry(&entry, name, scale.loaded_seat(name));
         self.packed.clear();
         let value = if let Value::String(value) = &entry.value {
             Finished::Inside(Body::Str(*value))

@@ -282,7 +282,14 @@ impl Keyspace {
             take_encoding(&mut entry, encoding, self.profile());
             entry.doubt = Doubt::None;
         }
-        self.edit(db, name, |slot, _| *slot = Some(entry));
+        self.edit(db, name, |slot, profile| {
+            if let (Some(old), Value::String(new)) = (slot.as_ref(), &mut entry.value)
+                && let Value::String(old) = &old.value
+            {
+                new.take_sparse(*old, profile);
+            }
+            *slot = Some(entry);
+        });
         self.counters.settled += 1;
         Settled::Taken
     }

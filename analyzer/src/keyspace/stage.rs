@@ -103,6 +103,7 @@ impl Stage {
             doubt: weight.doubt,
             lru: head.lru,
             expire_ms: head.expire_ms,
+            seat: weight.seat,
             name: Name::Here(head.name),
             // Handles are known when the key is filled in.
             body: Body::Elsewhere(0),

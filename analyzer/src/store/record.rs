@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 1  form (4 bits: type and encoding) | has expiry | has second byte | doubt (2 bits)
-//! 1  second byte, if any: value elsewhere | name elsewhere | string with room | wide expiry
+//! 1  second byte, if any: value elsewhere | name elsewhere | string with room | wide expiry | seat
 //! 4  last write: unix seconds (24 bits) and a logarithmic counter (8 bits), as a server's own lru
 //! n  varint length and name; or a u32 handle of a long name
 //! 6  expiry, unix milliseconds, if any (8 if wide)
@@ -28,6 +28,7 @@ const VALUE_ELSEWHERE: u8 = 1;
 const NAME_ELSEWHERE: u8 = 2;
 const ROOM: u8 = 4;
 const WIDE_EXPIRY: u8 = 8;
+const SEAT: u8 = 16;
 
 /// Type and encoding in four bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +136,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) doubt: Doubt,
     pub(crate) lru: u32,
     pub(crate) expire_ms: Option<i64>,
+    /// See [`Weight::seat`](crate::store::weigh::Weight).
+    pub(crate) seat: bool,
     pub(crate) name: Name<'a>,
     pub(crate) body: Body<'a>,
 }
@@ -153,6 +156,9 @@ impl Draft<'_> {
             && let StrForm::Grown(_) = value.form()
         {
             more |= ROOM;
+        }
+        if self.seat {
+            more |= SEAT;
         }
         let expiry = self.expire_ms.map(i64::to_le_bytes);
         if expiry.is_some_and(|bytes| bytes[6..] != [0, 0]) {
@@ -218,6 +224,7 @@ pub(crate) struct Record<'a> {
     pub(crate) doubt: Doubt,
     pub(crate) lru: u32,
     pub(crate) expire_ms: Option<i64>,
+    pub(crate) seat: bool,
     pub(crate) name: Name<'a>,
     room: bool,
     elsewhere: bool,
@@ -304,6 +311,7 @@ impl<'a> Record<'a> {
             doubt: doubt_of(first),
             lru,
             expire_ms,
+            seat: more & SEAT != 0,
             name,
             room: more & ROOM != 0,
             elsewhere: more & VALUE_ELSEWHERE != 0,
@@ -384,6 +392,7 @@ mod tests {
         assert_eq!(record.form, draft.form);
         assert_eq!(record.doubt, draft.doubt);
         assert_eq!(record.expire_ms, draft.expire_ms);
+        assert_eq!(record.seat, draft.seat);
         assert_eq!(record.lru, draft.lru);
     }
 
@@ -409,6 +418,7 @@ mod tests {
                         doubt: Doubt::Probe,
                         lru: 0xdead_beef,
                         expire_ms,
+                        seat: name.is_empty(),
                         name: Name::Here(name),
                         body: Body::Str(value),
                     });
@@ -420,6 +430,7 @@ mod tests {
             doubt: Doubt::Value,
             lru: 1,
             expire_ms: Some(9),
+            seat: true,
             name: Name::Elsewhere(77),
             body: Body::Packed {
                 count: 300,
@@ -432,6 +443,7 @@ mod tests {
             doubt: Doubt::None,
             lru: 1,
             expire_ms: None,
+            seat: false,
             name: Name::Here(b"z"),
             body: Body::Elsewhere(u32::MAX),
         });

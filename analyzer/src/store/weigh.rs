@@ -4,7 +4,7 @@
 use crate::command::{Doubt, Entry};
 use crate::profile::{Family, Profile, Version};
 use crate::store::record::{Body, Form, Record};
-use crate::value::string::{Blocks, Str, header_of};
+use crate::value::string::{Blocks, Str, tight_header};
 use crate::value::{Encoding, Value};
 
 /// A dict entry, as MEMORY USAGE counts it.
@@ -19,6 +19,9 @@ pub(crate) struct Weight {
     pub(crate) form: Form,
     pub(crate) doubt: Doubt,
     pub(crate) expire_ms: Option<i64>,
+    /// The key's block is not the usual one: on Valkey 8.1 and later it has room for an expiry that
+    /// is gone, on 8.0 it was made by a load. See [`Scale::seat`].
+    pub(crate) seat: bool,
     /// Bytes of a string, elements of a collection.
     pub(crate) count: u64,
     /// MEMORY USAGE.
@@ -27,9 +30,19 @@ pub(crate) struct Weight {
 
 /// A key as its weight depends on it.
 #[derive(Clone, Copy, Debug)]
-struct Holder {
-    name: u64,
-    expires: bool,
+pub(crate) struct Seated {
+    /// Bytes of its name.
+    pub(crate) name: u64,
+    pub(crate) expire_ms: Option<i64>,
+    /// See [`Weight::seat`].
+    pub(crate) seat: bool,
+}
+
+impl Seated {
+    /// The key's object has room for an expiry (Valkey 8.1 and later).
+    fn has_slot(self) -> bool {
+        self.expire_ms.is_some() || self.seat
+    }
 }
 
 /// The formulas of one server.
@@ -75,76 +88,98 @@ impl Scale {
         name: u64,
         large: impl FnOnce(u32) -> Option<&'a Entry>,
     ) -> Weight {
-        let holder = Holder {
+        let key = Seated {
             name,
-            expires: record.expire_ms.is_some(),
+            expire_ms: record.expire_ms,
+            seat: record.seat,
         };
         let (count, bytes) = match record.body() {
-            Body::Str(value) => (value.len(), self.string(&value, holder)),
-            Body::Packed { count, memory, .. } => (count, self.keyed(memory, holder)),
+            Body::Str(value) => (value.len(), self.string(&value, key)),
+            Body::Packed { count, memory, .. } => (count, self.keyed(memory, key)),
             Body::Elsewhere(handle) => large(handle).map_or((0, 0), |entry| {
                 let memory = entry.value.memory(&self.profile);
-                (entry.value.count(), self.keyed(memory, holder))
+                (entry.value.count(), self.keyed(memory, key))
             }),
         };
         Weight {
             form: record.form,
             doubt: record.doubt,
             expire_ms: record.expire_ms,
+            seat: record.seat,
             count,
             bytes,
         }
     }
 
     /// Weighs a string that is not in the store yet.
-    pub(crate) fn weigh_str(
-        &self,
-        value: &Str,
-        name: u64,
-        expire_ms: Option<i64>,
-        doubt: Doubt,
-    ) -> Weight {
-        let holder = Holder {
-            name,
-            expires: expire_ms.is_some(),
-        };
+    pub(crate) fn weigh_str(&self, value: &Str, key: Seated, doubt: Doubt) -> Weight {
         Weight {
             form: Form::of_str(value),
             doubt,
-            expire_ms,
+            expire_ms: key.expire_ms,
+            seat: key.seat,
             count: value.len(),
-            bytes: self.string(value, holder),
+            bytes: self.string(value, key),
         }
     }
 
     /// Weighs an entry that is not in the store yet.
-    pub(crate) fn weigh_entry(&self, entry: &Entry, name: u64) -> Weight {
-        let holder = Holder {
+    pub(crate) fn weigh_entry(&self, entry: &Entry, name: u64, seat: bool) -> Weight {
+        let key = Seated {
             name,
-            expires: entry.expire_ms.is_some(),
+            expire_ms: entry.expire_ms,
+            seat,
         };
         let bytes = match &entry.value {
-            Value::String(value) => self.string(value, holder),
+            Value::String(value) => self.string(value, key),
             Value::List(_)
             | Value::Set(_)
             | Value::Zset(_)
             | Value::Hash(_)
             | Value::Stream(_)
-            | Value::Module(_) => self.keyed(entry.value.memory(&self.profile), holder),
+            | Value::Module(_) => self.keyed(entry.value.memory(&self.profile), key),
         };
         Weight {
             form: Form::of(entry.value.kind(), entry.value.encoding()),
             doubt: entry.doubt,
             expire_ms: entry.expire_ms,
+            seat,
             count: entry.value.count(),
             bytes,
         }
     }
 
-    fn string(&self, value: &Str, holder: Holder) -> u64 {
+    /// Which block a key has after a write: `old` is what it was before, `embeds` if the new value
+    /// is in the key's object, `replaced` if the value is another one.
+    ///
+    /// Valkey 8.1 and later (db.c `dbSetValue`, object.c `objectSetExpire`): an object without room
+    /// for an expiry gets a new block with the first one and keeps it when the expiry goes; a new
+    /// value moves into the old block unless one of the two is embedded, and then the new block is
+    /// made with the expiry of the moment. Valkey 8.0: the block is the entry's, for good.
+    pub(crate) fn seat(&self, old: Option<&Weight>, after: Seated, embeds: Option<bool>) -> bool {
+        let Some(old) = old else { return false };
+        match self.blocks {
+            Blocks::Split => false,
+            Blocks::KeyInEntry => old.seat,
+            Blocks::KeyInObject64 | Blocks::KeyInObject128 => {
+                let had = old.expire_ms.is_some();
+                let anew = embeds.is_some_and(|embeds| embeds || old.form == Form::EMBSTR);
+                let slot = had || (old.seat && !anew);
+                slot && after.expire_ms.is_none()
+            }
+        }
+    }
+
+    /// The same for a key that came with a snapshot: only Valkey 8.0 leaves a difference, where it
+    /// loaded the key itself (db.c `dbAddRDBLoad`).
+    pub(crate) fn loaded_seat(&self, name: u64) -> bool {
+        self.blocks == Blocks::KeyInEntry && self.profile.reloaded && name < 32
+    }
+
+    fn string(&self, value: &Str, key: Seated) -> u64 {
         let allocator = self.profile.allocator;
-        let name = u64::from(header_of(holder.name)) + holder.name + 1;
-        let slot = if holder.expires { 8 } else { 0 };
+        let name = u64::from(tight_header(key.name)) + key.name + 1;
+        let slot = if key.has_slot() { 8 } else { 0 };
         match (self.blocks, value.encoding()) {
             (Blocks::KeyInObject64, Encoding::Embstr) => {
                 allocator.class(OBJECT + 4 + value.len() + 1 + name + slot)
@@ -152,25 +187,30 @@ impl Scale {
             (Blocks::KeyInObject128, Encoding::Embstr) => {
                 allocator.class(8 + 1 + name + (value.len() + 4).max(8) + slot)
             }
-            _ => self.keyed(value.memory(&self.profile), holder),
+            _ => self.keyed(value.memory(&self.profile), key),
         }
     }
 
     /// A value's memory with its key's part.
-    fn keyed(&self, memory: u64, holder: Holder) -> u64 {
+    fn keyed(&self, memory: u64, key: Seated) -> u64 {
         let allocator = self.profile.allocator;
-        let header = u64::from(header_of(holder.name));
+        let header = u64::from(tight_header(key.name));
         match self.blocks {
-            Blocks::Split => memory + DICT_ENTRY + self.cluster_extra + allocator.sds(holder.name),
-            Blocks::KeyInEntry => memory + allocator.class(17 + header + holder.name + 1),
+            Blocks::Split => memory + DICT_ENTRY + self.cluster_extra + allocator.sds(key.name),
+            Blocks::KeyInEntry => {
+                // The header is that of the text it was copied from: an argument's is never the
+                // shortest one, a loaded name's is (sds.c `sdscopytobuffer`).
+                let header = if key.seat { header } else { header.max(3) };
+                memory + allocator.class(17 + header + key.name + 1)
+            }
             Blocks::KeyInObject64 => memory,
             Blocks::KeyInObject128 => {
-                let slot = if holder.expires || holder.name >= 128 {
+                let slot = if key.has_slot() || key.name >= 128 {
                     8
                 } else {
                     0
                 };
-                let object = allocator.class(OBJECT + 1 + header + holder.name + 1 + slot);
+                let object = allocator.class(OBJECT + 1 + header + key.name + 1 + slot);
                 (memory + object).saturating_sub(OBJECT)
             }
         }
@@ -188,8 +228,13 @@ mod tests {
             expires: expire_ms.is_some(),
         };
         let value = Str::fresh(len, None, holder, &profile);
+        let key = Seated {
+            name,
+            expire_ms,
+            seat: false,
+        };
         Scale::new(profile)
-            .weigh_str(&value, name, expire_ms, Doubt::None)
+            .weigh_str(&value, key, Doubt::None)
             .bytes
     }
 

@@ -4,7 +4,6 @@
 //! `sdsMakeRoomFor` (`reference/memory-model.md` 3.3 and 3.4).
 
 use crate::profile::{Family, Profile, Version};
-use crate::size::Allocator;
 use crate::text::{Text, decimal_len};
 use crate::value::Encoding;
 
@@ -13,6 +12,15 @@ pub const EMBSTR_MAX: u64 = 44;
 
 /// Length of a dense HyperLogLog: 16 header bytes and 16384 registers of 6 bits.
 pub const HLL_DENSE: u64 = 12_304;
+
+/// Marks, in place of a header, the room of a sparse HyperLogLog that is about to be read again.
+const SPARSE: u8 = 0x40;
+/// Length of an empty sparse HyperLogLog.
+const SPARSE_FIRST: u64 = 18;
+/// Bytes that a change of a sparse one may need.
+const SPARSE_NEED: u64 = 3;
+/// Most that it gets in advance.
+const SPARSE_STEP: u64 = 300;
 
 /// Below this a growing string doubles; from here on it grows by as much.
 const GROWTH_STEP_MAX: u64 = 1024 * 1024;
@@ -40,7 +48,7 @@ pub(crate) enum Form {
 /// The block of a string that was grown in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Room {
-    /// Usable bytes of the block.
+    /// Usable bytes of the block, as far as the server makes use of them.
     pub(crate) block: u64,
     /// Bytes of the sds header.
     pub(crate) header: u8,
@@ -86,6 +94,52 @@ impl Str {
             len,
             form: Form::Raw,
         }
+    }
+
+    /// A string that a command makes with exactly `len` bytes, without SET's afterthought: SETRANGE,
+    /// SETBIT and BITOP.
+    pub fn made(len: u64, profile: &Profile) -> Str {
+        let mut made = Str::raw(len);
+        made.hold(Room::cut(len, profile), profile);
+        made
+    }
+
+    /// PFADD changed it: once it is known how long a sparse HyperLogLog is now,
+    /// [`Str::take_sparse`] guesses the block that it grew to.
+    pub(crate) fn mark_sparse(&mut self) {
+        let block = 0;
+        self.form = Form::Grown(Room {
+            block,
+            header: SPARSE,
+        });
+    }
+
+    /// Takes the block of a live sparse HyperLogLog, if `before` was marked as one. It grows by about
+    /// as much as it is long, at most 300, when less than 3 bytes are left (hyperloglog.c
+    /// `hllSparseSet`); before 7.0 as any other string. When exactly it ran out of room depends on
+    /// its elements: measured, four of five blocks are right, the mean error is 3%.
+    pub(crate) fn take_sparse(&mut self, before: Str, profile: &Profile) {
+        let marked = matches!(before.form, Form::Grown(room) if room.header == SPARSE);
+        if !marked || self.form == Form::Embstr || self.len >= HLL_DENSE {
+            return;
+        }
+        let mut room = SPARSE_FIRST;
+        while room < self.len + SPARSE_NEED - 1 {
+            let need = room + SPARSE_NEED - 1;
+            room = if profile.ziplists() {
+                2 * need
+            } else {
+                need + need.min(SPARSE_STEP)
+            };
+        }
+        if !profile.ziplists() {
+            room = room.min(profile.hll_sparse_max.max(self.len));
+        }
+        let header = header_on(room, profile).max(3);
+        self.form = Form::Grown(Room {
+            block: profile.allocator.class(u64::from(header) + room + 1),
+            header,
+        });
     }
 
     pub(crate) fn from_parts(len: u64, form: Form) -> Str {
@@ -150,28 +204,30 @@ impl Str {
     /// Makes it at least `total` bytes long, as APPEND, SETRANGE, SETBIT and BITFIELD do: the
     /// string leaves its object's block even if nothing grows.
     pub fn grow(&mut self, total: u64, profile: &Profile) {
-        let allocator = profile.allocator;
         let (block, header, avail) = match self.form {
-            Form::Grown(room) => (room.block, room.header, room.capacity()),
+            Form::Grown(room) if room.header != SPARSE => {
+                (room.block, room.header, room.capacity())
+            }
             Form::Raw => {
-                let room = Room::cut(self.len, allocator);
-                let spare = room.capacity().saturating_sub(self.len);
-                // Before 7.2 SET forgets slack above a tenth, though the block keeps it.
-                let avail = if trims(profile) && spare > self.len / 10 {
+                let room = Room::cut(self.len, profile);
+                let avail = if room.is_trimmed(self.len, profile) {
                     self.len
                 } else {
                     room.capacity()
                 };
                 (room.block, room.header, avail)
             }
-            Form::Int(_) | Form::Embstr => {
-                let room = Room::cut(self.len, allocator);
+            Form::Grown(_) | Form::Int(_) | Form::Embstr => {
+                let room = Room::cut(self.len, profile);
                 (room.block, room.header, room.capacity())
             }
         };
+        if total <= self.len && self.form == Form::Raw {
+            return;
+        }
         if total <= self.len || avail >= total {
             self.len = self.len.max(total);
-            self.hold(Room { block, header }, allocator);
+            self.hold(Room { block, header }, profile);
             return;
         }
         let asked = if total < GROWTH_STEP_MAX {
@@ -179,14 +235,16 @@ impl Str {
         } else {
             total.saturating_add(GROWTH_STEP_MAX)
         };
-        let header = header_of(asked).max(3);
-        let block = allocator.class(u64::from(header).saturating_add(asked).saturating_add(1));
+        let header = header_on(asked, profile).max(3);
+        let bytes = u64::from(header).saturating_add(asked).saturating_add(1);
+        let block = usable(bytes, profile);
         self.len = total;
-        self.hold(Room { block, header }, allocator);
+        self.hold(Room { block, header }, profile);
     }
 
-    fn hold(&mut self, room: Room, allocator: Allocator) {
-        self.form = if room == Room::cut(self.len, allocator) {
+    fn hold(&mut self, room: Room, profile: &Profile) {
+        let cut = Room::cut(self.len, profile);
+        self.form = if room == cut && !cut.is_trimmed(self.len, profile) {
             Form::Raw
         } else {
             Form::Grown(room)
@@ -207,19 +265,32 @@ impl Str {
     /// Bytes of the block that holds the bytes of a raw string.
     pub(crate) fn block(&self, profile: &Profile) -> u64 {
         match self.form {
-            Form::Grown(room) => room.block,
-            Form::Int(_) | Form::Embstr | Form::Raw => profile.allocator.sds(self.len),
+            // Rounding a block once more changes nothing; 6.0 has what was asked for.
+            Form::Grown(room) if room.header != SPARSE => profile.allocator.class(room.block),
+            Form::Grown(_) | Form::Int(_) | Form::Embstr | Form::Raw => {
+                profile.allocator.sds(self.len)
+            }
         }
     }
 }
 
 impl Room {
     /// The block of a string that was made in one piece.
-    fn cut(len: u64, allocator: Allocator) -> Room {
+    fn cut(len: u64, profile: &Profile) -> Room {
+        let header = if len == 0 { 3 } else { header_on(len, profile) };
         Room {
-            block: allocator.sds(len),
-            header: if len == 0 { 3 } else { header_of(len) },
+            block: usable(
+                u64::from(header).saturating_add(len).saturating_add(1),
+                profile,
+            ),
+            header,
         }
+    }
+
+    /// True if SET would forget the slack of such a block: before 7.2, above a tenth. The block
+    /// keeps it, but the next growth does not use it (object.c `trimStringObjectIfNeeded`).
+    fn is_trimmed(self, len: u64, profile: &Profile) -> bool {
+        trims(profile) && self.capacity().saturating_sub(len) > len / 10
     }
 
     /// Bytes of text that fit, as far as the header can say; the shortest header has no field for
@@ -236,14 +307,43 @@ impl Room {
     }
 }
 
-/// Bytes of the sds header for a string of `len` bytes.
-pub(crate) fn header_of(len: u64) -> u8 {
+/// Bytes of the sds header for a string of `len` bytes (sds.c `sdsReqType` of Redis).
+fn header_of(len: u64) -> u8 {
     match len {
         0..=31 => 1,
         32..=255 => 3,
         256..=65_535 => 5,
         65_536..=0xffff_ffff => 9,
         _ => 17,
+    }
+}
+
+/// The same on Valkey 8.0 and later, where a header's type is that of the whole block.
+pub(crate) fn tight_header(len: u64) -> u8 {
+    match len {
+        0..=31 => 1,
+        32..=252 => 3,
+        253..=65_530 => 5,
+        65_531..=0xffff_fff0 => 9,
+        _ => 17,
+    }
+}
+
+/// Bytes of a new string's header on that server.
+fn header_on(len: u64, profile: &Profile) -> u8 {
+    match Blocks::of(profile) {
+        Blocks::Split => header_of(len),
+        Blocks::KeyInEntry | Blocks::KeyInObject64 | Blocks::KeyInObject128 => tight_header(len),
+    }
+}
+
+/// Bytes of a block of `bytes` that a string can grow into: before 6.2 those that were asked for,
+/// later those that the allocator gave (sds.c `s_malloc_usable`).
+fn usable(bytes: u64, profile: &Profile) -> u64 {
+    if profile.version < Version::new(6, 2) {
+        bytes
+    } else {
+        profile.allocator.class(bytes)
     }
 }
 
@@ -258,7 +358,7 @@ pub(crate) fn embeds(len: u64, holder: Holder, profile: &Profile) -> bool {
         Blocks::Split | Blocks::KeyInEntry => len <= EMBSTR_MAX,
         Blocks::KeyInObject64 => len <= EMBSTR_MAX && 16 + holder.name + 3 + 4 + len + slot <= 64,
         Blocks::KeyInObject128 => {
-            let key = 1 + u64::from(header_of(holder.name)) + holder.name + 1;
+            let key = 1 + u64::from(tight_header(holder.name)) + holder.name + 1;
             8 + key + 3 + len + 1 + slot <= 128
         }
     }

@@ -52,12 +52,17 @@ const PING_PERIOD_MS: u64 = 10_000;
 /// several are known from 7.0 on only.
 pub const CONFIG_PATTERNS: [&str; 2] = ["*-max-*", "list-compress-depth"];
 
-const INFO_SECTIONS: [InfoSection; 5] = [
+/// Databases whose keys are summed for a guess; hardly anybody has more.
+const DATABASES: u32 = 64;
+
+const INFO_SECTIONS: [InfoSection; 7] = [
     InfoSection::Server,
     InfoSection::Replication,
     InfoSection::Persistence,
     InfoSection::Memory,
     InfoSection::Cluster,
+    InfoSection::Stats,
+    InfoSection::Keyspace,
 ];
 
 /// Asks everything; what cannot have changed is taken from `known`, if that is the same process.
@@ -88,6 +93,8 @@ pub async fn introduce(client: &mut Client, known: Option<&Intro>) -> Result<Int
     client.settle_in(&server).await?;
     let mut profile = Profile::defaults(server.family, server.version);
     profile.cluster = server.cluster;
+    profile.reloaded = reloaded(info);
+    profile.allocator.libc = info.get("mem_allocator") == Some("libc");
     let pairs = config(client).await?;
     if apply(&mut profile, &pairs) {
         profile.origin = Origin::Server;
@@ -121,6 +128,23 @@ pub async fn introduce(client: &mut Client, known: Option<&Intro>) -> Result<Int
         intro.key_specs = key_specs(&client.ask_one(&Outbound::CommandInfo(&[])).await?);
     }
     Ok(intro)
+}
+
+/// True if at least half of the keys came from a file that the server read: 7.0 and later tell, and
+/// one that has processed fewer commands than it has keys did not make them by commands.
+fn reloaded(info: Info<'_>) -> bool {
+    let keys_of = |db: u32| {
+        let line = info.get(&format!("db{db}"))?;
+        let keys = line.strip_prefix("keys=")?.split(',').next()?;
+        keys.parse::<u64>().ok()
+    };
+    let keys: u64 = (0..DATABASES).filter_map(keys_of).sum();
+    match info.number("rdb_last_load_keys_loaded") {
+        Some(loaded) => loaded > 0 && loaded.saturating_mul(2) >= keys,
+        None => info
+            .number("total_commands_processed")
+            .is_some_and(|commands| commands.saturating_mul(2) < keys),
+    }
 }
 
 /// All sections that we read, as one text; empty without the right to INFO.

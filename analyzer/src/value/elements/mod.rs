@@ -17,7 +17,7 @@ mod table;
 
 use std::marker::PhantomData;
 
-pub(crate) use payload::{Field, FieldRecord, Member, MemberRecord, Payload, ScoredRecord};
+pub(crate) use payload::{Block, Field, FieldRecord, Member, MemberRecord, Payload, ScoredRecord};
 use payload::{PAYLOAD_MAX, Packed};
 pub(crate) use payload::{Scored, value_info};
 pub(crate) use sizes::{Sizes, expiry_entry};

@@ -2,13 +2,12 @@
 //!
 //! ```text
 //! set member    Info
-//! hash field    [0xF0 expiry, 6 bytes le: unix ms] Info of the field, Info of the value
+//! hash field    [0xF0 expiry, 6 bytes le: unix ms | 0xF1 room for an expiry that is gone]
+//!               [0xF2 block larger than its content, in eighths] Info of the field, Info of the value
 //! scored        Info of the member, score
 //! score         0xE0..=0xE8 integer as in Info | 0xF4 f32 | 0xF8 f64, little-endian
 //! ```
 //!
-//! A later issue may add marks like 0xF0 in front of a field (a block larger than its content).
-
 use crate::text::Text;
 use crate::value::info::Info;
 
@@ -26,6 +25,9 @@ const TEXT_FORMS: u8 = 0xDE;
 const NUMBERS: u8 = 0xE0;
 const EXPIRY: u8 = 0xF0;
 const EXPIRY_WIDTH: usize = 7;
+const TIMED: u8 = 0xF1;
+const KEPT: u8 = 0xF2;
+const KEPT_WIDTH: usize = 2;
 const SCORE32: u8 = 0xF4;
 const SCORE64: u8 = 0xF8;
 
@@ -64,8 +66,13 @@ impl Payload for FieldRecord {
     fn width(bytes: &[u8]) -> usize {
         let at = |i: usize| bytes.get(i).copied().unwrap_or(0);
         let mut width = 0;
-        if at(0) == EXPIRY {
-            width = EXPIRY_WIDTH;
+        match at(0) {
+            EXPIRY => width = EXPIRY_WIDTH,
+            TIMED => width = 1,
+            _ => {}
+        }
+        if at(width) == KEPT {
+            width += KEPT_WIDTH;
         }
         width += info_width(at(width));
         width + info_width(at(width))
@@ -222,6 +229,20 @@ pub(crate) struct Field {
     pub(crate) value: Info,
     /// Unix milliseconds.
     pub(crate) expire_ms: Option<i64>,
+    /// The server's block for it.
+    pub(crate) block: Block,
+}
+
+/// What is special about the block of a hash field in a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Block {
+    /// Nothing: it is as its content needs it.
+    #[default]
+    Usual,
+    /// It has room for an expiry that is gone (Redis 7.4 and later).
+    Timed,
+    /// It was made for more and stayed: its size in eighths (Valkey 8.1 and later).
+    Kept(u8),
 }
 
 impl Field {
@@ -232,6 +253,7 @@ impl Field {
             name: Info::of(name),
             value: value_info(value),
             expire_ms: None,
+            block: Block::Usual,
         }
     }
 
@@ -242,6 +264,12 @@ impl Field {
             // 48 bits of milliseconds last until the year 10889; servers stop at 46.
             out.push(&[EXPIRY]);
             out.push(&ms.to_le_bytes()[..EXPIRY_WIDTH - 1]);
+        }
+        match self.block {
+            // Beside an expiry it goes without saying.
+            Block::Timed if self.expire_ms.is_none() => out.push(&[TIMED]),
+            Block::Usual | Block::Timed => {}
+            Block::Kept(eighths) => out.push(&[KEPT, eighths]),
         }
         out.put_info(&self.name);
         out.put_info(&self.value);
@@ -258,12 +286,22 @@ impl Field {
             expire_ms = Some(i64::from_le_bytes(wide));
             rest = tail;
         }
+        let mut block = Block::Usual;
+        if let Some((&TIMED, tail)) = rest.split_first() {
+            block = Block::Timed;
+            rest = tail;
+        }
+        if let Some((&[KEPT, eighths], tail)) = rest.split_first_chunk() {
+            block = Block::Kept(eighths);
+            rest = tail;
+        }
         let (name, width) = info_at(rest);
         let (value, _) = info_at(rest.get(width..).unwrap_or(&[]));
         Field {
             name,
             value,
             expire_ms,
+            block,
         }
     }
 }

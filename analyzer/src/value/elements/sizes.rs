@@ -1,6 +1,7 @@
 //! What one element and one collection weigh on the server: `reference/memory-model.md` sections 1,
 //! 4, 5 and 7. Everything here is a pure function of lengths and of the server's version.
 
+use super::payload::Block;
 use super::table::{Kind, Table};
 use super::{Field, Scored};
 use crate::profile::{Family, Profile, Version};
@@ -52,6 +53,8 @@ pub(crate) struct Sizes {
     layout: Layout,
     /// Scores are written with 17 digits (up to Redis 7.0), else with as few as read back the same.
     long_scores: bool,
+    /// Redis 8.0 looks for a hash field before it adds it; 7.4 does both at once.
+    finds_first: bool,
     /// The hash table implementation.
     pub(crate) kind: Kind,
 }
@@ -73,8 +76,33 @@ impl Sizes {
             allocator: profile.allocator,
             layout,
             long_scores: before(7, 2),
+            finds_first: !before(8, 0),
             kind: Kind::of(profile),
         }
+    }
+
+    /// How often setting a new hash field looks into its table: Redis searches before it adds, but
+    /// for 7.4 (t_hash.c `hashTypeSet`).
+    pub(crate) fn field_steps(self) -> u32 {
+        match self.layout {
+            Layout::Ziplist | Layout::Dict => 2,
+            Layout::Mstr if self.finds_first => 2,
+            Layout::Mstr | Layout::NoValue | Layout::Buckets | Layout::Valkey9 => 1,
+        }
+    }
+
+    /// True if setting a field that is there makes room for another one first.
+    pub(crate) fn field_room(self) -> bool {
+        match self.layout {
+            Layout::Mstr => !self.finds_first,
+            Layout::NoValue => true,
+            Layout::Ziplist | Layout::Dict | Layout::Buckets | Layout::Valkey9 => false,
+        }
+    }
+
+    /// The same for a set's member (t_set.c `setTypeAddAux`).
+    pub(crate) fn member_room(self) -> bool {
+        matches!(self.kind, Kind::DictTenth | Kind::DictEighth)
     }
 
     /// Bytes of one entry in a packed blob.
@@ -136,10 +164,10 @@ impl Sizes {
     pub(crate) fn set_table(self, table: Table, n: u64, blocks: u64) -> u64 {
         let entries = match self.layout {
             Layout::Ziplist | Layout::Dict | Layout::Mstr => DICT_ENTRY * n,
-            Layout::NoValue => chained_entries(table.buckets(), n),
+            Layout::NoValue => chained_entries(table, n),
             Layout::Buckets | Layout::Valkey9 => 0,
         };
-        self.table(table, n) + blocks + entries
+        averaged(self.table(table, n), blocks + entries, n)
     }
 
     /// Blocks of a hash field and its value in a table.
@@ -155,24 +183,55 @@ impl Sizes {
                     32..65_536 => 3,
                     _ => 9,
                 };
-                let expiry = if field.expire_ms.is_some() { 18 } else { 0 };
+                // The room stays when the expiry goes.
+                let timed = field.expire_ms.is_some() || field.block == Block::Timed;
+                let expiry = if timed { 18 } else { 0 };
                 self.allocator.class(expiry + header + name + 1) + self.allocator.sds(value)
             }
-            Layout::Buckets | Layout::Valkey9 => {
-                let expiry = if field.expire_ms.is_some() { 8 } else { 0 };
-                let header = match name {
-                    0..32 if field.expire_ms.is_none() => 1,
-                    0..253 => 3,
-                    253..65_531 => 5,
-                    _ => 9,
-                };
-                let whole = header + name + 1 + expiry + 3 + value + 1;
-                if whole <= 128 {
-                    self.allocator.class(whole)
+            Layout::Buckets | Layout::Valkey9 => match field.block {
+                Block::Kept(eighths) => 8 * u64::from(eighths),
+                Block::Usual | Block::Timed => self.entry_block(field),
+            },
+        }
+    }
+
+    /// Block of a Valkey hash entry that was made for its content (entry.c `entryReqSize`).
+    fn entry_block(self, field: &Field) -> u64 {
+        let (name, value) = (field.name.len, field.value.len);
+        if let Some(whole) = whole_entry(field) {
+            return self.allocator.class(whole);
+        }
+        let (header, expiry) = entry_head(field);
+        let apart = header.max(3) + name + 1 + expiry + 8;
+        self.allocator.class(apart) + self.allocator.sds(value)
+    }
+
+    /// Which block a field has after its value changed: on Valkey 8.1 and later the entry stays
+    /// where it is if its new content takes between three quarters and all of its block (entry.c
+    /// `entryUpdate`); on Redis 7.4 and later room for an expiry stays.
+    pub(crate) fn block_after(self, old: &Field, new: &Field) -> Block {
+        match self.layout {
+            Layout::Ziplist | Layout::Dict | Layout::NoValue => Block::Usual,
+            Layout::Mstr => {
+                let had = old.expire_ms.is_some() || old.block == Block::Timed;
+                if had && new.expire_ms.is_none() {
+                    Block::Timed
                 } else {
-                    let apart = header.max(3) + name + 1 + expiry + 8;
-                    self.allocator.class(apart) + self.allocator.sds(value)
+                    Block::Usual
                 }
+            }
+            Layout::Buckets | Layout::Valkey9 => {
+                if old.expire_ms.is_some() != new.expire_ms.is_some() {
+                    return Block::Usual;
+                }
+                let (Some(_), Some(whole)) = (whole_entry(old), whole_entry(new)) else {
+                    return Block::Usual;
+                };
+                let block = self.field_block(old);
+                if whole > block || whole * 4 < block * 3 || block == self.allocator.class(whole) {
+                    return Block::Usual;
+                }
+                u8::try_from(block / 8).map_or(Block::Usual, Block::Kept)
             }
         }
     }
@@ -181,15 +240,19 @@ impl Sizes {
     pub(crate) fn hash_table(self, table: Table, n: u64, blocks: u64, expiring: u64) -> u64 {
         let entries = match self.layout {
             Layout::Ziplist | Layout::Dict | Layout::Mstr | Layout::NoValue => DICT_ENTRY * n,
-            Layout::Buckets => 0,
-            Layout::Valkey9 => match expiring {
-                0 | 1 => 0,
-                2 => 24,
-                _ => self.allocator.class(8 + 8 * expiring),
-            },
+            Layout::Buckets | Layout::Valkey9 => 0,
+        };
+        let volatile = match (self.layout, expiring) {
+            (Layout::Valkey9, 2) => 24,
+            (Layout::Valkey9, 3..) => self.allocator.class(8 + 8 * expiring),
+            _ => 0,
         };
         let metadata = if self.layout == Layout::Valkey9 { 8 } else { 0 };
-        self.table(table, n) + metadata + blocks + entries
+        averaged(
+            self.table(table, n) + metadata + volatile,
+            blocks + entries,
+            n,
+        )
     }
 
     /// Bytes of a score's entry in a packed blob.
@@ -234,6 +297,7 @@ impl Sizes {
     /// probability one quarter.
     fn expected_node(self, base: u64) -> u64 {
         match (base, self.allocator.quantum) {
+            _ if self.allocator.libc => self.sum_levels(base),
             (NODE_BASE, 8) => NODE_EXPECTED_8,
             (NODE_BASE, 16) => NODE_EXPECTED_16,
             _ => self.sum_levels(base),
@@ -263,20 +327,51 @@ impl Sizes {
         } else {
             SKIPLIST
         };
-        self.table(table, n) + list + blocks_milli / MILLI
+        averaged(self.table(table, n) + list, blocks_milli / MILLI, n)
     }
 }
 
+/// Header of the field's name in a Valkey hash entry, and the bytes of its expiry.
+fn entry_head(field: &Field) -> (u64, u64) {
+    let timed = field.expire_ms.is_some();
+    let header = match field.name.len {
+        0..32 if !timed => 1,
+        0..253 => 3,
+        253..65_531 => 5,
+        _ => 9,
+    };
+    (header, if timed { 8 } else { 0 })
+}
+
+/// Bytes of a Valkey hash entry with its value inside; `None` if the value has a block of its own.
+fn whole_entry(field: &Field) -> Option<u64> {
+    let (header, expiry) = entry_head(field);
+    let whole = header + field.name.len + 1 + expiry + 3 + field.value.len + 1;
+    (whole <= 128).then_some(whole)
+}
+
+/// A sum over elements as the server adds it to its `base`: by their average, in doubles, then cut.
+/// The result can be a byte short (object.c `objectComputeSize`).
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the server's own arithmetic; sizes are far below 2^53 and not negative"
+)]
+fn averaged(base: u64, sum: u64, n: u64) -> u64 {
+    if n == 0 {
+        return base;
+    }
+    (base as f64 + sum as f64 / n as f64 * n as f64) as u64
+}
+
 /// Bytes of Valkey 8.0 set entries: the first key of a bucket has none, each further one 16.
-fn chained_entries(buckets: u64, n: u64) -> u64 {
-    let (buckets, keys) = (buckets.max(1) as f64, n as f64);
-    let taken = buckets * (1.0 - (1.0 - 1.0 / buckets).powf(keys));
+fn chained_entries(table: Table, n: u64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "an expectation between 0 and 16 n"
     )]
-    let bytes = (16.0 * (keys - taken)).max(0.0) as u64;
+    let bytes = (16.0 * (n as f64 - table.taken(n))).max(0.0) as u64;
     bytes
 }
 

@@ -14,9 +14,10 @@ use crate::profile::{Family, Profile, Version};
 pub(crate) struct Table {
     /// Buckets, as a power of two.
     exp: u8,
-    /// Buckets of the table being moved to; 0 if there is none.
+    /// Buckets of the table being moved to, as a power of two, plus one; 0 if there is none.
     next: u8,
-    /// Operations until it is the only one.
+    /// While it grows: operations until it is the only one (with bucket tables, an operation is a
+    /// bucket). While it shrinks: old buckets still to be moved, in sixteenths.
     left: u32,
 }
 
@@ -27,8 +28,10 @@ pub(crate) enum Kind {
     DictTenth,
     /// dict.c, shrinking at one eighth (Redis 7.4 and later, Valkey 8.0).
     DictEighth,
-    /// hashtable.c (Valkey 8.1 and later).
+    /// hashtable.c (Valkey 8.1).
     Buckets,
+    /// The same, stepping over empty buckets while it shrinks (Valkey 9).
+    BucketsSkip,
 }
 
 impl Kind {
@@ -39,7 +42,8 @@ impl Kind {
             Family::Redis => Kind::DictEighth,
             Family::Valkey if profile.version < Version::new(8, 0) => Kind::DictTenth,
             Family::Valkey if profile.version < Version::new(8, 1) => Kind::DictEighth,
-            Family::Valkey => Kind::Buckets,
+            Family::Valkey if profile.version < Version::new(9, 0) => Kind::Buckets,
+            Family::Valkey => Kind::BucketsSkip,
         }
     }
 }
@@ -50,6 +54,8 @@ const DICT_MIN: u8 = 2;
 const KEYS_MAX: u64 = 1 << 40;
 /// Keys in a hashtable bucket.
 const BUCKET_KEYS: u64 = 7;
+/// Empty buckets that a dict steps over in one operation (dict.c `dictRehash`).
+const EMPTY_VISITS: i32 = 10;
 
 impl Table {
     /// An empty table.
@@ -57,7 +63,7 @@ impl Table {
         Table {
             exp: match kind {
                 Kind::DictTenth | Kind::DictEighth => DICT_MIN,
-                Kind::Buckets => 0,
+                Kind::Buckets | Kind::BucketsSkip => 0,
             },
             next: 0,
             left: 0,
@@ -82,69 +88,120 @@ impl Table {
         table
     }
 
-    fn capacity(self, kind: Kind) -> u64 {
-        match kind {
-            Kind::DictTenth | Kind::DictEighth => 1 << self.exp,
-            Kind::Buckets => BUCKET_KEYS << self.exp,
+    /// The table of `n` keys in an image: made for as many if the server loaded them itself, else
+    /// grown.
+    pub(crate) fn in_image(kind: Kind, n: u64, reloaded: bool) -> Table {
+        if reloaded {
+            Table::sized(kind, n)
+        } else {
+            Table::grown(kind, n)
         }
     }
 
-    /// A key is about to be added to `used` others.
-    pub(crate) fn insert(&mut self, kind: Kind, used: u64) {
-        self.step();
+    /// `from` keys and then those up to `to` added one by one, each with one step.
+    pub(crate) fn fill(&mut self, kind: Kind, from: u64, to: u64) {
+        for used in from..to {
+            if self.next == 0 && to <= self.capacity(kind) {
+                return;
+            }
+            self.insert(kind, used, 1);
+        }
+    }
+
+    fn capacity(self, kind: Kind) -> u64 {
+        match kind {
+            Kind::DictTenth | Kind::DictEighth => 1 << self.exp,
+            Kind::Buckets | Kind::BucketsSkip => BUCKET_KEYS << self.exp,
+        }
+    }
+
+    /// A key is about to be added to `used` others, by a command that looks into the table `steps`
+    /// times.
+    pub(crate) fn insert(&mut self, kind: Kind, used: u64, steps: u32) {
+        self.step(kind, used, steps);
+        self.make_room(kind, used);
+    }
+
+    /// Grows if `used` keys fill it: what a search for a place to insert does, found or not.
+    pub(crate) fn make_room(&mut self, kind: Kind, used: u64) {
         if self.next == 0 && used + 1 > self.capacity(kind) {
-            self.move_to(kind, fitting(kind, used + 1).max(self.exp + 1));
+            self.move_to(kind, fitting(kind, used + 1).max(self.exp + 1), used);
+        }
+    }
+
+    /// A load expects `n` keys more or in all, with `used` in it (`dictExpand`).
+    pub(crate) fn expand(&mut self, kind: Kind, used: u64, n: u64) {
+        if self.next == 0 && used <= n {
+            self.move_to(kind, fitting(kind, n), used);
         }
     }
 
     /// A key was removed; `used` are left.
     pub(crate) fn remove(&mut self, kind: Kind, used: u64) {
-        self.step();
+        self.step(kind, used, 1);
         let buckets = 1u64 << self.exp;
         let sparse = match kind {
             Kind::DictTenth => self.exp > DICT_MIN && used * 100 / buckets < 10,
             Kind::DictEighth => self.exp > DICT_MIN && used * 8 <= buckets,
-            Kind::Buckets => self.exp > 0 && used * 100 <= BUCKET_KEYS * buckets * 13,
+            Kind::Buckets | Kind::BucketsSkip => {
+                self.exp > 0 && used * 100 <= BUCKET_KEYS * buckets * 13
+            }
         };
         if self.next == 0 && sparse {
-            self.move_to(kind, fitting(kind, used));
+            self.move_to(kind, fitting(kind, used), used);
         }
     }
 
-    /// An operation touched the table: it moves a bucket if there is a move under way.
-    pub(crate) fn step(&mut self) {
+    /// A command looked into the table of `used` keys so many times: each moves a bucket if a move
+    /// is under way.
+    #[inline]
+    pub(crate) fn step(&mut self, kind: Kind, used: u64, steps: u32) {
         if self.next != 0 {
-            self.left = self.left.saturating_sub(1);
-            if self.left == 0 {
-                self.exp = self.next;
-                self.next = 0;
-            }
+            self.move_some(kind, used, steps);
         }
     }
 
-    fn move_to(&mut self, kind: Kind, exp: u8) {
+    fn move_some(&mut self, kind: Kind, used: u64, steps: u32) {
+        let moved = if self.next > self.exp || kind == Kind::Buckets {
+            steps * if self.next > self.exp { 1 } else { SIXTEENTHS }
+        } else {
+            steps.saturating_mul(covered(1 << self.exp, used))
+        };
+        self.left = self.left.saturating_sub(moved);
+        if self.left == 0 {
+            self.exp = self.next - 1;
+            self.next = 0;
+        }
+    }
+
+    fn move_to(&mut self, kind: Kind, exp: u8, used: u64) {
         if exp == self.exp {
             return;
         }
-        let old = 1u64 << self.exp;
-        let steps = match kind {
-            // Empty buckets are skipped: at load 1 there are 1 - 1/e non-empty ones.
-            Kind::DictTenth | Kind::DictEighth if exp > self.exp => old * 632 / 1000,
-            Kind::DictTenth | Kind::DictEighth => old / 10,
-            Kind::Buckets => old,
-        };
-        // Exponent 0 stands for "none" in `next`, and a table of one bucket moves at once.
-        if exp == 0 || steps <= 1 {
+        if used == 0 {
+            // Nothing to move: the next operation ends it, or even this one.
             self.exp = exp;
-        } else {
-            self.next = exp;
-            self.left = u32::try_from(steps).unwrap_or(u32::MAX);
+            return;
         }
+        let old = 1u64 << self.exp;
+        let left = match kind {
+            _ if exp < self.exp => {
+                // Done with the last bucket that has keys.
+                (old * u64::from(SIXTEENTHS)).saturating_mul(used) / (used + 1)
+            }
+            Kind::DictTenth | Kind::DictEighth => rounded(taken(old, used)),
+            Kind::Buckets | Kind::BucketsSkip => old,
+        };
+        self.next = exp + 1;
+        self.left = u32::try_from(left.max(1)).unwrap_or(u32::MAX);
     }
 
     /// Buckets of both tables.
     pub(crate) fn buckets(self) -> u64 {
-        let next = if self.next == 0 { 0 } else { 1 << self.next };
+        let next = match self.next {
+            0 => 0,
+            next => 1 << (next - 1),
+        };
         (1 << self.exp) + next
     }
 
@@ -153,32 +210,55 @@ impl Table {
     pub(crate) fn bytes(self, kind: Kind, used: u64) -> u64 {
         match kind {
             Kind::DictTenth | Kind::DictEighth => 8 * self.buckets(),
-            Kind::Buckets => 64 * (self.buckets() + self.children(used)),
+            Kind::Buckets | Kind::BucketsSkip => 64 * (self.buckets() + self.children(used)),
         }
     }
 
-    /// Expected child buckets, interpolated over the load per bucket.
+    /// Expected child buckets. While a grown table is moved, the old buckets that are left are full
+    /// and the others have half of that.
     fn children(self, used: u64) -> u64 {
-        /// (keys per bucket in tenths, expected children per bucket in thousandths).
-        const CURVE: [(u64, u64); 8] = [
-            (0, 0),
-            (20, 1),
-            (35, 27),
-            (40, 50),
-            (50, 130),
-            (64, 320),
-            (70, 410),
-            (140, 1410),
-        ];
-        if self.exp == 0 {
-            return 0;
+        let old = 1u64 << self.exp;
+        let per_old = used * LOAD / old;
+        if self.next == 0 {
+            if self.exp == 0 {
+                // One bucket is not a matter of chance.
+                return used.saturating_sub(BUCKET_KEYS).div_ceil(BUCKET_KEYS - 1);
+            }
+            return old * per_bucket(per_old) / PARTS;
         }
-        let buckets = 1u64 << if self.next == 0 { self.exp } else { self.next };
-        let load = (used * 10 / buckets).min(139);
-        let above = CURVE.iter().position(|&(at, _)| at > load).unwrap_or(7);
-        let ((x0, y0), (x1, y1)) = (CURVE[above - 1], CURVE[above]);
-        let per_bucket = y0 + (y1 - y0) * (load - x0) / (x1 - x0);
-        buckets * per_bucket / 1000
+        let new = 1u64 << (self.next - 1);
+        if new < old {
+            let left = u64::from(self.left / SIXTEENTHS).min(old);
+            let moved = used - used * left / old;
+            return new * per_bucket(moved * LOAD / new) / PARTS;
+        }
+        let left = u64::from(self.left).min(old);
+        let came = used.saturating_sub(BUCKET_KEYS * old) * LOAD / new;
+        let moved = old - left;
+        let (full, half) = (
+            per_bucket(BUCKET_KEYS * LOAD),
+            per_bucket(BUCKET_KEYS * LOAD * old / new + came),
+        );
+        (left * full + moved * (new / old) * half) / PARTS
+    }
+
+    /// Expected dict buckets with a key in them, in both tables: a grown one was full when its move
+    /// began.
+    pub(crate) fn taken(self, used: u64) -> f64 {
+        let old = 1u64 << self.exp;
+        if self.next == 0 {
+            return taken(old, used);
+        }
+        let new = 1u64 << (self.next - 1);
+        let (all, whole) = if new > old {
+            (old.min(used), taken(old, old))
+        } else {
+            (used, old as f64 * f64::from(SIXTEENTHS))
+        };
+        let left = (f64::from(self.left) / whole).min(1.0);
+        let moved = used as f64 - all as f64 * left;
+        let in_new = new as f64 * (1.0 - (1.0 - 1.0 / new as f64).powf(moved));
+        taken(old, all) * left + in_new
     }
 
     /// Appends the packed form.
@@ -196,12 +276,61 @@ impl Table {
     }
 }
 
+const SIXTEENTHS: u32 = 16;
+/// Loads are in hundredths of a key per bucket.
+const LOAD: u64 = 100;
+/// Children are in ten-thousandths of a bucket.
+const PARTS: u64 = 10_000;
+
+/// Expected children of a bucket with `load` keys on average: a Poisson number of keys `k` above 7
+/// takes `ceil((k - 7) / 6)` more (hashtable.c `bucketConvertToChained`).
+fn per_bucket(load: u64) -> u64 {
+    /// At 0, 0.5, 1 .. 14 keys per bucket.
+    const CURVE: [u64; 29] = [
+        0, 0, 0, 2, 11, 42, 119, 268, 512, 868, 1341, 1922, 2597, 3344, 4141, 4970, 5815, 6663,
+        7510, 8352, 9188, 10020, 10849, 11677, 12505, 13335, 14166, 14998, 15831,
+    ];
+    const STEP: u64 = LOAD / 2;
+    let last = CURVE.len() as u64 - 1;
+    let at = (load / STEP).min(last - 1);
+    let i = usize::try_from(at).unwrap_or(0);
+    let (low, high) = (CURVE[i], CURVE[i + 1]);
+    // Beyond the curve it goes on as it ends.
+    low + (high - low) * (load - at * STEP) / STEP
+}
+
+/// Sixteenths of a bucket that one operation covers in a table of `buckets` with `keys`: it moves one
+/// bucket that is not empty, or steps over ten that are.
+fn covered(buckets: u64, keys: u64) -> u32 {
+    let full = taken(buckets, keys) / buckets as f64;
+    if full <= 0.0 {
+        return u32::MAX;
+    }
+    let covered = (1.0 - (1.0 - full).powi(EMPTY_VISITS)) / full;
+    u32::try_from(rounded(covered * f64::from(SIXTEENTHS))).unwrap_or(u32::MAX)
+}
+
+/// Expected buckets that are not empty.
+fn taken(buckets: u64, keys: u64) -> f64 {
+    let buckets = buckets.max(1) as f64;
+    buckets * (1.0 - (1.0 - 1.0 / buckets).powf(keys as f64))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an expectation that is not negative and below 2^40"
+)]
+fn rounded(n: f64) -> u64 {
+    n.round() as u64
+}
+
 /// Exponent of the table that is made for `n` keys.
 fn fitting(kind: Kind, n: u64) -> u8 {
     let n = n.min(KEYS_MAX);
     let buckets = match kind {
         Kind::DictTenth | Kind::DictEighth => n.max(1 << DICT_MIN),
-        Kind::Buckets => (n * 5).div_ceil(32).max(1),
+        Kind::Buckets | Kind::BucketsSkip => (n * 5).div_ceil(32).max(1),
     };
     u8::try_from(buckets.next_power_of_two().ilog2()).unwrap_or(63)
 }
@@ -215,10 +344,10 @@ mod tests {
         let kind = Kind::DictTenth;
         let mut table = Table::empty(kind);
         for used in 0..1000 {
-            table.insert(kind, used);
+            table.insert(kind, used, 1);
         }
         while table.next != 0 {
-            table.step();
+            table.step(kind, 1000, 1);
         }
         assert_eq!(table, Table::grown(kind, 1000));
         assert_eq!(table.bytes(kind, 1000), 8 * 1024);
@@ -226,7 +355,7 @@ mod tests {
             table.remove(kind, used);
         }
         while table.next != 0 {
-            table.step();
+            table.step(kind, 1000, 1);
         }
         assert!(table.buckets() < 256);
     }
@@ -243,7 +372,7 @@ mod tests {
     #[test]
     fn packed_tables_come_back() {
         let mut table = Table::sized(Kind::DictEighth, 5000);
-        table.insert(Kind::DictEighth, 8192);
+        table.insert(Kind::DictEighth, 8192, 1);
         let mut bytes = Vec::new();
         table.pack(&mut bytes);
         assert_eq!(Table::unpack(&mut &bytes[..]), Some(table));

@@ -3,7 +3,7 @@
 use super::{Form, Hash};
 use crate::command::Malformed;
 use crate::input::{Part, Shape, Source};
-use crate::profile::Profile;
+use crate::profile::{Family, Profile};
 use crate::value::elements::{Elements, Field, FieldRecord, Sizes, Table, expiry_entry};
 
 /// Takes the parts of a loaded hash.
@@ -17,6 +17,9 @@ pub struct Builder {
     sum: u64,
     expiring: u64,
     longest: u64,
+    /// Fields that no listpack takes.
+    long: u64,
+    value_max: u64,
     fields: Elements<FieldRecord>,
 }
 
@@ -31,6 +34,8 @@ impl Builder {
             sum: 0,
             expiring: 0,
             longest: 0,
+            long: 0,
+            value_max: profile.hash_value_max,
             fields: Elements::new(),
         }
     }
@@ -57,6 +62,7 @@ impl Builder {
         field.expire_ms = *expire_ms;
         self.expiring += u64::from(expire_ms.is_some());
         self.longest = self.longest.max(field.name.len).max(field.value.len);
+        self.long += u64::from(field.name.len.max(field.value.len) > self.value_max);
         self.sum += match self.shape {
             Shape::HashListpack => self.sizes.entry(&field.name) + self.sizes.entry(&field.value),
             Shape::HashListpackEx => {
@@ -98,7 +104,7 @@ impl Builder {
             | Shape::ZsetListpack
             | Shape::Stream
             | Shape::Module => Form::Hashtable {
-                table: Table::grown(self.sizes.kind, n),
+                table: Table::in_image(self.sizes.kind, n, profile.reloaded),
                 blocks: self.sum,
             },
         };
@@ -110,8 +116,43 @@ impl Builder {
         if self.source == Source::Rebuilt {
             hash.reload(self.longest, profile);
         }
+        let loaded = self.source == Source::Rebuilt || profile.reloaded;
+        if let Form::Hashtable { table, .. } = &mut hash.form
+            && loaded
+        {
+            *table = loaded_table(n, self.long, self.expiring > 0, profile);
+        }
         Some(hash)
     }
+}
+
+/// The table that a load leaves behind (rdb.c `rdbLoadObject`): fields go to a listpack until one is
+/// too long for it, and then to a table that is made for those so far, and made anew for those that
+/// are still to come.
+///
+/// The order in which they came is not that of the table they went to, so the first long one is
+/// assumed where it is on average.
+fn loaded_table(n: u64, long: u64, expiring: bool, profile: &Profile) -> Table {
+    let kind = Sizes::of(profile).kind;
+    let redis = profile.family == Family::Redis;
+    if expiring && redis && n > profile.hash_entries_max {
+        // Made for none of them, because they come with their expiries.
+        let mut table = Table::empty(kind);
+        table.fill(kind, 0, n);
+        return table;
+    }
+    if long == 0 || n > profile.hash_entries_max || (!redis && expiring) {
+        return Table::sized(kind, n);
+    }
+    let before = (n - long) / (long + 1);
+    let mut table = Table::sized(kind, before);
+    table.insert(kind, before, 1);
+    let left = n - before - 1;
+    if left > if redis { 4 } else { 0 } {
+        table.expand(kind, before + 1, left);
+    }
+    table.fill(kind, before + 1, n);
+    table
 }
 
 impl Hash {

@@ -15,8 +15,8 @@ mod build;
 pub use build::Builder;
 
 use super::elements::{
-    At, BLOB_MAX, Elements, Field, FieldRecord, Sizes, Stay, Table, expiry_entry, put_varint,
-    take_varint,
+    At, BLOB_MAX, Block, Elements, Field, FieldRecord, Sizes, Stay, Table, expiry_entry,
+    put_varint, take_varint,
 };
 use crate::profile::{Family, Profile};
 use crate::value::Encoding;
@@ -217,12 +217,34 @@ impl Hash {
         if let Some(old) = old {
             // The server keeps the first spelling's block; equal text has equal lengths.
             field.name = old.name;
+            field.block = self.block_after(&old, &field, profile);
         }
         self.put(digest, found, &field, profile);
+        if old.is_some() {
+            self.make_room(profile);
+        }
         if self.count() > profile.hash_entries_max && self.encoding() != Encoding::Hashtable {
             self.become_table(0, profile);
         }
         found.is_none()
+    }
+
+    /// The block that a field has after a change of its value or expiry.
+    fn block_after(&self, old: &Field, new: &Field, profile: &Profile) -> Block {
+        match self.form {
+            Form::Listpack { .. } | Form::ListpackEx { .. } => Block::Usual,
+            Form::Hashtable { .. } => Sizes::of(profile).block_after(old, new),
+        }
+    }
+
+    /// Some versions look for a free place even where the field is there already.
+    fn make_room(&mut self, profile: &Profile) {
+        let (sizes, used) = (Sizes::of(profile), self.count());
+        if let Form::Hashtable { table, .. } = &mut self.form
+            && sizes.field_room()
+        {
+            table.make_room(sizes.kind, used);
+        }
     }
 
     /// Gives an existing field another expiry; false if there is no such field.
@@ -235,7 +257,8 @@ impl Hash {
         let Some((at, old)) = self.find(digest) else {
             return false;
         };
-        let field = Field { expire_ms, ..old };
+        let mut field = Field { expire_ms, ..old };
+        field.block = self.block_after(&old, &field, profile);
         self.put(digest, Some((at, old)), &field, profile);
         true
     }
@@ -246,9 +269,9 @@ impl Hash {
         let used = self.count();
         if let Form::Hashtable { table, .. } = &mut self.form {
             if found.is_none() {
-                table.insert(sizes.kind, used);
+                table.insert(sizes.kind, used, sizes.field_steps());
             } else {
-                table.step();
+                table.step(sizes.kind, used, 1);
             }
         }
         let gone = found.map_or(0, |(_, old)| self.weigh(&old, sizes));
@@ -282,10 +305,10 @@ impl Hash {
 
     /// Removes a field; false if it was not there.
     pub(crate) fn remove(&mut self, digest: u64, profile: &Profile) -> bool {
-        let sizes = Sizes::of(profile);
+        let (sizes, used) = (Sizes::of(profile), self.count());
         let Some((at, old)) = self.find(digest) else {
             if let Form::Hashtable { table, .. } = &mut self.form {
-                table.step();
+                table.step(sizes.kind, used, 1);
             }
             return false;
         };
@@ -328,9 +351,13 @@ impl Hash {
         }
     }
 
+    /// A table for the fields there are, then made larger for `hint` (`hashTypeConvert`).
     fn become_table(&mut self, hint: u64, profile: &Profile) {
         let kind = Sizes::of(profile).kind;
-        let table = Table::sized(kind, hint.max(self.count()));
+        let mut table = Table::sized(kind, self.count());
+        if hint > 0 {
+            table.expand(kind, self.count(), hint);
+        }
         self.reform(Form::Hashtable { table, blocks: 0 }, profile);
     }
 

@@ -92,7 +92,7 @@ impl Builder {
             | Shape::ZsetListpack
             | Shape::Stream
             | Shape::Module => Form::Hashtable {
-                table: Table::grown(self.sizes.kind, n),
+                table: Table::in_image(self.sizes.kind, n, profile.reloaded),
                 blocks: self.sum,
             },
         };

@@ -188,8 +188,12 @@ impl Set {
     /// Adds a member (`setTypeAdd`); false if it was there.
     pub(crate) fn add(&mut self, digest: u64, member: &Member, profile: &Profile) -> bool {
         if self.contains(digest) {
+            let (sizes, used) = (Sizes::of(profile), self.count());
             if let Form::Hashtable { table, .. } = &mut self.form {
-                table.step();
+                table.step(sizes.kind, used, 1);
+                if sizes.member_room() {
+                    table.make_room(sizes.kind, used);
+                }
             }
             return false;
         }
@@ -200,7 +204,7 @@ impl Set {
             Form::Intset { width } => *width = (*width).max(member.text.class.intset_width()),
             Form::Listpack { bytes } => *bytes += sizes.entry(&member.text),
             Form::Hashtable { table, blocks } => {
-                table.insert(sizes.kind, used);
+                table.insert(sizes.kind, used, 1);
                 *blocks += sizes.member_block(&member.text);
             }
         }
@@ -225,7 +229,9 @@ impl Set {
                 {
                     self.become_listpack(profile);
                 } else {
-                    self.become_table(self.count() + 1, profile);
+                    // Before 7.2 only what is there is made room for.
+                    let more = u64::from(profile.small_sets());
+                    self.become_table(self.count() + more, profile);
                 }
             }
             Form::Listpack { bytes } => {
@@ -243,10 +249,10 @@ impl Set {
 
     /// Removes a member; false if it was not there.
     pub(crate) fn remove(&mut self, digest: u64, profile: &Profile) -> bool {
-        let sizes = Sizes::of(profile);
+        let (sizes, used) = (Sizes::of(profile), self.count());
         let Some(at) = self.members.find(digest) else {
             if let Form::Hashtable { table, .. } = &mut self.form {
-                table.step();
+                table.step(sizes.kind, used, 1);
             }
             return false;
         };

@@ -18,7 +18,7 @@ use crate::text;
 #[derive(Debug)]
 pub struct Builder {
     stream: Stream,
-    source: Source,
+    live: bool,
     seed: u64,
     rules: Rules,
     node: Option<Node>,
@@ -31,7 +31,7 @@ impl Builder {
     pub fn new(source: Source, profile: &Profile, seed: u64) -> Builder {
         Builder {
             stream: Stream::new(profile),
-            source,
+            live: source == Source::Image && !profile.reloaded,
             seed,
             rules: Rules::of(profile),
             node: None,
@@ -140,7 +140,7 @@ impl Builder {
     /// The stream; `None` if the object ended before its numbers.
     pub fn finish(mut self) -> Option<Stream> {
         self.close();
-        if self.source == Source::Image {
+        if self.live {
             self.guess_live();
         }
         Some(self.stream)

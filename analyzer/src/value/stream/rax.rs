@@ -266,6 +266,7 @@ mod tests {
     fn a_tree_changed_id_by_id_equals_one_built_at_once() {
         let meter = Meter {
             allocator: Allocator {
+                libc: false,
                 quantum: 16,
                 page_above_16k: false,
             },

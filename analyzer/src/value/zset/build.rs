@@ -68,7 +68,7 @@ impl Builder {
             Form::Listpack { bytes: self.sum }
         } else {
             Form::Skiplist {
-                table: Table::grown(self.sizes.kind, n),
+                table: Table::in_image(self.sizes.kind, n, profile.reloaded),
                 blocks: self.sum,
             }
         };

@@ -169,12 +169,13 @@ impl Zset {
                 || text.len > profile.zset_value_max
                 || bytes + text.len > BLOB_MAX)
         {
-            self.become_skiplist(self.count() + 1, profile);
+            self.outgrow(profile);
         }
         let used = self.count();
         let come = self.weigh(&scored, sizes);
         if let Form::Skiplist { table, .. } = &mut self.form {
-            table.insert(sizes.kind, used);
+            // Searched for first, then added.
+            table.insert(sizes.kind, used, 2);
         }
         *self.sum() += come;
         self.members.add(digest, &scored.pack());
@@ -186,13 +187,16 @@ impl Zset {
 
     /// Gives an existing member another score.
     pub(crate) fn rescore(&mut self, digest: u64, score: f64, profile: &Profile) {
-        let sizes = Sizes::of(profile);
+        let (sizes, used) = (Sizes::of(profile), self.count());
         let Some(at) = self.members.find(digest) else {
             return;
         };
         let old = Scored::unpack(self.members.payload(at));
         let new = Scored { score, ..old };
         let (gone, come) = (self.weigh(&old, sizes), self.weigh(&new, sizes));
+        if let Form::Skiplist { table, .. } = &mut self.form {
+            table.step(sizes.kind, used, 1);
+        }
         let sum = self.sum();
         *sum = (*sum + come).saturating_sub(gone);
         self.members.replace(at, new.pack().as_bytes());
@@ -205,8 +209,11 @@ impl Zset {
 
     /// Removes a member; false if it was not there.
     pub(crate) fn remove(&mut self, digest: u64, profile: &Profile) -> bool {
-        let sizes = Sizes::of(profile);
+        let (sizes, used) = (Sizes::of(profile), self.count());
         let Some(at) = self.members.find(digest) else {
+            if let Form::Skiplist { table, .. } = &mut self.form {
+                table.step(sizes.kind, used, 1);
+            }
             return false;
         };
         let old = Scored::unpack(self.members.payload(at));
@@ -255,6 +262,18 @@ impl Zset {
     fn become_skiplist(&mut self, hint: u64, profile: &Profile) {
         let kind = Sizes::of(profile).kind;
         let table = Table::sized(kind, hint.max(self.count()));
+        self.reform(Form::Skiplist { table, blocks: 0 }, profile);
+    }
+
+    /// The listpack is too small for one more: before 7.2 the table is not made for as many, but
+    /// grows as they come (`zsetConvert`).
+    fn outgrow(&mut self, profile: &Profile) {
+        let kind = Sizes::of(profile).kind;
+        if profile.small_sets() {
+            return self.become_skiplist(self.count() + 1, profile);
+        }
+        let mut table = Table::empty(kind);
+        table.fill(kind, 0, self.count());
         self.reform(Form::Skiplist { table, blocks: 0 }, profile);
     }
 
