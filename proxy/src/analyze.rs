@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::app::{self, AppError};
 use crate::cli::{Analyze, Format};
 use crate::clock;
+use crate::filling;
 use crate::ingest::{self, LoadReport};
 
 mod csv;
@@ -54,7 +55,7 @@ fn report(flags: &Analyze, out: &mut dyn Write) -> anyhow::Result<()> {
         anyhow::bail!("csv reads the file twice, so standard input will not do: name a file");
     }
     let profile = Profile::defaults(Family::Redis, Version::new(7, 0));
-    let mut keyspace = Keyspace::new(profile, app::random());
+    let mut keyspace = Keyspace::new(profile, app::random()).with_helper(filling::hire);
     let now_ms = i64::try_from(clock::unix_ms())?;
     let loaded = if is_stdin {
         load(io::stdin().lock(), None, &mut keyspace, now_ms)?

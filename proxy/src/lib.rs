@@ -20,6 +20,7 @@ pub mod clock;
 pub mod config;
 pub mod discovery;
 pub mod fault;
+pub mod filling;
 pub mod fleet;
 pub mod ingest;
 pub mod link;

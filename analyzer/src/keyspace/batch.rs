@@ -115,7 +115,7 @@ pub(crate) struct Apart {
 
 /// Keys of one part of a database.
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
+pub struct Batch {
     pub(crate) db: u32,
     pub(crate) spread: Spread,
     /// Keys that the database announced, if that was not said yet.

@@ -1,6 +1,8 @@
 //! The second half of a load: batches are filled into the pages of a new generation.
 
 use crate::keyspace::SlotOf;
+use std::fmt;
+
 use crate::keyspace::batch::{Apart, Batch, Sorted, Staged};
 use crate::keyspace::db::Db;
 use crate::keyspace::generation::Generation;
@@ -8,13 +10,16 @@ use crate::keyspace::stage::Drain;
 use crate::store::record::{self, Record};
 use crate::store::weigh::Scale;
 
+/// Batches before a helper is looked for.
+const PATIENCE: u32 = 16;
+
 /// Keys whose pages are brought into the caches together.
 const WINDOW: usize = 192;
 
 /// A generation in the making. It needs nothing of the keyspace it is for, so that it may be filled
 /// elsewhere than where the keys are made.
 #[derive(Debug)]
-pub(crate) struct Filler {
+pub struct Filler {
     pub(crate) generation: Generation,
     scale: Scale,
     sorted: Sorted,
@@ -33,7 +38,7 @@ impl Filler {
     }
 
     /// Fills the keys of a batch in, in the order of the batches, and empties it.
-    pub(crate) fn fill(&mut self, batch: &mut Batch) {
+    pub fn fill(&mut self, batch: &mut Batch) {
         if let Some(scale) = batch.scale.take() {
             self.scale = *scale;
         }
@@ -41,39 +46,115 @@ impl Filler {
         db.table.expect(std::mem::take(&mut batch.expected));
         db.totals.add(&std::mem::take(&mut batch.totals));
         batch.sort_into(&mut self.sorted);
-        let mut filling = Filling {
+        let mut work = Work {
             db,
             scale: &self.scale,
             batch,
             twice: 0,
         };
         for window in self.sorted.keys.chunks(WINDOW) {
-            filling.warm(window);
+            work.warm(window);
             let mut rest = window;
             while !rest.is_empty() {
-                rest = filling.page(rest);
+                rest = work.page(rest);
             }
         }
-        self.twice += filling.twice;
+        self.twice += work.twice;
         batch.clear();
     }
 }
 
-impl Drain for Filler {
-    fn drain(&mut self, mut batch: Batch) -> Batch {
-        self.fill(&mut batch);
-        batch
+/// Somebody who fills batches in while the next ones are made: a thread, which this crate has none
+/// of. It is given a [`Filler`] and calls [`Filler::fill`] with every batch, in order.
+pub trait Helper: fmt::Debug + Send {
+    /// Takes a batch and gives an empty one back. May wait while many batches are on their way.
+    fn take(&mut self, batch: Batch) -> Batch;
+
+    /// Waits until all batches are filled in and gives the filler back, unless that is lost.
+    fn finish(self: Box<Self>) -> Option<Box<Filler>>;
+}
+
+/// Finds a helper; gives the filler back if there is none.
+pub type Hire = fn(Box<Filler>) -> Result<Box<dyn Helper>, Box<Filler>>;
+
+/// Where batches are filled in.
+#[derive(Debug)]
+pub(crate) enum Workplace {
+    /// Where they are made.
+    Here(Box<Filler>),
+    /// Elsewhere, at the same time.
+    Aside(Box<dyn Helper>),
+    /// Between the two, and at the end.
+    Left,
+}
+
+/// The second half of a load, wherever it is done.
+#[derive(Debug)]
+pub(crate) struct Filling {
+    workplace: Workplace,
+    hire: Option<Hire>,
+    /// Batches before a helper is looked for: small loads need none.
+    patience: u32,
+}
+
+impl Filling {
+    pub(crate) fn new(filler: Filler, hire: Option<Hire>) -> Filling {
+        Filling {
+            workplace: Workplace::Here(Box::new(filler)),
+            hire,
+            patience: PATIENCE,
+        }
+    }
+
+    fn look_for_help(&mut self) {
+        self.patience = self.patience.saturating_sub(1);
+        if self.patience > 0 {
+            return;
+        }
+        let (Some(hire), Workplace::Here(_)) = (self.hire.take(), &self.workplace) else {
+            return;
+        };
+        if let Workplace::Here(filler) = std::mem::replace(&mut self.workplace, Workplace::Left) {
+            self.workplace = match hire(filler) {
+                Ok(helper) => Workplace::Aside(helper),
+                Err(filler) => Workplace::Here(filler),
+            };
+        }
+    }
+
+    /// The filler, when all batches are filled in.
+    pub(crate) fn finish(&mut self) -> Option<Box<Filler>> {
+        match std::mem::replace(&mut self.workplace, Workplace::Left) {
+            Workplace::Here(filler) => Some(filler),
+            Workplace::Aside(helper) => helper.finish(),
+            Workplace::Left => None,
+        }
     }
 }
 
-struct Filling<'a> {
+impl Drain for Filling {
+    fn drain(&mut self, mut batch: Batch) -> Batch {
+        self.look_for_help();
+        match &mut self.workplace {
+            Workplace::Here(filler) => {
+                filler.fill(&mut batch);
+                batch
+            }
+            Workplace::Aside(helper) => helper.take(batch),
+            Workplace::Left => batch,
+        }
+    }
+}
+
+/// One batch on its way into the pages of one database.
+struct Work<'a> {
     db: &'a mut Db,
     scale: &'a Scale,
     batch: &'a mut Batch,
     twice: u64,
 }
 
-impl Filling<'_> {
+impl Work<'_> {
     /// Touches the pages of some keys, one step of all of them after the other: no step of one page
     /// has to wait until the memory has answered for another.
     fn warm(&self, keys: &[u16]) {

@@ -4,14 +4,13 @@
 //! parts -> value -> Stage: record, into a batch of neighbours -> Filler: into the pages
 //! ```
 //!
-//! The two halves share nothing but the batches that go from one to the other: the second takes each
-//! as soon as it is full.
+//! The two halves share nothing but the batches that go from one to the other. The second takes each
+//! as soon as it is full, here or, in a large load, beside the first (`fill`).
 
 use crate::command::Entry;
 use crate::input::{Key, Part, Source};
-use crate::keyspace::SlotOf;
 use crate::keyspace::db::Pulse;
-use crate::keyspace::fill::Filler;
+use crate::keyspace::fill::{Filler, Filling, Hire};
 use crate::keyspace::image::{Image, unsaid};
 use crate::keyspace::stage::{Finished, Head, Stage};
 use crate::store::packing;
@@ -31,7 +30,7 @@ const BUFFER_KEPT: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Loading {
     stage: Stage,
-    pub(crate) filler: Filler,
+    filling: Filling,
     key: Option<Open>,
     image: Option<Image>,
     name: Vec<u8>,
@@ -57,10 +56,10 @@ struct Open {
 }
 
 impl Loading {
-    pub(crate) fn new(seed: u64, scale: &Scale, slot_of: Option<SlotOf>) -> Loading {
+    pub(crate) fn new(seed: u64, filler: Filler, hire: Option<Hire>) -> Loading {
         Loading {
             stage: Stage::new(seed),
-            filler: Filler::new(seed, scale, slot_of),
+            filling: Filling::new(filler, hire),
             key: None,
             image: None,
             name: Vec::new(),
@@ -88,7 +87,7 @@ impl Loading {
     pub(crate) fn expect(&mut self, db: u32, keys: u64) {
         let keys = keys.min(self.expectable);
         self.expectable -= keys;
-        self.stage.expect(db, keys, &mut self.filler);
+        self.stage.expect(db, keys, &mut self.filling);
     }
 
     pub(crate) fn key(&mut self, key: &Key<'_>, pulse: &Pulse, scale: &Scale, seed: u64) {
@@ -160,7 +159,7 @@ impl Loading {
             lru: pulse.loaded(key.idle_s, key.freq),
         };
         let value = Finished::Inside(Body::Str(value));
-        self.stage.push(&head, &weight, value, &mut self.filler);
+        self.stage.push(&head, &weight, value, &mut self.filling);
     }
 
     fn entry(&mut self, head: &Head<'_>, mut entry: Entry, scale: &Scale) {
@@ -181,11 +180,17 @@ impl Loading {
             entry.value.give_back(Stay::Here, &mut self.run);
             Finished::Apart(Box::new(entry))
         };
-        self.stage.push(head, &weight, value, &mut self.filler);
+        self.stage.push(head, &weight, value, &mut self.filling);
     }
 
-    /// Puts the waiting keys into their pages.
-    pub(crate) fn flush(&mut self) {
-        self.stage.flush(&mut self.filler);
+    /// Puts the waiting keys into their pages and ends the load.
+    pub(crate) fn finish(&mut self) -> Option<Box<Filler>> {
+        self.stage.flush(&mut self.filling);
+        self.filling.finish()
+    }
+
+    /// Ends the load without the waiting keys.
+    pub(crate) fn abort(&mut self) -> Option<Box<Filler>> {
+        self.filling.finish()
     }
 }

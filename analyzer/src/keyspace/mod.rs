@@ -38,6 +38,8 @@ use crate::profile::Profile;
 use crate::store::weigh::Scale;
 use crate::value::Value;
 
+pub use batch::Batch;
+pub use fill::{Filler, Helper, Hire};
 pub use image::Image;
 pub use settle::{Found, Probed, Restore};
 pub use wants::{Need, Settled, Want};
@@ -102,6 +104,7 @@ pub struct Keyspace {
     counters: Counters,
     specs: BTreeMap<Vec<u8>, KeySpec>,
     slot_of: Option<SlotOf>,
+    hire: Option<Hire>,
     dispatch: Dispatch,
     ring: Ring,
     scratch: Scratch,
@@ -127,6 +130,7 @@ impl Keyspace {
             counters: Counters::default(),
             specs: BTreeMap::new(),
             slot_of: None,
+            hire: None,
             dispatch: Dispatch::new(),
             ring: Ring::default(),
             scratch: Scratch::default(),
@@ -143,6 +147,14 @@ impl Keyspace {
         };
         keyspace.live = Generation::new(seed, keyspace.counted_by());
         keyspace
+    }
+
+    /// With somebody who helps with large loads.
+    pub fn with_helper(self, hire: Hire) -> Keyspace {
+        Keyspace {
+            hire: Some(hire),
+            ..self
+        }
     }
 
     /// The slot function, if keys are to be counted by slot.
@@ -205,11 +217,8 @@ impl Keyspace {
         self.catch_up();
         self.abort_load();
         self.clock(now_ms);
-        self.loading = Some(Box::new(Loading::new(
-            self.seed,
-            &self.scale,
-            self.counted_by(),
-        )));
+        let filler = Filler::new(self.seed, &self.scale, self.counted_by());
+        self.loading = Some(Box::new(Loading::new(self.seed, filler, self.hire)));
     }
 
     /// How many keys of a database the full sync announces, before the first of them: a hint.
@@ -259,15 +268,17 @@ impl Keyspace {
         let Some(mut loading) = self.loading.take() else {
             return;
         };
-        loading.flush();
+        let Some(mut filled) = loading.finish() else {
+            return;
+        };
         if loading.is_mixed {
             let counted = self.counted_by();
-            loading.filler.generation.reprice(&self.scale, counted);
+            filled.generation.reprice(&self.scale, counted);
         }
-        self.counters.loaded_twice += loading.filler.twice;
+        self.counters.loaded_twice += filled.twice;
         self.counters.loaded_empty += loading.empty;
         self.counters.loaded_malformed += loading.malformed;
-        let mut old = std::mem::replace(&mut self.live, loading.filler.generation);
+        let mut old = std::mem::replace(&mut self.live, filled.generation);
         self.retired.extend(old.take_all());
         self.wants = Wants::default();
         self.applied = offset;
@@ -276,8 +287,9 @@ impl Keyspace {
 
     /// The full sync failed: the live generation stays.
     pub fn abort_load(&mut self) {
-        if let Some(mut loading) = self.loading.take() {
-            self.retired.extend(loading.filler.generation.take_all());
+        let loading = self.loading.take();
+        if let Some(mut filled) = loading.and_then(|mut loading| loading.abort()) {
+            self.retired.extend(filled.generation.take_all());
         }
     }
 

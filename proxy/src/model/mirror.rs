@@ -18,6 +18,7 @@ use analyzer::profile::{Origin, Profile};
 use replica_shim::{Command, Event, Position};
 
 use crate::clock;
+use crate::filling;
 use crate::fleet::{Counters, UNKNOWN_NAMES_MAX};
 use crate::ingest::{self, LoadState, Loading, Pace, ProfileFrom};
 use crate::model::ask::{Freshness, Generation};
@@ -126,7 +127,9 @@ impl Mirror {
     /// An empty model; `counters` go on where owners before this one stopped.
     pub fn new(profile: Profile, seed: u64, counters: Counters) -> Mirror {
         Mirror {
-            keyspace: Keyspace::new(profile, seed).with_slots(cluster_map_slot),
+            keyspace: Keyspace::new(profile, seed)
+                .with_slots(cluster_map_slot)
+                .with_helper(filling::hire),
             unknown_names: BTreeMap::new(),
             monitors: Monitors::default(),
             replid: Arc::from(""),

@@ -48,7 +48,7 @@ pub(super) fn measure(data: &Data) -> Result<Ingest> {
 fn ours(data: &Data) -> Result<(f64, u64)> {
     let before = allocated()?;
     let profile = Profile::defaults(Family::Redis, Version::new(7, 0));
-    let mut keyspace = Keyspace::new(profile, 7);
+    let mut keyspace = Keyspace::new(profile, 7).with_helper(keyscape::filling::hire);
     let started = Instant::now();
     let file = BufReader::with_capacity(1 << 20, File::open(&data.file)?);
     let report = keyscape::ingest::load_rdb(file, &mut keyspace, 0, &mut |_| ())?;
