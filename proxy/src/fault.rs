@@ -42,6 +42,9 @@ pub enum Unfit {
     /// Followed already.
     #[error("this server is followed already, as {0}")]
     Followed(String),
+    /// Another node of a cluster, or one of another cluster.
+    #[error("another node is at this address: {0}")]
+    Stranger(String),
     /// The process ends.
     #[error("the process ends")]
     Ending,
@@ -105,7 +108,9 @@ impl Fault {
 
 fn unfit_loss(unfit: &Unfit) -> (Loss, Verdict) {
     match unfit {
-        Unfit::Loading | Unfit::Orphan | Unfit::Behind => (Loss::NotReady, Verdict::RetryLater),
+        Unfit::Loading | Unfit::Orphan | Unfit::Behind | Unfit::Stranger(_) => {
+            (Loss::NotReady, Verdict::RetryLater)
+        }
         Unfit::ShuttingDown | Unfit::Ending => (Loss::Shutdown, Verdict::RetryLater),
         Unfit::Ourselves | Unfit::Followed(_) => (Loss::Ourselves, Verdict::GiveUp),
     }

@@ -17,7 +17,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use cluster_map::slots::SLOTS;
-use cluster_map::{Addr, Cause, Node, Slot, Slots};
+use cluster_map::{Addr, Cause, Node, NodeId, Slot, Slots};
 use dashmap::DashMap;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -223,6 +223,8 @@ impl Place {
 pub struct Order {
     /// The server.
     pub target: Target,
+    /// The node of a cluster that has to be there.
+    pub node: Option<NodeId>,
     /// Why it is that one.
     pub why: Why,
 }
@@ -396,6 +398,7 @@ pub(crate) mod testing {
         let source = spec.first();
         let order = Order {
             target: crate::app::target(&config, source),
+            node: None,
             why: Why::Configured,
         };
         let (master, seat, _) = Master::new(named, place, order);

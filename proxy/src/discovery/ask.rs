@@ -5,12 +5,13 @@
 
 use cluster_map::report::Report;
 use cluster_map::sentinel::{self, Watched};
-use cluster_map::{Addr, Asked, Value, nodes_text, shards, slots_reply};
+use cluster_map::{Addr, Asked, NodeId, Value, nodes_text, shards, slots_reply};
 use redis_protocol::resp2::types::BytesFrame;
 use replica_shim::Outbound;
 use thiserror::Error;
 
 use crate::side::client::{Client, SideError, Target};
+use crate::source::Source;
 
 /// Masters of Sentinel that one process follows at most.
 pub const MASTERS_MAX: usize = 1_000;
@@ -127,6 +128,20 @@ impl Witness {
         others.dedup();
         Ok((report, others))
     }
+}
+
+/// Which node of a cluster the server at the other end is; `None` if it does not say.
+///
+/// # Errors
+/// The connection failed.
+pub async fn myself(client: &mut Client, source: &Source) -> Result<Option<NodeId>, SideError> {
+    let asked = Asked {
+        addr: source.addr(),
+        tls: source.tls,
+    };
+    let reply = value(&client.ask_one(&Outbound::ClusterNodes).await?);
+    let report = nodes_text::parse(&reply, &asked).ok();
+    Ok(report.and_then(|report| report.myself().cloned()))
 }
 
 /// A frame, free of its protocol. The skim in front of the decoder has bounded its depth and size.

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock;
 use crate::config::Config;
-use crate::fleet::{self, Deployment, Helm, Master, Named, Order, Place, State, Status, Why};
+use crate::fleet::{self, Deployment, Helm, Kind, Master, Named, Order, Place, State, Status, Why};
 use crate::link::attach::Shared;
 use crate::link::supervisor::supervise;
 use crate::model::owner::Given;
@@ -83,7 +83,13 @@ impl Crew {
         let mut down = 0;
         for hand in self.hands.values_mut() {
             let status = hand.master.status();
-            hand.link.state = state(&status);
+            hand.link.state = match state(&status) {
+                // Between two attempts that fail it is as down as it was.
+                LinkState::Loading if hand.down.is_some() && status.state == State::Connecting => {
+                    LinkState::Down
+                }
+                state @ (LinkState::Live | LinkState::Loading | LinkState::Down) => state,
+            };
             hand.link.offset = (status.offset > 0).then_some(status.offset);
             if hand.link.state != LinkState::Down {
                 hand.down = None;
@@ -161,6 +167,7 @@ impl Crew {
         let place = place(&link, Some(group), &Place::of(addr));
         let order = Order {
             target: self.target(addr),
+            node: self.identity(node),
             why: Why::Found,
         };
         let (master, seat, helm) = Master::new(named, place, order);
@@ -194,7 +201,7 @@ impl Crew {
     }
 
     fn turn(&mut self, id: u32, node: &NodeId, addr: &Addr, why: Cause) {
-        let target = self.target(addr);
+        let (target, identity) = (self.target(addr), self.identity(node));
         let Some(hand) = self.hands.get_mut(&id) else {
             return;
         };
@@ -205,10 +212,12 @@ impl Crew {
         // One that is given another chance is judged anew.
         self.avoid.remove(node);
         (hand.down, hand.ill) = (None, false);
-        let why = Why::Moved(why);
-        hand.helm
-            .orders
-            .send_replace(Arc::new(Order { target, why }));
+        let order = Order {
+            target,
+            node: identity,
+            why: Why::Moved(why),
+        };
+        hand.helm.orders.send_replace(Arc::new(order));
     }
 
     fn close(&mut self, id: u32, why: Cause) {
@@ -218,6 +227,14 @@ impl Crew {
         tracing::warn!(master = %hand.master, shard = %hand.master.shard, why = why.name(), "no longer followed");
         self.means.shared.fleet.remove(id);
         hand.stop.cancel();
+    }
+
+    /// Who has to be at the address. Only nodes of a cluster can say who they are.
+    fn identity(&self, node: &NodeId) -> Option<NodeId> {
+        match self.means.deployment.kind {
+            Kind::Cluster => Some(node.clone()),
+            Kind::Standalone | Kind::Sentinel => None,
+        }
     }
 
     fn target(&self, addr: &Addr) -> Target {
@@ -243,8 +260,8 @@ impl Hand {
         let was_ill = std::mem::replace(&mut self.ill, node.health != Health::Online);
         if was_ill && !self.ill && self.link.state == LinkState::Down {
             let order = Order {
-                target: self.helm.orders.borrow().target.clone(),
                 why: Why::Recovered,
+                ..Order::clone(&self.helm.orders.borrow())
             };
             self.helm.orders.send_replace(Arc::new(order));
         }

@@ -106,6 +106,7 @@ pub fn follow(given: Given, spec: &Spec) {
     };
     let order = Order {
         target: target(&given.config, spec.first()),
+        node: None,
         why: Why::Configured,
     };
     let (master, seat, _) = Master::new(named, Place::of(&addr), order);
@@ -291,7 +292,13 @@ impl Discovery {
     /// Brings the links in line with a map.
     async fn act(&mut self, map: Topology) {
         let (links, _) = self.crew.muster();
-        let avoid = self.crew.avoided();
+        let mut avoid = self.crew.avoided();
+        let nodes = map.groups().iter().flat_map(|group| &group.nodes);
+        let silent = nodes.filter(|node| {
+            let addr = node.addr.as_ref();
+            addr.is_some_and(|addr| self.panel.is_failed(addr))
+        });
+        avoid.extend(silent.map(|node| node.id.clone()));
         let here = match self.spec.kind {
             Kind::Standalone | Kind::Cluster => self.panel_seeds(),
             Kind::Sentinel => local::on_this_host(&map, self.spec.first()).await,

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use analyzer::profile::{Family, Version};
+use cluster_map::NodeId;
 use dashmap::DashMap;
 use replica_shim::position::{Backlog, Offset};
 use replica_shim::{Announce, Auth, Coverage, Options, Position, Role as LinkRole};
 use secrecy::ExposeSecret;
 
+use crate::discovery::ask;
 use crate::fault::{AttachError, Unfit};
 use crate::fleet::{Deployment, Fleet, MasterId, Role};
 use crate::link::connect::{self, Connection};
@@ -46,6 +48,8 @@ pub struct Plan {
     pub id: MasterId,
     /// Where.
     pub target: Target,
+    /// The node of a cluster that has to be there.
+    pub node: Option<NodeId>,
     /// What the server told the last time.
     pub known: Option<Arc<Intro>>,
     /// Where to continue, if anywhere.
@@ -105,7 +109,9 @@ impl Plan {
             None => {
                 tokio::time::sleep_until(self.full_not_before.into()).await;
                 let pass = self.shared.gate.pass(&host).await;
-                Some(pass.ok_or(Unfit::Ending)?)
+                let pass = pass.ok_or(Unfit::Ending)?;
+                self.identify(&mut side).await?;
+                Some(pass)
             }
         };
         let limit = target.link.connect_timeout;
@@ -195,6 +201,19 @@ impl Plan {
             return Err(Unfit::ShuttingDown);
         }
         Ok(())
+    }
+
+    /// Refuses to copy from another node than the one that is meant: addresses are given to others
+    /// when their servers are gone. Who continues our history proves itself by that.
+    async fn identify(&self, side: &mut Option<Client>) -> Result<(), AttachError> {
+        let (Some(node), Some(side)) = (&self.node, side) else {
+            return Ok(());
+        };
+        match ask::myself(side, &self.target.source).await? {
+            Some(found) if found != *node => Err(Unfit::Stranger(found.to_string()).into()),
+            // Without the right to ask the map's word is taken.
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The position to ask for; `None` for a full sync.

@@ -29,6 +29,7 @@ impl Owner<'_> {
             deployment: self.given.deployment.clone(),
             id: self.given.master.id,
             target: self.target.clone(),
+            node: self.seat.orders.borrow().node.clone(),
             known: self.known.clone(),
             resume: self.mirror.position,
             changed_at: self.mirror.changed_at,
