@@ -1,9 +1,11 @@
 //! A quiescent point of a deployment: nobody writes, every master is followed to its end, and every
-//! key of every master is compared with the merged answers of the admin port.
+//! key of every master is compared with what the admin port says.
 //!
 //! ```text
 //!   stop active expiry -> read all masters (expires what is due) -> settle -> one round of the audit
-//!   -> read all masters -> settle -> read the admin port -> compare
+//!   -> read all masters -> settle
+//!   -> each master against KS.TARGET <master>: every fact of every key
+//!   -> all masters against the merged port: every name once, DBSIZE, CLUSTER COUNTKEYSINSLOT
 //! ```
 
 use std::collections::BTreeMap;
@@ -13,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::app::{App, Followed};
+use crate::cluster::client::slot_of;
 use crate::resp::Client;
 use crate::truth::{self, Keys, Report, Rules};
 use crate::wait;
@@ -63,17 +66,109 @@ impl Quiet<'_> {
         let keys = self.count()?;
         let inexact = self.settle()?;
         self.audit(&keys);
-        let (theirs, twice) = self.theirs()?;
+        let theirs = self.theirs()?;
         self.settle()?;
-        let ours = truth::read_of(&mut self.app.client()?, self.databases)?;
+        let mut found = Found {
+            inexact,
+            ..Found::default()
+        };
+        for (addr, keys) in self.masters.iter().zip(&theirs) {
+            let mut client = self.app.client()?;
+            client.ask(&["KS.TARGET", &self.name_of(addr)])?;
+            let ours = truth::read_of(&mut client, self.databases)?;
+            found.report.add(truth::compare(keys, &ours, self.rules));
+        }
+        self.compare_merged(&theirs, &mut found)?;
         for &addr in self.masters {
             Client::connect(addr)?.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "1"])?;
         }
-        Ok(Found {
-            report: truth::compare(&theirs, &ours, self.rules),
-            inexact,
-            twice,
-        })
+        Ok(found)
+    }
+
+    /// What the admin port calls the master.
+    fn name_of(&self, addr: &SocketAddr) -> String {
+        self.reached.get(addr).unwrap_or(addr).to_string()
+    }
+
+    /// All masters as one keyspace.
+    fn compare_merged(&self, theirs: &[Keys], found: &mut Found) -> Result<()> {
+        let mut client = self.app.client()?;
+        let now_ms = truth::unix_ms();
+        let mut names: BTreeMap<(u32, Vec<u8>), u64> = BTreeMap::new();
+        for (id, facts) in theirs.iter().flatten() {
+            // What may expire between two questions is not asked for.
+            let stays = facts.expires_ms < 0 || facts.expires_ms > now_ms + 60_000;
+            let count = names.entry(id.clone()).or_default();
+            *count += u64::from(stays);
+            found.twice += u64::from(*count > 1);
+        }
+        for db in 0..self.databases {
+            if self.databases > 1 {
+                client.ask(&["SELECT", &db.to_string()])?;
+            }
+            let mut listed: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+            for name in truth::scan_as_told(&mut client)? {
+                *listed.entry(name).or_default() += 1;
+            }
+            for (name, count) in &listed {
+                let known = names.get(&(db, name.clone()));
+                if *count > 1 || known.is_none() {
+                    let ours = format!("listed {count} times");
+                    found
+                        .report
+                        .odd((db, name), ("merged", &format!("{known:?}"), &ours));
+                }
+            }
+            let own = names
+                .iter()
+                .filter(|((at, _), count)| *at == db && **count > 0);
+            for ((_, name), _) in own.filter(|((_, name), _)| !listed.contains_key(name)) {
+                found
+                    .report
+                    .odd((db, name), ("merged", "exists", "not listed"));
+            }
+            found.report.facts += listed.len() as u64;
+        }
+        if self.databases == 1 {
+            self.compare_slots(&names, found)?;
+        }
+        Ok(())
+    }
+
+    /// `CLUSTER COUNTKEYSINSLOT` of every slot that has keys which stay.
+    fn compare_slots(
+        &self,
+        names: &BTreeMap<(u32, Vec<u8>), u64>,
+        found: &mut Found,
+    ) -> Result<()> {
+        let mut slots: BTreeMap<u16, (u64, bool)> = BTreeMap::new();
+        for ((_, name), stays) in names {
+            let slot = slots.entry(slot_of(name)).or_insert((0, true));
+            slot.0 += 1;
+            slot.1 &= *stays > 0;
+        }
+        let sure: Vec<(u16, u64)> = slots
+            .into_iter()
+            .filter(|(_, (_, sure))| *sure)
+            .map(|(slot, (count, _))| (slot, count))
+            .collect();
+        let mut client = self.app.client()?;
+        for chunk in sure.chunks(300) {
+            let questions = chunk.iter().map(|(slot, _)| {
+                let words = ["CLUSTER", "COUNTKEYSINSLOT", &slot.to_string()];
+                words.map(|word| word.as_bytes().to_vec()).to_vec()
+            });
+            let answers = client.pipeline(&questions.collect::<Vec<_>>())?;
+            for ((slot, count), answer) in chunk.iter().zip(answers) {
+                found.report.facts += 1;
+                if answer.int() != i64::try_from(*count).ok() {
+                    let name = format!("slot {slot}").into_bytes();
+                    let facts = ("slot count", &*count.to_string(), &*answer.string());
+                    found.report.odd((0, &name), facts);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// How many keys each master has, after whatever is due there has expired.
@@ -86,16 +181,12 @@ impl Quiet<'_> {
     }
 
     /// Every key of every master.
-    fn theirs(&self) -> Result<(Keys, u64)> {
-        let (mut all, mut twice) = (Keys::new(), 0);
-        for &addr in self.masters {
-            let keys = truth::read_of(&mut Client::connect(addr)?, self.databases)
-                .with_context(|| format!("read {addr}"))?;
-            for (id, facts) in keys {
-                twice += u64::from(all.insert(id, facts).is_some());
-            }
-        }
-        Ok((all, twice))
+    fn theirs(&self) -> Result<Vec<Keys>> {
+        let read = |addr: &SocketAddr| {
+            truth::read_of(&mut Client::connect(*addr)?, self.databases)
+                .with_context(|| format!("read {addr}"))
+        };
+        self.masters.iter().map(read).collect()
     }
 
     /// Waits until every master is followed to its end; returns how many keys are still inexact.
@@ -126,8 +217,7 @@ impl Quiet<'_> {
             let mut client = Client::connect(*addr)?;
             let offset: i64 = client.info("replication", "master_repl_offset")?.parse()?;
             let replid = client.info("replication", "master_replid")?;
-            let reached = self.reached.get(addr).unwrap_or(addr).to_string();
-            let Some(own) = by_name.get(reached.as_str()) else {
+            let Some(own) = by_name.get(self.name_of(addr).as_str()) else {
                 let names: Vec<&str> = by_name.keys().copied().collect();
                 return Ok(format!("{addr} is not followed, but {names:?}"));
             };

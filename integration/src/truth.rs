@@ -201,6 +201,23 @@ fn compare_key(
 }
 
 impl Report {
+    /// Adds a difference in something else than a fact of a key: what, what the servers say, what
+    /// Keyscape says.
+    pub fn odd(
+        &mut self,
+        (db, key): (u32, &[u8]),
+        (fact, theirs, ours): (&'static str, &str, &str),
+    ) {
+        self.mismatches.push(Mismatch {
+            db,
+            key: key.to_vec(),
+            fact,
+            theirs: theirs.to_owned(),
+            ours: ours.to_owned(),
+            context: String::new(),
+        });
+    }
+
     fn differs(
         &mut self,
         id: &(u32, Vec<u8>),
@@ -237,6 +254,17 @@ pub fn population(keys: &Keys) -> String {
 
 /// Every name in the selected database, each once.
 fn scan(client: &mut Client) -> Result<Vec<Vec<u8>>> {
+    let mut names = scan_as_told(client)?;
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// Every name in the selected database, as often as SCAN says it.
+///
+/// # Errors
+/// If the connection fails, or the answer is none of SCAN.
+pub fn scan_as_told(client: &mut Client) -> Result<Vec<Vec<u8>>> {
     let mut names = Vec::new();
     let mut cursor = "0".to_owned();
     loop {
@@ -251,12 +279,9 @@ fn scan(client: &mut Client) -> Result<Vec<Vec<u8>>> {
         );
         cursor = next.string();
         if cursor == "0" {
-            break;
+            return Ok(names);
         }
     }
-    names.sort();
-    names.dedup();
-    Ok(names)
 }
 
 /// The facts of some keys; those that are gone by now are left out.

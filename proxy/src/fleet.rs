@@ -367,6 +367,25 @@ impl fmt::Display for Master {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_follow_the_slots() {
+        let slots = |from: u16, to: u16| {
+            let range = Slot::new(from).zip(Slot::new(to));
+            Slots::from_ranges(range)
+        };
+        let (low, high) = (slots(0, 99), slots(90, 16_383));
+        let routes = Routes::new([(4, &low), (7, &high)]);
+        let at = |slot: usize| routes.0[slot];
+        assert_eq!((at(0), at(95), at(100)), (Some(4), Some(4), Some(7)));
+        let partly = Routes::new([(4, &low)]);
+        assert_eq!(partly.0[100], None);
+    }
+}
+
 /// Masters for tests of those who only look at them.
 #[cfg(test)]
 pub(crate) mod testing {

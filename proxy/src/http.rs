@@ -31,7 +31,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::fleet::{self, Fleet, Status};
 use crate::model::ask::Generation;
-use crate::{clock, config, metrics};
+use crate::{admin, clock, config, metrics};
 
 /// Time for a client to send its request header.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(5);
@@ -199,17 +199,18 @@ async fn synced(State(shared): State<Arc<Shared>>) -> Response {
     answer(good, &json!({ "synced": good, "why_not": why }))
 }
 
-/// The masters whose model is not close behind them, each with the reason; if there is no master at
-/// all, that is one too.
+/// The masters whose model is not close behind them, each with the reason, and the deployments and
+/// shards that are not followed though they should be; if there is nothing at all, that is one too.
 pub(crate) fn not_synced(fleet: &Fleet) -> Vec<(String, String)> {
     let masters = fleet.masters();
-    if masters.is_empty() {
+    let unfollowed = admin::unfollowed(fleet);
+    if masters.is_empty() && unfollowed.is_empty() {
         return vec![(String::new(), "no master is configured".to_owned())];
     }
-    masters
+    let late = masters
         .iter()
-        .filter_map(|master| Some((master.name(), behind(&master.status())?)))
-        .collect()
+        .filter_map(|master| Some((master.name(), behind(&master.status())?)));
+    late.chain(unfollowed).collect()
 }
 
 /// Why a model is not close behind its master; `None` if it is.

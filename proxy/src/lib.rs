@@ -6,6 +6,8 @@
 //! side connection (INFO, CONFIG, re-reads) <-> model::owner  |  analyzer::Keyspace
 //!                                                           v
 //!                        fleet::Fleet: asks, status  <- admin (RESP), http, metrics
+//!                                  ^ places, views
+//! nodes, Sentinels <-> discovery (one per deployment): map -> plan -> orders to owners
 //! ```
 
 pub mod admin;

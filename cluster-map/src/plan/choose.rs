@@ -133,8 +133,11 @@ impl<'a> Scene<'a> {
     /// The mode `local`: health does not matter, there is no other.
     fn local(self) -> Place<'a> {
         let is_local = |addr: &Addr| self.policy.local.contains(addr);
+        let is_here = |node: &&Node| node.addr.as_ref().is_some_and(is_local);
+        // Of several the one that has a link keeps it.
+        let linked = self.link.and_then(|link| self.group.node(&link.node));
         let mut nodes = self.group.nodes.iter();
-        let local = nodes.find(|node| node.addr.as_ref().is_some_and(is_local));
+        let local = linked.filter(is_here).or_else(|| nodes.find(is_here));
         local.map_or(Place::Stay, |node| Place::At(node, Cause::Preferred))
     }
 

@@ -532,6 +532,19 @@ fn the_local_node_is_followed_whatever_it_is() {
     assert_eq!(why("r"), None);
 }
 
+/// A host with several nodes of one group, as on a developer's machine: a failover among them
+/// moves nothing.
+#[test]
+fn of_several_local_nodes_the_linked_one_is_kept() {
+    let local = [addr("m"), addr("r")];
+    let policy = Policy {
+        local: &local,
+        ..follow(Follow::Local)
+    };
+    let links = [link(&map("a m:m r:r"), "a", "m")];
+    assert_eq!(words(&plan(&map("a r:m m:r"), &links, &policy)), "");
+}
+
 #[test]
 fn our_own_address_is_never_followed() {
     let map = map("a m:m r:r s:r");

@@ -13,6 +13,7 @@ use crate::cluster::writer::ClusterWriter;
 use crate::cluster::{AGREEMENT, Cluster, SLOTS, Shape, client};
 use crate::resp::Client;
 use crate::seed::Rng;
+use crate::server::Server;
 use crate::servers::Install;
 use crate::wait;
 
@@ -341,6 +342,11 @@ impl Stage for ClusterStage {
 
     fn servers(&self) -> Vec<SocketAddr> {
         self.cluster.nodes.iter().map(|node| node.addr).collect()
+    }
+
+    fn log(&self, addr: SocketAddr) -> String {
+        let node = self.cluster.nodes.iter().find(|node| node.addr == addr);
+        node.map(Server::log).unwrap_or_default()
     }
 
     fn sentinels(&self) -> Vec<SocketAddr> {

@@ -25,6 +25,7 @@ use crate::app::App;
 use crate::fault::{Plan, Proxy};
 use crate::load::{Load, Writer};
 use crate::quiet::Quiet;
+use crate::resp::Client;
 use crate::seed::Rng;
 use crate::truth::{Report, Rules};
 
@@ -195,6 +196,8 @@ pub trait Stage {
     fn settle(&mut self) -> Result<Vec<SocketAddr>>;
     /// All servers, running or not.
     fn servers(&self) -> Vec<SocketAddr>;
+    /// What a server logged.
+    fn log(&self, addr: SocketAddr) -> String;
     /// Where the Sentinels are, if there are any.
     fn sentinels(&self) -> Vec<SocketAddr>;
     /// Databases that the servers have.
@@ -230,7 +233,7 @@ impl Hands<'_> {
 
     /// Cuts the links of one server or of all.
     fn cut(&mut self) -> Result<()> {
-        let all = self.rng.one_in(3);
+        let all = self.rng.one_in(2);
         let chosen = self.rng.index(self.proxies.len());
         for (index, proxy) in self.proxies.values().enumerate() {
             if all || index == chosen {
@@ -242,7 +245,7 @@ impl Hands<'_> {
 
     /// Lets nothing through from one server or from any, for a while.
     fn stall(&mut self) -> Result<()> {
-        let all = self.rng.one_in(3);
+        let all = self.rng.one_in(2);
         let chosen = self.rng.index(self.proxies.len());
         let stalled = self.proxies.values().enumerate();
         let stalled = stalled.filter(|(index, _)| all || *index == chosen);
@@ -420,8 +423,19 @@ impl<S: Stage> Runner<'_, S> {
             return Ok(format!(", we were {ahead} bytes ahead"));
         }
         self.outcome.in_sync += 1;
-        for line in log.lines().take(LOGGED) {
+        let told = |line: &&str| !line.contains("in handshake") && !line.contains("g\"");
+        for line in log.lines().filter(told).take(LOGGED) {
             (self.say)(format!("    {line}"));
+        }
+        for &addr in masters {
+            let info = Client::connect(addr)?.ask(&["INFO", "replication"])?;
+            (self.say)(format!(
+                "    {addr}: {}",
+                info.string().replace("\r\n", " ")
+            ));
+            for line in self.stage.log(addr).lines().rev().take(LOGGED) {
+                (self.say)(format!("    {addr}: {line}"));
+            }
         }
         Ok(", NOT CONTINUED".to_owned())
     }

@@ -11,6 +11,7 @@ use crate::resp::Client;
 use crate::seed::Rng;
 use crate::sentinel::writer::SentinelWriter;
 use crate::sentinel::{AGREEMENT, NAME, Watched, replica_of};
+use crate::server::Server;
 use crate::servers::Install;
 use crate::wait;
 
@@ -189,6 +190,11 @@ impl Stage for SentinelStage {
 
     fn servers(&self) -> Vec<SocketAddr> {
         self.watched.servers.iter().map(|s| s.addr).collect()
+    }
+
+    fn log(&self, addr: SocketAddr) -> String {
+        let server = self.watched.servers.iter().find(|s| s.addr == addr);
+        server.map(Server::log).unwrap_or_default()
     }
 
     fn sentinels(&self) -> Vec<SocketAddr> {

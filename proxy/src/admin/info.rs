@@ -304,7 +304,7 @@ fn keyscape(port: &Port, text: &mut String) {
             text,
             "keyscape_master{index}:name={},state={},generation={},replid={},offset={},\
              lag_bytes={},lag_ms={},keys={},inexact={},unverified={},full_syncs={},\
-             partial_syncs={},profile={}\r\n",
+             partial_syncs={},profile={},cluster={},shard={}\r\n",
             plain(&master.name()),
             status.state.name(),
             status.generation.name(),
@@ -318,6 +318,8 @@ fn keyscape(port: &Port, text: &mut String) {
             status.counters.full_syncs,
             status.counters.partial_syncs,
             profile(status),
+            plain(&master.cluster),
+            plain(&master.shard),
         );
     }
 }

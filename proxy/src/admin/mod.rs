@@ -63,11 +63,19 @@ use tokio_util::task::TaskTracker;
 
 use self::connection::{Connection, Stream};
 use self::port::{Client, Port, Seen};
+use self::scope::{Scope, Target};
 use self::session::Session;
 use crate::fleet::Fleet;
 use crate::{clock, config};
 
 pub(crate) use self::memory::process as process_memory;
+
+/// Deployments without a map, and shards without a link that are ours to follow, each with why.
+pub(crate) fn unfollowed(fleet: &Fleet) -> Vec<(String, String)> {
+    let scope = Scope::of(fleet, &Target::All);
+    let absent = scope.map_or_else(|_| Vec::new(), |scope| scope.unfollowed());
+    absent.into_iter().map(|a| (a.name, a.why)).collect()
+}
 
 /// Time for a TLS handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);

@@ -1,8 +1,9 @@
 //! Every node of every deployment, followed or not: what KS.NODES, INFO and the metrics tell.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cluster_map::node::{Addr, Group, Health, Node};
+use cluster_map::node::{Addr, Group, Health, Node, NodeId};
 use cluster_map::{Role, Slots};
 
 use crate::fleet::{self, Deployment, Fleet, Kind, Master, Reach, View};
@@ -41,6 +42,8 @@ pub(crate) enum Standing {
     Spare,
     /// Another instance follows its shard.
     Unowned,
+    /// It is asked for the map and has no keys of its own: a Sentinel, a seed.
+    Asked,
     /// It did not answer.
     Unreachable,
     /// The others say that it failed.
@@ -51,10 +54,11 @@ pub(crate) enum Standing {
 
 impl Standing {
     /// All of them.
-    pub(crate) const ALL: [Standing; 6] = [
+    pub(crate) const ALL: [Standing; 7] = [
         Standing::Followed,
         Standing::Spare,
         Standing::Unowned,
+        Standing::Asked,
         Standing::Unreachable,
         Standing::Failed,
         Standing::Other,
@@ -66,6 +70,7 @@ impl Standing {
             Standing::Followed => "followed",
             Standing::Spare => "spare",
             Standing::Unowned => "unowned",
+            Standing::Asked => "asked",
             Standing::Unreachable => "unreachable",
             Standing::Failed => "failed",
             Standing::Other => "not_followed",
@@ -75,6 +80,9 @@ impl Standing {
 
 /// What is said of a node that no plan of ours speaks of.
 const UNOWNED: &str = "another instance follows its shard";
+
+/// The role of those that are asked and are not in the map.
+const ASKED: &str = "asked";
 
 impl Entry {
     /// Where it is, or its id where nobody knows.
@@ -90,6 +98,7 @@ impl Entry {
         match (&self.reach, self.health) {
             (_, Some(Health::Failed)) => Standing::Failed,
             (Reach::Failed(_), _) => Standing::Unreachable,
+            _ if self.role == ASKED => Standing::Asked,
             _ if self.why == UNOWNED => Standing::Unowned,
             _ if self.master.is_some() => Standing::Spare,
             _ => Standing::Other,
@@ -120,12 +129,18 @@ fn of_deployment(deployment: &Arc<Deployment>, masters: Vec<Arc<Master>>) -> Vec
             Kind::Cluster | Kind::Sentinel => seeds(deployment, &view),
         };
     };
+    let index = Index::new(deployment, &view, &masters);
     let mut entries = Vec::new();
     for group in topology.groups() {
-        let master = masters.iter().find(|m| m.place().group == group.id);
-        let nodes = group.nodes.iter();
-        entries.extend(nodes.map(|node| of_node(deployment, &view, (group, node), master)));
+        entries.extend(group.nodes.iter().map(|node| index.entry(group, node)));
     }
+    let met: BTreeSet<Addr> = entries.iter().filter_map(|e| e.addr.clone()).collect();
+    let others = seeds(deployment, &view).into_iter();
+    let others = others.filter(|entry| !entry.addr.as_ref().is_some_and(|a| met.contains(a)));
+    entries.extend(others.map(|entry| Entry {
+        why: "it only tells the map".to_owned(),
+        ..entry
+    }));
     let known = |master: &&Arc<Master>| topology.group(&master.place().group).is_some();
     let lost = masters.iter().filter(|master| !known(master));
     entries.extend(lost.map(|master| Entry {
@@ -135,44 +150,70 @@ fn of_deployment(deployment: &Arc<Deployment>, masters: Vec<Arc<Master>>) -> Vec
     entries
 }
 
-fn of_node(
-    deployment: &Arc<Deployment>,
-    view: &View,
-    (group, node): (&Group, &Node),
-    master: Option<&Arc<Master>>,
-) -> Entry {
-    let following = master.and_then(|master| master.place().following.clone());
-    let followed = following.is_some() && following == node.addr;
-    let said = view.not_followed.iter().find(|n| n.node == node.id);
-    let why = match (said, followed, master) {
-        (_, true, _) => String::new(),
-        (Some(said), false, _) => said.why.clone(),
-        (None, false, Some(_)) => "another node of its shard is followed".to_owned(),
-        (None, false, None) if view.unowned > 0 => UNOWNED.to_owned(),
-        (None, false, None) => "its link is not open yet".to_owned(),
-    };
-    let slots = match node.role {
-        Role::Master => group.slots.clone(),
-        Role::Replica => Slots::default(),
-    };
-    Entry {
-        deployment: deployment.clone(),
-        group: group.id.to_string(),
-        id: node.id.to_string(),
-        addr: node.addr.clone(),
-        role: node.role.name(),
-        health: Some(node.health),
-        slots,
-        master: master.cloned(),
-        followed,
-        why,
-        reach: reach(view, node.addr.as_ref()),
-    }
+/// A view, by what it is looked up by: there may be thousands of nodes.
+struct Index<'a> {
+    deployment: &'a Arc<Deployment>,
+    /// The masters, by their group, with the node that each is on.
+    masters: BTreeMap<Box<str>, (&'a Arc<Master>, Option<Addr>)>,
+    why_not: BTreeMap<&'a NodeId, &'a str>,
+    reach: BTreeMap<&'a Addr, &'a Reach>,
+    /// Shards are left to other instances.
+    shared: bool,
 }
 
-fn reach(view: &View, addr: Option<&Addr>) -> Reach {
-    let seed = view.seeds.iter().find(|seed| Some(&seed.addr) == addr);
-    seed.map(|seed| seed.reach.clone()).unwrap_or_default()
+impl<'a> Index<'a> {
+    fn new(
+        deployment: &'a Arc<Deployment>,
+        view: &'a View,
+        masters: &'a [Arc<Master>],
+    ) -> Index<'a> {
+        let place = |master: &'a Arc<Master>| {
+            let place = master.place();
+            (place.group.clone(), (master, place.following.clone()))
+        };
+        let why_not = view.not_followed.iter();
+        let reach = view.seeds.iter();
+        Index {
+            deployment,
+            masters: masters.iter().map(place).collect(),
+            why_not: why_not.map(|n| (&n.node, n.why.as_str())).collect(),
+            reach: reach.map(|seed| (&seed.addr, &seed.reach)).collect(),
+            shared: view.unowned > 0,
+        }
+    }
+
+    fn entry(&self, group: &Group, node: &Node) -> Entry {
+        let (master, following) = match self.masters.get(&group.id) {
+            Some((master, following)) => (Some(*master), following.as_ref()),
+            None => (None, None),
+        };
+        let followed = following.is_some() && following == node.addr.as_ref();
+        let said = self.why_not.get(&node.id);
+        let why = match (said, followed, master) {
+            (_, true, _) => "",
+            (Some(said), false, _) => said,
+            (None, false, Some(_)) => "another node of its shard is followed",
+            (None, false, None) if self.shared => UNOWNED,
+            (None, false, None) => "its link is not open yet",
+        };
+        let reach = node.addr.as_ref().and_then(|addr| self.reach.get(addr));
+        Entry {
+            deployment: self.deployment.clone(),
+            group: group.id.to_string(),
+            id: node.id.to_string(),
+            addr: node.addr.clone(),
+            role: node.role.name(),
+            health: Some(node.health),
+            slots: match node.role {
+                Role::Master => group.slots.clone(),
+                Role::Replica => Slots::default(),
+            },
+            master: master.cloned(),
+            followed,
+            why: why.to_owned(),
+            reach: reach.map(|reach| (*reach).clone()).unwrap_or_default(),
+        }
+    }
 }
 
 /// A server that is followed without a map.
@@ -202,14 +243,14 @@ fn alone(deployment: &Arc<Deployment>, master: Arc<Master>) -> Entry {
     }
 }
 
-/// Before the first map only those are known that are asked for it.
+/// Those that are asked for the map; before the first one nobody else is known.
 fn seeds(deployment: &Arc<Deployment>, view: &View) -> Vec<Entry> {
     let entry = |seed: &fleet::Seed| Entry {
         deployment: deployment.clone(),
         group: String::new(),
         id: seed.addr.to_string(),
         addr: Some(seed.addr.clone()),
-        role: "seed",
+        role: ASKED,
         health: None,
         slots: Slots::default(),
         master: None,

@@ -14,7 +14,7 @@
 
 mod search;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -179,12 +179,19 @@ impl Scope {
                 });
             }
         }
-        if !self.is_single() {
-            for deployment in &self.deployments {
-                absent.extend(self.unseen(deployment));
+        absent.extend(self.unfollowed());
+        absent
+    }
+
+    /// What of the scope has no link at all, though it should.
+    pub(crate) fn unfollowed(&self) -> Vec<Absent> {
+        match self.is_single() {
+            true => Vec::new(),
+            false => {
+                let all = self.deployments.iter();
+                all.flat_map(|deployment| self.unseen(deployment)).collect()
             }
         }
-        absent
     }
 
     /// Masters of a deployment that have no link yet.
@@ -204,9 +211,14 @@ impl Scope {
             group.nodes.iter().any(|node| named(node.id.clone()))
         };
         let needed = |group: &&Group| deployment.kind == Kind::Sentinel || !group.slots.is_empty();
+        let own = self
+            .masters
+            .iter()
+            .filter(|m| m.source == deployment.source);
+        let followed: BTreeSet<Box<str>> = own.map(|m| m.place().group.clone()).collect();
         let groups = topology.groups().iter();
         groups
-            .filter(|group| needed(group) && self.follower(deployment, group).is_none())
+            .filter(|group| needed(group) && !followed.contains(&group.id))
             .filter(ours)
             .map(|group| Absent {
                 name: group

@@ -311,3 +311,76 @@ fn state(status: &Status) -> LinkState {
         State::Lost { .. } | State::Failed { .. } => LinkState::Down,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cluster_map::{Node, Slots};
+
+    use super::*;
+    use crate::fleet::Loss;
+
+    fn node(name: &str, role: Role) -> Node {
+        let addr: Addr = name.parse().unwrap();
+        Node {
+            id: NodeId::of(&addr),
+            addr: Some(addr),
+            role,
+            health: Health::Online,
+            offset: None,
+        }
+    }
+
+    fn group(nodes: Vec<Node>) -> Group {
+        Group {
+            id: "s".into(),
+            nodes,
+            slots: Slots::all(),
+            epoch: 1,
+            migrating: Vec::new(),
+            importing: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_place_keeps_its_master_while_there_is_none() {
+        let all = group(vec![node("a:1", Role::Master), node("b:1", Role::Replica)]);
+        let b = all.nodes[1].clone();
+        let link = Link::open(0, &all, &b.id, b.addr.as_ref().unwrap());
+        let first = place(&link, Some(&all), &Place::default());
+        assert_eq!((first.name.as_str(), first.port), ("a:1", 1));
+        assert_eq!(first.following, b.addr);
+        assert_eq!(first.following_role, fleet::Role::Replica);
+        assert_eq!(first.slots.count(), 16_384);
+        let orphans = group(vec![node("b:1", Role::Replica)]);
+        assert_eq!(place(&link, Some(&orphans), &first).name, "a:1");
+        assert_eq!(place(&link, None, &first).slots, first.slots);
+        let after = group(vec![node("b:1", Role::Master), node("a:1", Role::Replica)]);
+        let after = place(&link, Some(&after), &first);
+        assert_eq!(after.name, "b:1");
+        assert_eq!(after.following_role, fleet::Role::Master);
+    }
+
+    #[test]
+    fn a_link_to_an_orphan_is_no_link() {
+        let status = |state| Status {
+            state,
+            ..Status::default()
+        };
+        let lost = State::Lost {
+            reason: Loss::Closed,
+            retry_in_ms: 1,
+        };
+        for (status, expected) in [
+            (status(State::Synced), LinkState::Live),
+            (status(State::Waiting), LinkState::Loading),
+            (status(lost), LinkState::Down),
+        ] {
+            assert_eq!(state(&status), expected, "{:?}", status.state);
+        }
+        let mut orphan = status(State::Synced);
+        orphan.orphan_since = Some(clock::now());
+        assert_eq!(state(&orphan), LinkState::Live);
+        orphan.orphan_since = clock::now().checked_sub(ORPHAN_LIMIT);
+        assert_eq!(state(&orphan), LinkState::Down);
+    }
+}

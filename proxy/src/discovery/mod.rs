@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cluster_map::{Addr, Follow, Group, NodeId, Policy, Topology, plan};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
@@ -50,6 +51,9 @@ const QUICK_TIME: Duration = Duration::from_secs(120);
 
 /// Looks are no closer to each other than this, however often the bell rings.
 const GAP: Duration = Duration::from_millis(100);
+
+/// To the next look behind one that panicked.
+const PANIC_WAIT: Duration = Duration::from_secs(5);
 
 /// Sentinels that are listened to: two would do, but only the leader of a failover knows of it
 /// beforehand.
@@ -158,17 +162,27 @@ impl Discovery {
         }
     }
 
-    /// Looks until the process ends.
-    pub async fn run(mut self) {
-        let shutdown = self.given.shutdown.clone();
+    /// Looks until the process ends. A look that panics is one that found nothing: the links stay
+    /// as they are, and the next one may do better.
+    pub async fn run(self) {
+        let (shutdown, bell) = (self.given.shutdown.clone(), self.post.bell.clone());
+        let label = self.spec.label.clone();
+        let discovery = Arc::new(Mutex::new(self));
         loop {
             let began = clock::now();
-            tokio::select! {
+            let mut discovery = discovery.clone().lock_owned().await;
+            let look = AbortOnDropHandle::new(tokio::spawn(async move {
+                discovery.look().await;
+                discovery.pace()
+            }));
+            let looked = tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = self.look() => {}
-            }
-            let pace = self.pace();
-            let bell = self.post.bell.clone();
+                looked = look => looked,
+            };
+            let pace = looked.unwrap_or_else(|error| {
+                tracing::error!(cluster = %label, %error, "a look at the deployment panicked");
+                PANIC_WAIT
+            });
             let rung = async {
                 bell.notified().await;
                 tokio::time::sleep_until((began + GAP).into()).await;
@@ -192,7 +206,7 @@ impl Discovery {
         self.view.seeds = self.panel.seats();
         match map {
             Some(map) => {
-                self.view.last_error.clear();
+                self.view.last_error = self.unknown_names(&map);
                 self.view.refreshed_ms = clock::unix_ms();
                 self.view.looks += 1;
                 self.act(map).await;
@@ -384,6 +398,26 @@ impl Discovery {
         let pace = if hurry { QUICK.min(poll) } else { poll };
         // From three quarters to five quarters, so that several of us do not ask together.
         pace * 3 / 4 + pace.mul_f64(fraction() / 2.0)
+    }
+
+    /// Says which of the wanted names no Sentinel knows; empty if there is none.
+    fn unknown_names(&self, map: &Topology) -> String {
+        let unknown = |name: &&String| map.group(name).is_none();
+        let names: Vec<&str> = self
+            .spec
+            .names
+            .iter()
+            .filter(unknown)
+            .map(String::as_str)
+            .collect();
+        if names.is_empty() {
+            return String::new();
+        }
+        let text = format!("no Sentinel that answers watches {}", names.join(", "));
+        if self.view.last_error != text {
+            tracing::warn!(cluster = %self.spec.label, error = %text, "unknown master");
+        }
+        text
     }
 
     /// Listens to a few Sentinels.

@@ -223,3 +223,87 @@ where
     let (witness, answer) = question(witness).await;
     Ok((witness, answer?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, raw::Raw};
+    use crate::source::Spec;
+
+    fn addrs(ports: impl IntoIterator<Item = u16>) -> Vec<Addr> {
+        let addr = |port| Addr {
+            host: "h".to_owned(),
+            port,
+        };
+        ports.into_iter().map(addr).collect()
+    }
+
+    fn panel(seeds: &[u16]) -> Panel {
+        let config = Config::from_raw(Raw::default()).unwrap();
+        let spec = Spec::parse("redis-cluster://h:1").unwrap();
+        let target = crate::app::target(&config, spec.first());
+        Panel::new(addrs(seeds.iter().copied()), target)
+    }
+
+    #[test]
+    fn seeds_are_asked_until_somebody_is_found() {
+        let mut panel = panel(&[1, 2]);
+        assert_eq!(panel.choose(Ask::Some), addrs([1, 2]));
+        panel.found(addrs([7, 8, 7]));
+        assert_eq!(panel.len(), 2);
+        let mut chosen = panel.choose(Ask::Some);
+        chosen.sort_unstable();
+        assert_eq!(chosen, addrs([7, 8]));
+    }
+
+    #[test]
+    fn everyone_found_and_every_seed_has_a_turn() {
+        let mut panel = panel(&[1, 2, 100]);
+        panel.found(addrs(100..150));
+        let mut asked: Vec<Addr> = Vec::new();
+        for _ in 0..100 {
+            let chosen = panel.choose(Ask::Some);
+            assert!(chosen.len() <= ASKED_MAX + 1);
+            asked.extend(chosen);
+        }
+        for addr in addrs([1, 2].into_iter().chain(100..150)) {
+            assert!(asked.contains(&addr), "{addr}");
+        }
+        let all = panel.choose(Ask::All);
+        assert!(all.ends_with(&addrs([1, 2])));
+    }
+
+    #[test]
+    fn who_is_no_more_found_is_forgotten() {
+        let mut panel = panel(&[1]);
+        panel.found(addrs([7, 8]));
+        for port in [1, 7, 8] {
+            let reach = Reach::Failed("refused".to_owned());
+            panel.reach.insert(addrs([port]).remove(0), reach);
+        }
+        panel.found(addrs([8]));
+        let seats = panel.seats().into_iter().map(|seat| seat.addr.port);
+        assert_eq!(seats.collect::<Vec<_>>(), [1, 8]);
+    }
+
+    /// A dead seed, one that refuses and nobody else: no answer, and each says why.
+    #[tokio::test]
+    async fn seeds_that_cannot_be_reached_say_why() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let free = listener.local_addr().unwrap().port();
+        drop(listener);
+        let mut panel = panel(&[]);
+        panel.seeds = vec![
+            format!("127.0.0.1:{free}").parse().unwrap(),
+            format!("no-such-host.invalid:{free}").parse().unwrap(),
+        ];
+        let answers = panel.ask(Ask::Some, |mut witness| async move {
+            let report = witness.cluster().await;
+            (witness, report)
+        });
+        assert!(answers.await.is_empty());
+        for seat in panel.seats() {
+            assert!(matches!(seat.reach, Reach::Failed(_)), "{seat:?}");
+        }
+    }
+}

@@ -51,3 +51,47 @@ fn is_well(view: &View, server: &Addr) -> bool {
         Health::Suspect | Health::Failed => false,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cluster_map::Topology;
+
+    use super::*;
+    use crate::fleet::Post;
+
+    fn view(looks: u64, addr: &Addr) -> Arc<View> {
+        Arc::new(View {
+            topology: Some(Arc::new(Topology::plain(std::slice::from_ref(addr)))),
+            looks,
+            ..View::default()
+        })
+    }
+
+    fn deployment(kind: Kind) -> (Arc<Deployment>, Post) {
+        Deployment::new(0, Arc::from("d"), kind)
+    }
+
+    #[tokio::test]
+    async fn a_plain_server_is_nobody_elses_to_judge() {
+        let (deployment, _post) = deployment(Kind::Standalone);
+        // Nobody looks: it returns all the same.
+        settle(&deployment, &"a:1".parse().unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn it_waits_until_discovery_has_looked_often_enough() {
+        let (deployment, post) = deployment(Kind::Cluster);
+        let addr: Addr = "a:1".parse().unwrap();
+        let looks = async {
+            for look in 1..=LOOKS {
+                // Every look is asked for.
+                post.bell.notified().await;
+                post.view.send_replace(view(look, &addr));
+            }
+        };
+        tokio::join!(settle(&deployment, &addr), looks);
+        assert_eq!(deployment.view().looks, LOOKS);
+    }
+}

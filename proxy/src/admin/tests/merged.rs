@@ -309,6 +309,8 @@ async fn before_the_first_map_there_is_nothing_to_answer_from() {
     };
     build.deploy("prod", DeploymentKind::Cluster, view);
     let (_rig, mut c) = build.serve().await;
+    let why = ("prod".to_owned(), "not discovered yet".to_owned());
+    assert_eq!(crate::http::not_synced(&build.fleet), [why]);
     let nothing = "-LOADING Keyscape has loaded nothing yet: prod is not discovered yet\r\n";
     exchange(
         &mut c,

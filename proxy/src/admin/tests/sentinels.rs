@@ -7,7 +7,7 @@ use cluster_map::node::Addr;
 
 use super::deployed::{Build, json, keys};
 use super::*;
-use crate::fleet::{Kind as DeploymentKind, Place, View};
+use crate::fleet::{Kind as DeploymentKind, Place, Reach, Seed, View};
 
 /// A Sentinel that watches `one` and another that watches `two`, and a plain server.
 fn sentinels() -> Build {
@@ -33,7 +33,10 @@ fn sentinels() -> Build {
     let addrs = groups.map(|addr| addr.parse().expect("an address"));
     let view = View {
         topology: Some(Arc::new(Topology::plain(&addrs))),
-        unowned: 2,
+        seeds: vec![Seed {
+            addr: "10.0.9.1:26379".parse().expect("an address"),
+            reach: Reach::Answered,
+        }],
         ..View::default()
     };
     build.posts[0].view.send(Arc::new(view)).expect("looked at");
@@ -74,6 +77,11 @@ async fn masters_without_slots_may_each_have_a_key_of_a_name() {
     exchange(&mut c, "KS.TARGET ALL\r\n", "+OK\r\n").await;
     let top = json(&mut c, "KS.TOP BYTES 9").await;
     assert_eq!(top["top"].as_array().map(Vec::len), Some(4));
+    let nodes = json(&mut c, "KS.NODES").await;
+    let asked = nodes["nodes"].as_array().expect("rows").iter();
+    let asked: Vec<_> = asked.filter(|row| row["standing"] == "asked").collect();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0]["node"], "10.0.9.1:26379");
     // Nothing keeps a plain keyspace from being asked what slots it would have.
     let slots = json(&mut c, "KS.SLOTS LIMIT 1").await;
     assert_eq!(slots["total"]["keys"], 4);
