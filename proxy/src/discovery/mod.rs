@@ -49,6 +49,9 @@ const QUICK: Duration = Duration::from_millis(400);
 /// A link that is down for longer than this is no failover under way.
 const QUICK_TIME: Duration = Duration::from_secs(120);
 
+/// Longest wait while nobody answers.
+const UNANSWERED_MAX: Duration = Duration::from_secs(20);
+
 /// Looks are no closer to each other than this, however often the bell rings.
 const GAP: Duration = Duration::from_millis(100);
 
@@ -88,6 +91,8 @@ pub struct Discovery {
     local: local::Local,
     own: Vec<Addr>,
     listeners: BTreeMap<Addr, AbortOnDropHandle<()>>,
+    /// Looks in a row without any answer.
+    unanswered: u32,
     /// A group that is ours has no link.
     wanting: bool,
     /// Since when a link is down or wanting.
@@ -155,6 +160,7 @@ impl Discovery {
             map: None,
             local: local::Local::default(),
             listeners: BTreeMap::new(),
+            unanswered: 0,
             wanting: false,
             down: None,
             view: View::default(),
@@ -206,6 +212,7 @@ impl Discovery {
         self.view.seeds = self.panel.seats();
         match map {
             Some(map) => {
+                self.unanswered = 0;
                 self.view.last_error = self.unknown_names(&map);
                 self.view.refreshed_ms = clock::unix_ms();
                 self.view.looks += 1;
@@ -221,6 +228,7 @@ impl Discovery {
                     tracing::warn!(cluster = %self.spec.label, error = %text, "nobody answers");
                 }
                 self.view.last_error = text;
+                self.unanswered = self.unanswered.saturating_add(1);
                 self.count_down();
             }
         }
@@ -391,11 +399,15 @@ impl Discovery {
     /// How long to the next look, unless the bell rings.
     fn pace(&self) -> Duration {
         let poll = self.given.config.discovery.poll;
-        let hurry = match self.down {
-            Some(since) => clock::now().duration_since(since) < QUICK_TIME,
-            None => self.map.is_none(),
+        let down = self.down.map(|since| clock::now().duration_since(since));
+        let pace = match (self.unanswered, down) {
+            // Nobody is there, or nobody lets us in: that is not asked twice a second for ever.
+            (1.., _) => QUICK
+                .saturating_mul(1 << self.unanswered.min(8))
+                .min(UNANSWERED_MAX),
+            (0, Some(down)) if down < QUICK_TIME => QUICK.min(poll),
+            (0, _) => poll,
         };
-        let pace = if hurry { QUICK.min(poll) } else { poll };
         // From three quarters to five quarters, so that several of us do not ask together.
         pace * 3 / 4 + pace.mul_f64(fraction() / 2.0)
     }
