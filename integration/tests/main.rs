@@ -9,6 +9,7 @@ mod hostile;
 mod lifecycle;
 mod merged;
 mod metrics;
+mod preflight;
 mod register;
 mod scene;
 mod tidy;
