@@ -9,7 +9,6 @@ mod hostile;
 mod lifecycle;
 mod merged;
 mod metrics;
-mod preflight;
 mod register;
 mod scene;
 mod tidy;

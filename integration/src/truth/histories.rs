@@ -56,6 +56,15 @@ pub struct History {
     pub commands: Vec<Command>,
 }
 
+impl History {
+    /// The first part of the name.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        let end = self.name.iter().position(|&byte| byte == b':');
+        std::str::from_utf8(&self.name[..end.unwrap_or(0)]).unwrap_or("")
+    }
+}
+
 /// What a server can do.
 #[derive(Debug, Clone, Copy)]
 pub struct Abilities {
@@ -74,6 +83,33 @@ impl Abilities {
                 Family::Valkey => version >= (9, 0, 0),
             },
         }
+    }
+}
+
+/// A list long enough to have compressed nodes, where the server compresses at all.
+#[must_use]
+pub fn long_list(seed: u64, number: u64) -> History {
+    let mut writer = Writer {
+        rng: Rng::new(seed ^ number.wrapping_mul(0x51_7cc1)),
+        name: format!("long:{number}").into_bytes(),
+        commands: Vec::new(),
+        abilities: Abilities { field_ttl: false },
+    };
+    for _ in 0..3 + writer.rng.below(12) {
+        let items = (0..60)
+            .map(|_| {
+                let word = writer.letters(7);
+                word.repeat(1 + writer.rng.index(20))
+            })
+            .collect();
+        writer.many("RPUSH", items);
+    }
+    for _ in 0..writer.rng.below(3) {
+        writer.list_edit(60);
+    }
+    History {
+        name: writer.name,
+        commands: writer.commands,
     }
 }
 
@@ -332,7 +368,11 @@ impl Writer {
         match self.rng.below(6) {
             0 => self.say("LPOP", &[]),
             1 => self.say("RPOP", &[]),
-            2 => self.say("LSET", &[index.as_bytes(), &value]),
+            // One that is refused converts the list all the same, and no replica is told.
+            2 => {
+                let end: &[u8] = if self.rng.one_in(2) { b"0" } else { b"-1" };
+                self.say("LSET", &[end, &value]);
+            }
             3 => self.say("LTRIM", &[b"1", b"-2"]),
             4 => self.say("LTRIM", &[b"0", index.as_bytes()]),
             _ => self.say("RPUSH", &[&value]),
@@ -378,11 +418,7 @@ impl Writer {
         for some in members.chunks(chunk) {
             self.many("SADD", some.to_vec());
         }
-        let share = self.removals();
-        let gone: Vec<&Vec<u8>> = members.iter().take(share * members.len() / 100).collect();
-        for member in gone {
-            self.say("SREM", &[member]);
-        }
+        self.remove_some("SREM", &members);
         if self.rng.one_in(5) {
             let more: Vec<Vec<u8>> = (0..count / 3)
                 .map(|n| self.element(n + 5000, len))
@@ -397,14 +433,19 @@ impl Writer {
         }
     }
 
-    /// How many of a hundred elements are removed.
-    fn removals(&mut self) -> usize {
-        match self.rng.below(12) {
+    /// Removes none of the elements, or some of them, or nearly all.
+    fn remove_some(&mut self, command: &str, elements: &[Vec<u8>]) {
+        let share = match self.rng.below(12) {
             0 => 20,
             1 => 50,
             2 => 70,
             3 => 93,
-            _ => 0,
+            _ => return,
+        };
+        for element in elements {
+            if self.rng.below(100) < share {
+                self.say(command, &[element]);
+            }
         }
     }
 
@@ -427,10 +468,7 @@ impl Writer {
             let value = self.value();
             self.say("HSET", &[&field, &value]);
         }
-        let share = self.removals();
-        for field in fields.iter().take(share * fields.len() / 100) {
-            self.say("HDEL", &[field]);
-        }
+        self.remove_some("HDEL", &fields);
     }
 
     fn field_expiries(&mut self, fields: &[Vec<u8>]) {
@@ -476,10 +514,7 @@ impl Writer {
                 self.say("ZINCRBY", &[b"1.25", &member]);
             }
         }
-        let share = self.removals();
-        for member in members.iter().take(share * members.len() / 100) {
-            self.say("ZREM", &[member]);
-        }
+        self.remove_some("ZREM", &members);
     }
 
     fn stream(&mut self) {
