@@ -48,6 +48,25 @@ impl Version {
     }
 }
 
+/// The nearest server whose memory is known, by name, where that of `version` is not: sizes are
+/// then computed as if the server were that one, and none of them is exact. `None` where it is
+/// known: Redis 6.0 to 8.0 and Valkey 7.2 to 9.1.
+///
+/// Redis 8.2 moved the key into the value's object; what later versions do is unknown.
+pub fn nearest_frame(family: Family, version: Version) -> Option<&'static str> {
+    let (low, high) = match family {
+        Family::Redis => (Version::new(6, 0), Version::new(8, 1)),
+        Family::Valkey => (Version::new(7, 2), Version::new(9, 2)),
+    };
+    match family {
+        _ if (low..high).contains(&version) => None,
+        Family::Redis if version < low => Some("redis-6.0"),
+        Family::Redis => Some("redis-8.0"),
+        Family::Valkey if version < low => Some("valkey-7.2"),
+        Family::Valkey => Some("valkey-9.1"),
+    }
+}
+
 /// Where the numbers of a [`Profile`] come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -167,5 +186,28 @@ impl Profile {
             Family::Redis => self.version >= Version::new(7, 4),
             Family::Valkey => self.version >= Version::new(9, 0),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newer_servers_have_the_nearest_frame() {
+        let of = |family, text: &str| {
+            let version = Version::parse(text).expect("a version");
+            nearest_frame(family, version)
+        };
+        for known in ["6.0.16", "6.2.14", "7.0.15", "7.2.6", "7.4.1", "8.0.6"] {
+            assert_eq!(of(Family::Redis, known), None);
+        }
+        for known in ["7.2.7", "8.0.1", "8.1.1", "9.0.0", "9.1.2"] {
+            assert_eq!(of(Family::Valkey, known), None);
+        }
+        assert_eq!(of(Family::Redis, "5.0.14"), Some("redis-6.0"));
+        assert_eq!(of(Family::Redis, "8.2.1"), Some("redis-8.0"));
+        assert_eq!(of(Family::Redis, "255.255.255"), Some("redis-8.0"));
+        assert_eq!(of(Family::Valkey, "9.2.0"), Some("valkey-9.1"));
     }
 }

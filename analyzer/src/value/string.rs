@@ -116,8 +116,9 @@ impl Str {
 
     /// Takes the block of a live sparse HyperLogLog, if `before` was marked as one. It grows by about
     /// as much as it is long, at most 300, when less than 3 bytes are left (hyperloglog.c
-    /// `hllSparseSet`); before 7.0 as any other string. When exactly it ran out of room depends on
-    /// its elements: measured, four of five blocks are right, the mean error is 3%.
+    /// `hllSparseSet`); before 7.2 as any other string. When exactly it ran out of room depends on
+    /// its elements: measured, nine blocks of ten are right before 7.2, eight later, and the mean
+    /// error is 0.1% and 5%.
     pub(crate) fn take_sparse(&mut self, before: Str, profile: &Profile) {
         let marked = matches!(before.form, Form::Grown(room) if room.header == SPARSE);
         if !marked || self.form == Form::Embstr || self.len >= HLL_DENSE {
@@ -126,13 +127,15 @@ impl Str {
         let mut room = SPARSE_FIRST;
         while room < self.len + SPARSE_NEED - 1 {
             let need = room + SPARSE_NEED - 1;
-            room = if profile.ziplists() {
-                2 * need
+            room = if !profile.small_sets() {
+                // As any string grows; 6.2 has the whole block to grow in.
+                let header = u64::from(header_on(2 * need, profile).max(3));
+                usable(header + 2 * need + 1, profile) - header - 1
             } else {
                 need + need.min(SPARSE_STEP)
             };
         }
-        if !profile.ziplists() {
+        if profile.small_sets() {
             room = room.min(profile.hll_sparse_max.max(self.len));
         }
         let header = header_on(room, profile).max(3);

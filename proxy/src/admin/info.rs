@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use analyzer::profile::{Family, Origin};
+use analyzer::profile::{Family, Origin, nearest_frame};
 
 use super::memory;
 use super::port::Port;
@@ -304,7 +304,7 @@ fn keyscape(port: &Port, text: &mut String) {
             text,
             "keyscape_master{index}:name={},state={},generation={},replid={},offset={},\
              lag_bytes={},lag_ms={},keys={},inexact={},unverified={},full_syncs={},\
-             partial_syncs={},profile={},cluster={},shard={}\r\n",
+             partial_syncs={},profile={},memory_as={},cluster={},shard={}\r\n",
             plain(&master.name()),
             status.state.name(),
             status.generation.name(),
@@ -318,6 +318,7 @@ fn keyscape(port: &Port, text: &mut String) {
             status.counters.full_syncs,
             status.counters.partial_syncs,
             profile(status),
+            memory_as(status).unwrap_or("itself"),
             plain(&master.cluster),
             plain(&master.shard),
         );
@@ -331,6 +332,13 @@ pub(crate) fn profile(status: &Status) -> &'static str {
         Some(Origin::Defaults) => "defaults",
         Some(Origin::Server) => "server",
     }
+}
+
+/// The server that sizes are computed for, if it is not the master itself: a version that is newer
+/// than what is known has those of the nearest one.
+pub(crate) fn memory_as(status: &Status) -> Option<&'static str> {
+    let server = status.server.as_ref()?;
+    nearest_frame(server.family, server.version)
 }
 
 fn unknown_names(statuses: &[Arc<Status>]) -> String {

@@ -124,6 +124,9 @@ const LINK: &[Figure] = &[
     ("inexact", |s| Cell::Count(s.inexact)),
     ("unverified", |s| Cell::Count(s.unverified)),
     ("profile", |s| Cell::text(info::profile(s))),
+    ("memory_as", |s| {
+        info::memory_as(s).map_or(Cell::Nothing, Cell::text)
+    }),
     ("full_syncs", |s| Cell::Count(s.counters.full_syncs)),
     ("partial_syncs", |s| Cell::Count(s.counters.partial_syncs)),
     ("drops", |s| Cell::Count(s.counters.drops.values().sum())),

@@ -92,6 +92,7 @@ fn exact(fresh: Option<&Freshness>, status: &Status) -> bool {
     fresh.is_some_and(|fresh| fresh.generation.loaded())
         && status.inexact == 0
         && status.unverified == 0
+        && info::memory_as(status).is_none()
 }
 
 /// What keeps one master's part from being the whole truth, in a sentence.
@@ -129,6 +130,11 @@ fn note(master: &Master, fresh: Option<&Freshness>, status: &Status) -> Vec<Stri
         notes.push(format!(
             "{} keys of {name} wait to be read again",
             status.inexact
+        ));
+    }
+    if let Some(known) = info::memory_as(status) {
+        notes.push(format!(
+            "how {name} lays out its keys is not known yet; bytes are those of {known}"
         ));
     }
     if status.unverified > 0 {

@@ -15,8 +15,10 @@ const OBJECT: u64 = 16;
 const DICT_ENTRY: u64 = 24;
 /// Header and end byte of a ziplist.
 const ZIPLIST_FRAME: u64 = 11;
-/// `zset`, `zskiplist` and its header node of 32 levels.
-const SKIPLIST: u64 = 16 + 32 + 640;
+/// `zset` and `zskiplist`.
+const SKIPLIST: u64 = 16 + 32;
+/// Levels of a skiplist's header node.
+const HEADER_LEVELS: u64 = 32;
 /// The same where the header node is inside the structure (Valkey 9).
 const SKIPLIST_V9: u64 = 16 + 528;
 /// A skiplist node without its levels, where the member has a block of its own.
@@ -103,6 +105,11 @@ impl Sizes {
     /// The same for a set's member (t_set.c `setTypeAddAux`).
     pub(crate) fn member_room(self) -> bool {
         matches!(self.kind, Kind::DictTenth | Kind::DictEighth)
+    }
+
+    /// True if removed set members may leave entries behind (Valkey 8.0).
+    pub(crate) fn orphans(self) -> bool {
+        self.layout == Layout::NoValue
     }
 
     /// Bytes of one entry in a packed blob.
@@ -325,7 +332,7 @@ impl Sizes {
         let list = if self.layout == Layout::Valkey9 {
             SKIPLIST_V9
         } else {
-            SKIPLIST
+            SKIPLIST + self.allocator.class(NODE_BASE + 16 * HEADER_LEVELS)
         };
         averaged(self.table(table, n) + list, blocks_milli / MILLI, n)
     }
@@ -371,7 +378,7 @@ fn chained_entries(table: Table, n: u64) -> u64 {
         clippy::cast_sign_loss,
         reason = "an expectation between 0 and 16 n"
     )]
-    let bytes = (16.0 * (n as f64 - table.taken(n))).max(0.0) as u64;
+    let bytes = (16.0 * (n as f64 - table.bare(n))).max(0.0) as u64;
     bytes
 }
 

@@ -19,6 +19,9 @@ pub(crate) struct Table {
     /// While it grows: operations until it is the only one (with bucket tables, an operation is a
     /// bucket). While it shrinks: old buckets still to be moved, in sixteenths.
     left: u32,
+    /// Valkey 8.0's sets: expected buckets whose bare key is gone, in sixteenths. See
+    /// [`Table::orphan`].
+    orphans: u32,
 }
 
 /// Which implementation the server has.
@@ -54,6 +57,8 @@ const DICT_MIN: u8 = 2;
 const KEYS_MAX: u64 = 1 << 40;
 /// Keys in a hashtable bucket.
 const BUCKET_KEYS: u64 = 7;
+/// In the packed form, beside the exponent.
+const HAS_ORPHANS: u8 = 0x80;
 /// Empty buckets that a dict steps over in one operation (dict.c `dictRehash`).
 const EMPTY_VISITS: i32 = 10;
 
@@ -67,6 +72,7 @@ impl Table {
             },
             next: 0,
             left: 0,
+            orphans: 0,
         }
     }
 
@@ -76,6 +82,7 @@ impl Table {
             exp: fitting(kind, n),
             next: 0,
             left: 0,
+            orphans: 0,
         }
     }
 
@@ -171,7 +178,28 @@ impl Table {
         if self.left == 0 {
             self.exp = self.next - 1;
             self.next = 0;
+            // Whatever is moved is chained anew.
+            self.orphans = 0;
         }
+    }
+
+    /// A member of one of Valkey 8.0's sets is about to be removed from `used` of them. The first
+    /// member of a bucket stands in it bare, the others in front of it have an entry each; when the
+    /// bare one goes, the others keep theirs (dict.c `dictGenericDelete`).
+    pub(crate) fn orphan(&mut self, used: u64) {
+        if used == 0 {
+            return;
+        }
+        let (buckets, keys) = ((1u64 << self.exp) as f64, used as f64);
+        let empty = (-keys / buckets).exp();
+        let single = keys * empty;
+        let several = buckets * (1.0 - empty) - single;
+        let sixteenths = f64::from(SIXTEENTHS);
+        let orphans = f64::from(self.orphans) / sixteenths;
+        let share = (orphans / (single + several)).min(1.0);
+        let more = (several * (1.0 - share) - single * share) / keys;
+        let after = (orphans + more).max(0.0) * sixteenths;
+        self.orphans = u32::try_from(rounded(after)).unwrap_or(u32::MAX);
     }
 
     fn move_to(&mut self, kind: Kind, exp: u8, used: u64) {
@@ -242,12 +270,13 @@ impl Table {
         (left * full + moved * (new / old) * half) / PARTS
     }
 
-    /// Expected dict buckets with a key in them, in both tables: a grown one was full when its move
-    /// began.
-    pub(crate) fn taken(self, used: u64) -> f64 {
+    /// Expected keys of Valkey 8.0's sets that stand bare in their bucket, in both tables: a grown
+    /// one was full when its move began.
+    pub(crate) fn bare(self, used: u64) -> f64 {
         let old = 1u64 << self.exp;
         if self.next == 0 {
-            return taken(old, used);
+            let orphans = f64::from(self.orphans) / f64::from(SIXTEENTHS);
+            return (taken(old, used) - orphans).max(0.0);
         }
         let new = 1u64 << (self.next - 1);
         let (all, whole) = if new > old {
@@ -258,13 +287,18 @@ impl Table {
         let left = (f64::from(self.left) / whole).min(1.0);
         let moved = used as f64 - all as f64 * left;
         let in_new = new as f64 * (1.0 - (1.0 - 1.0 / new as f64).powf(moved));
-        taken(old, all) * left + in_new
+        let orphans = f64::from(self.orphans) / f64::from(SIXTEENTHS);
+        (taken(old, all) - orphans).max(0.0) * left + in_new
     }
 
     /// Appends the packed form.
     pub(crate) fn pack(self, out: &mut Vec<u8>) {
-        out.extend([self.exp, self.next]);
+        let marked = if self.orphans == 0 { 0 } else { HAS_ORPHANS };
+        out.extend([self.exp | marked, self.next]);
         put_varint(u64::from(self.left), out);
+        if marked != 0 {
+            put_varint(u64::from(self.orphans), out);
+        }
     }
 
     /// Takes the packed form from the front of `bytes`.
@@ -272,7 +306,16 @@ impl Table {
         let (&[exp, next], rest) = bytes.split_first_chunk()?;
         *bytes = rest;
         let left = u32::try_from(take_varint(bytes)?).ok()?;
-        Some(Table { exp, next, left })
+        let mut orphans = 0;
+        if exp & HAS_ORPHANS != 0 {
+            orphans = u32::try_from(take_varint(bytes)?).ok()?;
+        }
+        Some(Table {
+            exp: exp & !HAS_ORPHANS,
+            next,
+            left,
+            orphans,
+        })
     }
 }
 

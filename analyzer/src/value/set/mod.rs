@@ -263,6 +263,9 @@ impl Set {
             Form::Intset { .. } => {}
             Form::Listpack { bytes } => *bytes -= sizes.entry(&member.text).min(*bytes),
             Form::Hashtable { table, blocks } => {
+                if sizes.orphans() {
+                    table.orphan(used + 1);
+                }
                 table.remove(sizes.kind, used);
                 *blocks -= sizes.member_block(&member.text).min(*blocks);
             }

@@ -13,8 +13,9 @@ fn scraped() -> String {
         ..Status::default()
     };
     let sample = |name: &str| Sample {
-        labels: labels(name, "", name),
+        name: name.to_owned(),
         cluster: "".into(),
+        shard: name.into(),
         own: Slots::default(),
         slots: Vec::new(),
         status: Arc::new(status.clone()),
