@@ -43,6 +43,18 @@ pub enum Follow {
     Local,
 }
 
+impl Follow {
+    /// The word of the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Follow::Master => "master",
+            Follow::Replica => "replica",
+            Follow::PreferReplica => "prefer-replica",
+            Follow::Local => "local",
+        }
+    }
+}
+
 /// How a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LinkState {

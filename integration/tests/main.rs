@@ -2,7 +2,6 @@
 //! subject. The servers are fetched on first use.
 
 mod admin;
-mod announced;
 mod clients;
 mod cuts;
 mod harmless;
@@ -10,6 +9,7 @@ mod hostile;
 mod lifecycle;
 mod merged;
 mod metrics;
+mod preflight;
 mod register;
 mod scene;
 mod tidy;

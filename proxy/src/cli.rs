@@ -20,7 +20,7 @@ pub struct Cli {
 pub enum Verb {
     /// Follow servers and answer: RESP on 127.0.0.1:6479, HTTP on 127.0.0.1:9479.
     Serve(Serve),
-    /// Say what `serve` would meet on a server, without doing it. Exit status 0 if all is well.
+    /// Say what `serve` would meet, without doing it. Exit status 1 if something would fail.
     Check(Check),
     /// Report on an RDB file.
     Analyze(Analyze),
@@ -53,8 +53,11 @@ pub struct Serve {
 /// `keyscape check`.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// The server: `redis://user:pass@host:port` and the like.
+    /// A server, a cluster or what Sentinels watch, as for `serve`.
     pub source: String,
+    /// Which node of each master's group: master, replica, prefer-replica or local.
+    #[arg(long, value_name = "MODE")]
+    pub follow: Option<String>,
     /// What all verbs share.
     #[command(flatten)]
     pub common: Common,

@@ -45,6 +45,9 @@ pub enum Unfit {
     /// Another node of a cluster, or one of another cluster.
     #[error("another node is at this address: {0}")]
     Stranger(String),
+    /// The look before a full sync found something, and the policy is to refuse.
+    #[error("no full sync for now: {0}")]
+    Preflight(String),
     /// The process ends.
     #[error("the process ends")]
     Ending,
@@ -108,9 +111,11 @@ impl Fault {
 
 fn unfit_loss(unfit: &Unfit) -> (Loss, Verdict) {
     match unfit {
-        Unfit::Loading | Unfit::Orphan | Unfit::Behind | Unfit::Stranger(_) => {
-            (Loss::NotReady, Verdict::RetryLater)
-        }
+        Unfit::Loading
+        | Unfit::Orphan
+        | Unfit::Behind
+        | Unfit::Stranger(_)
+        | Unfit::Preflight(_) => (Loss::NotReady, Verdict::RetryLater),
         Unfit::ShuttingDown | Unfit::Ending => (Loss::Shutdown, Verdict::RetryLater),
         Unfit::Ourselves | Unfit::Followed(_) => (Loss::Ourselves, Verdict::GiveUp),
     }

@@ -52,12 +52,13 @@ fn serve(flags: Serve) -> Result<ExitCode, AppError> {
 fn check(flags: Check) -> Result<ExitCode, AppError> {
     let mut raw = app::settings(&flags.common)?;
     raw.sources = vec![flags.source];
+    if let Some(follow) = flags.follow {
+        raw.follow = follow;
+    }
     app::start_logging(&raw)?;
     let config = Config::from_raw(raw)?;
-    let source = config.sources.first().ok_or(AppError::NoSources)?;
-    let target = app::target(&config, source.first());
     let mut out = std::io::stdout();
-    let works = runtime()?.block_on(check::check(&target, &mut out));
+    let works = runtime()?.block_on(check::check(&config, &mut out));
     let works = works.map_err(|e| AppError::Process("cannot print", e))?;
     Ok(if works {
         ExitCode::SUCCESS

@@ -129,12 +129,6 @@ impl Scope {
         all.filter(|deployment| deployment.kind == Kind::Cluster)
     }
 
-    /// The deployment of a master.
-    pub(crate) fn deployment(&self, master: &Master) -> Option<&Arc<Deployment>> {
-        let mut all = self.deployments.iter();
-        all.find(|deployment| deployment.source == master.source)
-    }
-
     /// The master that owns a slot, by its index.
     fn owner(&self, slot: Slot) -> Option<usize> {
         self.masters
@@ -228,13 +222,6 @@ impl Scope {
                 why: "not followed".to_owned(),
             })
             .collect()
-    }
-
-    /// The master that follows a group of the map.
-    pub(crate) fn follower(&self, deployment: &Deployment, group: &Group) -> Option<&Arc<Master>> {
-        let mut masters = self.masters.iter();
-        masters
-            .find(|master| master.source == deployment.source && master.place().group == group.id)
     }
 
     /// The error for reads while a part of the scope has no model.

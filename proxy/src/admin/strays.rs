@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cluster_map::{Slot, Slots};
+use cluster_map::{Slot, Slots, Topology};
 
 use super::scope::{Scope, ask_each, ask_one};
 use crate::fleet::{Deployment, Master, MasterId};
@@ -83,14 +83,19 @@ impl Strays {
             .map(|master| (master.clone(), master.place().slots.clone()))
             .collect();
         let ask = |own, reply| Ask::Outside { db, own, reply };
+        let answers = ask_each(questions, ask).await;
+        let maps: BTreeMap<usize, Places> = scope
+            .clusters()
+            .map(|cluster| (cluster.source, Places::new(scope, cluster)))
+            .collect();
         let mut strays = Vec::new();
-        for (master, answer) in ask_each(questions, ask).await {
+        for (master, answer) in answers {
             let totals = answer.and_then(|answer| answer.value).unwrap_or_default();
-            let Some(deployment) = scope.deployment(&master).filter(|_| !totals.is_empty()) else {
+            let Some(places) = maps.get(&master.source) else {
                 continue;
             };
             strays.extend(totals.into_iter().filter_map(|total| {
-                let (kind, owner) = place(scope, deployment, &master, total.slot)?;
+                let (kind, owner) = places.of(&master, total.slot)?;
                 Some(Stray {
                     master: master.clone(),
                     total,
@@ -256,28 +261,40 @@ async fn names_twice(strays: &[&mut Stray], db: Option<u32>) -> Option<BTreeMap<
     Some(twice)
 }
 
-/// Why a master may have keys of a slot, and who owns it; `None` if the map gives it the slot.
-fn place(
-    scope: &Scope,
-    deployment: &Deployment,
-    master: &Master,
-    slot: u16,
-) -> Option<(Kind, Option<Arc<Master>>)> {
-    let view = deployment.view();
-    let topology = view.topology.as_ref()?;
-    let slot = Slot::new(slot)?;
-    let follower = |group| scope.follower(deployment, group);
-    let owner = topology.owner(slot).and_then(follower);
-    if owner.is_some_and(|owner| owner.id == master.id) {
-        return None;
+/// Who owns and who imports what in one cluster.
+struct Places {
+    topology: Option<Arc<Topology>>,
+    /// The masters that follow its groups.
+    followers: BTreeMap<Box<str>, Arc<Master>>,
+}
+
+impl Places {
+    fn new(scope: &Scope, cluster: &Deployment) -> Places {
+        let own = scope.masters.iter().filter(|m| m.source == cluster.source);
+        Places {
+            topology: cluster.view().topology.clone(),
+            followers: own.map(|m| (m.place().group.clone(), m.clone())).collect(),
+        }
     }
-    let groups = topology.groups().iter();
-    let mut own = groups.filter(|group| follower(group).is_some_and(|m| m.id == master.id));
-    let imports = own.any(|group| group.importing.iter().any(|(moving, _)| *moving == slot));
-    let kind = if imports {
-        Kind::Importing
-    } else {
-        Kind::Orphan
-    };
-    Some((kind, owner.cloned()))
+
+    /// Why a master may have keys of a slot, and who owns it; `None` if the map gives it the slot.
+    fn of(&self, master: &Master, slot: u16) -> Option<(Kind, Option<Arc<Master>>)> {
+        let topology = self.topology.as_ref()?;
+        let slot = Slot::new(slot)?;
+        let owner = topology
+            .owner(slot)
+            .and_then(|group| self.followers.get(&group.id));
+        if owner.is_some_and(|owner| owner.id == master.id) {
+            return None;
+        }
+        let own = topology.group(&master.place().group);
+        let imports =
+            own.is_some_and(|own| own.importing.iter().any(|(moving, _)| *moving == slot));
+        let kind = if imports {
+            Kind::Importing
+        } else {
+            Kind::Orphan
+        };
+        Some((kind, owner.cloned()))
+    }
 }

@@ -76,8 +76,21 @@ pub struct Link {
     pub queue_bytes_max: usize,
     /// Full syncs at once, over all servers.
     pub full_syncs_max: usize,
+    /// What becomes of a full sync that something speaks against.
+    pub preflight: Preflight,
     /// How often INFO and CONFIG GET are asked.
     pub poll: Duration,
+}
+
+/// What becomes of a full sync that something speaks against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preflight {
+    /// It is done; the log says what was found.
+    Warn,
+    /// What is running is waited for, ten minutes at most; then as above.
+    Wait,
+    /// What is running is waited for; what would harm the server is not done.
+    Refuse,
 }
 
 /// Limits of reads from the followed servers.
@@ -310,6 +323,12 @@ fn link(raw: raw::Link, credentials: Option<Credentials>) -> Result<Link, Config
         retry_max: Duration::from_millis(raw.retry_max_ms),
         queue_bytes_max: raw.queue_bytes_max.max(1024 * 1024),
         full_syncs_max: at_least_one("link.full_syncs_max", raw.full_syncs_max)?,
+        preflight: match raw.preflight.as_str() {
+            "warn" => Preflight::Warn,
+            "wait" => Preflight::Wait,
+            "refuse" => Preflight::Refuse,
+            _ => return Err(ConfigError::at("link.preflight", "is warn, wait or refuse")),
+        },
         poll: Duration::from_millis(raw.poll_ms),
     })
 }

@@ -117,6 +117,8 @@ pub struct Link {
     pub queue_bytes_max: usize,
     /// Full syncs at once, over all servers; at most one per host in any case.
     pub full_syncs_max: usize,
+    /// `warn`, `wait` or `refuse`: what becomes of a full sync that something speaks against.
+    pub preflight: String,
     /// How often INFO and CONFIG GET are asked on the second connection.
     pub poll_ms: u64,
 }
@@ -224,6 +226,7 @@ impl Default for Link {
             retry_max_ms: 30_000,
             queue_bytes_max: 64 * 1024 * 1024,
             full_syncs_max: 4,
+            preflight: "wait".to_owned(),
             poll_ms: 1_000,
         }
     }

@@ -466,7 +466,7 @@ impl Discovery {
 }
 
 /// The Sentinels have credentials of their own, or none.
-fn sentinel_target(config: &Config, nodes: Target) -> Target {
+pub(crate) fn sentinel_target(config: &Config, nodes: Target) -> Target {
     let mut target = nodes;
     target.source.credentials = config.discovery.sentinel.clone();
     target.link.credentials = None;

@@ -15,6 +15,7 @@ use replica_shim::position::{Backlog, Offset};
 use replica_shim::{Announce, Auth, Coverage, Options, Position, Role as LinkRole};
 use secrecy::ExposeSecret;
 
+use crate::check::preflight::Flight;
 use crate::discovery::ask;
 use crate::fault::{AttachError, Unfit};
 use crate::fleet::{Deployment, Fleet, MasterId, Role};
@@ -107,9 +108,7 @@ impl Plan {
         let pass = match resume {
             Some(_) => None,
             None => {
-                tokio::time::sleep_until(self.full_not_before.into()).await;
-                let pass = self.shared.gate.pass(&host).await;
-                let pass = pass.ok_or(Unfit::Ending)?;
+                let pass = self.permit(&mut side, &host).await?;
                 self.identify(&mut side).await?;
                 Some(pass)
             }
@@ -148,6 +147,31 @@ impl Plan {
             }
         }
         Ok(self.resume_or_copy(intro)?)
+    }
+
+    /// The right to a full sync, once the server can bear one.
+    async fn permit(&self, side: &mut Option<Client>, host: &Host) -> Result<Pass, AttachError> {
+        tokio::time::sleep_until(self.full_not_before.into()).await;
+        let flight = Flight::new(self.target.link.preflight);
+        let name = self.target.source.to_string();
+        loop {
+            if let Some(client) = side
+                && let Some(reason) = flight.clear(client, &name).await?
+            {
+                return Err(Unfit::Preflight(reason).into());
+            }
+            let pass = self.shared.gate.pass(host).await;
+            let pass = pass.ok_or(Unfit::Ending)?;
+            // Others may have begun to save while we waited for our turn.
+            let clear = match side {
+                // A connection that was closed while we waited is the session's to find.
+                Some(client) => flight.is_clear(client).await.unwrap_or(true),
+                None => true,
+            };
+            if clear {
+                return Ok(pass);
+            }
+        }
     }
 
     /// Asks the server who it is. One that has told before, and breaks off now, is taken for what

@@ -155,7 +155,7 @@ fn strays(samples: &[Sample], text: &mut Text) {
         let own = |slot| Slot::new(slot).is_some_and(|slot| sample.own.contains(slot));
         let strays = sample.slots.iter().filter(|total| !own(total.slot));
         let keys: u64 = strays.map(|total| total.keys).sum();
-        family.put(&sample.labels(&[]), keys);
+        family.put_of(&sample.labels, &[], keys);
     }
 }
 
@@ -190,7 +190,7 @@ fn slots(samples: &[Sample], text: &mut Text) {
         let mut family = text.family(name, Kind::Gauge, help);
         for (sample, total) in &shown {
             let slot = total.slot.to_string();
-            family.put(&sample.labels(&[("slot", &slot)]), value(total));
+            family.put_of(&sample.labels, &[("slot", &slot)], value(total));
         }
     }
 }

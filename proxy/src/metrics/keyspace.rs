@@ -10,7 +10,7 @@ use cluster_map::Slots;
 use tokio::sync::oneshot;
 
 use super::deployments::{self, Found};
-use super::text::{Kind, Text, seconds};
+use super::text::{Kind, Text, seconds, written};
 use super::{install, process};
 use crate::fleet::{Fleet, Loss, Master, Status};
 use crate::http;
@@ -34,10 +34,11 @@ const STATES: [&str; 6] = [
 
 /// What is known of one master at the scrape.
 pub(super) struct Sample {
-    pub(super) name: String,
     /// Label of its deployment; empty for plain servers.
     pub(super) cluster: Arc<str>,
-    pub(super) shard: Arc<str>,
+    /// The labels that tell it: `master`, where it is now, and `cluster` and `shard`, what it is
+    /// called over failovers. Plain servers have one name only.
+    pub(super) labels: String,
     /// The slots that it owns.
     pub(super) own: Slots,
     status: Arc<Status>,
@@ -47,17 +48,11 @@ pub(super) struct Sample {
     pub(super) slots: Vec<SlotTotal>,
 }
 
-impl Sample {
-    /// The labels that tell this master, and more. `master` is where it is now; `shard` is what it is
-    /// called over failovers. Plain servers have one name only.
-    pub(super) fn labels<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-        let mut labels = vec![("master", self.name.as_str())];
-        if !self.cluster.is_empty() {
-            labels.extend([("cluster", &*self.cluster), ("shard", &*self.shard)]);
-        }
-        labels.extend(more);
-        labels
-    }
+/// The labels of a master.
+pub(super) fn labels(name: &str, cluster: &str, shard: &str) -> String {
+    let all = [("master", name), ("cluster", cluster), ("shard", shard)];
+    let few = if cluster.is_empty() { 1 } else { 3 };
+    written(&all[..few])
 }
 
 /// The body of a scrape.
@@ -124,9 +119,8 @@ async fn samples(fleet: &Fleet) -> Vec<Sample> {
         };
         let (dbs, totals, slots) = answered.ok().flatten().unwrap_or_default();
         samples.push(Sample {
-            name: master.name(),
+            labels: labels(&master.name(), &master.cluster, &master.shard),
             cluster: master.cluster.clone(),
-            shard: master.shard.clone(),
             own: master.place().slots.clone(),
             status: master.status(),
             dbs,
@@ -142,13 +136,13 @@ fn write(samples: &[Sample], found: &[Found], text: &mut Text) {
     for (name, kind, help, value) in FIGURES {
         let mut family = text.family(name, *kind, help);
         for sample in samples {
-            family.put(&sample.labels(&[]), value(&sample.status));
+            family.put_of(&sample.labels, &[], value(&sample.status));
         }
     }
     for (name, kind, help, value) in TIMES {
         let mut family = text.family(name, *kind, help);
         for sample in samples {
-            family.put(&sample.labels(&[]), seconds(value(&sample.status)));
+            family.put_of(&sample.labels, &[], seconds(value(&sample.status)));
         }
     }
     unknown_commands(samples, text);
@@ -369,7 +363,7 @@ fn link(samples: &[Sample], text: &mut Text) {
     for sample in samples {
         for state in STATES {
             let here = u8::from(sample.status.state.name() == state);
-            family.put(&sample.labels(&[("state", state)]), here);
+            family.put_of(&sample.labels, &[("state", state)], here);
         }
     }
     let mut family = text.family(
@@ -380,7 +374,7 @@ fn link(samples: &[Sample], text: &mut Text) {
     for sample in samples {
         for reason in Loss::ALL {
             let drops = sample.status.counters.drops.get(&reason).unwrap_or(&0);
-            family.put(&sample.labels(&[("reason", reason.name())]), drops);
+            family.put_of(&sample.labels, &[("reason", reason.name())], drops);
         }
     }
     let mut family = text.family(
@@ -398,13 +392,13 @@ fn link(samples: &[Sample], text: &mut Text) {
         };
         let v = server.version;
         let version = format!("{}.{}.{}", v.major, v.minor, v.patch);
-        let labels = sample.labels(&[
+        let labels = [
             ("role", sample.status.role.name()),
             ("software", software),
             ("version", version.as_str()),
             ("mode", "psync"),
-        ]);
-        family.put(&labels, 1);
+        ];
+        family.put_of(&sample.labels, &labels, 1);
     }
 }
 
@@ -419,14 +413,14 @@ fn unknown_commands(samples: &[Sample], text: &mut Text) {
         let names = &sample.status.unknown_names;
         let named: u64 = names.values().sum();
         for (name, count) in names {
-            family.put(&sample.labels(&[("cmd", name)]), count);
+            family.put_of(&sample.labels, &[("cmd", name)], count);
         }
         let rest = sample
             .status
             .counters
             .unknown_commands
             .saturating_sub(named);
-        family.put(&sample.labels(&[("cmd", OTHER)]), rest);
+        family.put_of(&sample.labels, &[("cmd", OTHER)], rest);
     }
 }
 
@@ -458,7 +452,7 @@ fn databases(samples: &[Sample], text: &mut Text) {
         for sample in samples {
             for db in &sample.dbs {
                 let number = db.db.to_string();
-                family.put(&sample.labels(&[("db", &number)]), value(db));
+                family.put_of(&sample.labels, &[("db", &number)], value(db));
             }
         }
     }
@@ -507,8 +501,8 @@ fn types(samples: &[Sample], text: &mut Text) {
         for (sample, sums) in &groups {
             for ((db, kind), figures) in sums {
                 let db = db.to_string();
-                let labels = sample.labels(&[("db", &db), ("type", kind)]);
-                family.put(&labels, figures[index]);
+                let labels = [("db", db.as_str()), ("type", kind)];
+                family.put_of(&sample.labels, &labels, figures[index]);
             }
         }
     }
@@ -533,8 +527,8 @@ fn encodings(samples: &[Sample], text: &mut Text) {
         let mut family = text.family(name, Kind::Gauge, help);
         for (sample, sums) in &groups {
             for ((kind, encoding), figures) in sums {
-                let labels = sample.labels(&[("type", kind), ("encoding", encoding)]);
-                family.put(&labels, figures[index]);
+                let labels = [("type", *kind), ("encoding", *encoding)];
+                family.put_of(&sample.labels, &labels, figures[index]);
             }
         }
     }

@@ -51,6 +51,11 @@ pub(super) struct Family<'a> {
 impl Family<'_> {
     /// One series. Label values are escaped here.
     pub(super) fn put(&mut self, labels: &[(&str, &str)], value: impl Display) {
+        self.put_of("", labels, value);
+    }
+
+    /// One series whose first labels are written already ([`written`]).
+    pub(super) fn put_of(&mut self, head: &str, labels: &[(&str, &str)], value: impl Display) {
         if self.text.series >= SERIES_MAX {
             self.text.truncated += 1;
             return;
@@ -58,17 +63,35 @@ impl Family<'_> {
         self.text.series += 1;
         let body = &mut self.text.body;
         body.push_str(self.name);
-        for (index, (name, value)) in labels.iter().enumerate() {
-            body.push(if index == 0 { '{' } else { ',' });
-            body.push_str(name);
-            body.push_str("=\"");
-            escape(value, body);
-            body.push('"');
-        }
-        if !labels.is_empty() {
+        if !head.is_empty() || !labels.is_empty() {
+            body.push('{');
+            body.push_str(head);
+            if !head.is_empty() && !labels.is_empty() {
+                body.push(',');
+            }
+            write(labels, body);
             body.push('}');
         }
         let _ = writeln!(body, " {value}");
+    }
+}
+
+/// Labels as they stand between the braces: for those that many series share.
+pub(super) fn written(labels: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    write(labels, &mut text);
+    text
+}
+
+fn write(labels: &[(&str, &str)], body: &mut String) {
+    for (index, (name, value)) in labels.iter().enumerate() {
+        if index > 0 {
+            body.push(',');
+        }
+        body.push_str(name);
+        body.push_str("=\"");
+        escape(value, body);
+        body.push('"');
     }
 }
 

@@ -13,9 +13,8 @@ fn scraped() -> String {
         ..Status::default()
     };
     let sample = |name: &str| Sample {
-        name: name.to_owned(),
+        labels: labels(name, "", name),
         cluster: "".into(),
-        shard: name.into(),
         own: Slots::default(),
         slots: Vec::new(),
         status: Arc::new(status.clone()),
