@@ -16,7 +16,7 @@ use std::thread::{self, JoinHandle};
 
 use analyzer::keyspace::{Batch, Filler, Helper};
 
-/// Batches that wait for the thread: some 100 KiB each.
+/// Batches that wait for the thread: some 50 KiB each.
 const QUEUE_MAX: usize = 8;
 
 /// The thread and the way to it.

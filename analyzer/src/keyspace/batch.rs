@@ -19,17 +19,17 @@ use crate::store::record::Draft;
 use crate::store::weigh::{Scale, Weight};
 
 /// Batches that gather keys at the same time, as a power of two. With what a batch holds at most,
-/// less than 30 MiB wait to be filled in, which takes some 30 ms at the end of a load.
+/// less than 15 MiB wait to be filled in, which takes some 20 ms at the end of a load.
 const BATCHES_LEVEL: u32 = 8;
 
 /// Bins of a batch, as a power of two: more of them than keys do not help.
 const BINS_LEVEL: u32 = 11;
 
 /// Bytes of records at which a batch is full.
-const BYTES_FULL: usize = 48 * 1024;
+const BYTES_FULL: usize = 24 * 1024;
 
 /// Keys at which a batch is full.
-const KEYS_FULL: usize = 1920;
+const KEYS_FULL: usize = 960;
 
 /// Room for the record that fills a batch: name, packed value and the rest.
 const RECORD_MAX: usize = 2048;

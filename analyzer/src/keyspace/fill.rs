@@ -11,7 +11,7 @@ use crate::store::record::{self, Record};
 use crate::store::weigh::Scale;
 
 /// Batches before a helper is looked for.
-const PATIENCE: u32 = 16;
+const PATIENCE: u32 = 32;
 
 /// Keys whose pages are brought into the caches together.
 const WINDOW: usize = 192;
