@@ -56,6 +56,31 @@ fn what_cannot_be_used_is_named() {
         ),
         ("[link]\nuser = 'u'", "link.user: has no link.password"),
         (
+            "[sentinel]\nuser = 'u'",
+            "sentinel.user: has no sentinel.password",
+        ),
+        (
+            "follow = 'slave'",
+            "follow: \"slave\" is not master, replica, prefer-replica or local",
+        ),
+        ("shard = '3/3'", "shard: \"3/3\" is not i/n"),
+        (
+            "[discovery]\npoll_ms = 5",
+            "discovery.poll_ms: must be 100 or more",
+        ),
+        (
+            "[discovery]\nnat = ['a']",
+            "discovery.nat: \"a\" is not announced=reachable",
+        ),
+        (
+            "sources = ['redis-cluster://a,b', 'redis-cluster://c,b:6379']",
+            "source 2: c:6379 is named twice",
+        ),
+        (
+            "sources = ['redis-cluster://a#x', 'redis-sentinel://b#x']",
+            "source 2: another one is called x too",
+        ),
+        (
             "[link]\nretry_min_ms = 9\nretry_max_ms = 3",
             "link.retry_min_ms: must be above 0",
         ),
@@ -87,4 +112,26 @@ fn secrets_come_from_files_and_are_not_shown() {
     let password = read.admin.password.clone().unwrap();
     assert_eq!(secrecy::ExposeSecret::expose_secret(&password), "hidden");
     assert!(!format!("{read:?}").contains("hidden"));
+}
+
+#[test]
+fn unrelated_deployments_stand_side_by_side() {
+    let text = "sources = ['redis://a', 'redis-cluster://a#x', 'redis-sentinel://s/m', \
+                'redis-sentinel://s/n#n']";
+    assert_eq!(config(text).unwrap().sources.len(), 4);
+}
+
+#[test]
+fn a_stateful_set_numbers_its_shards() {
+    for (shard, pod, expected) in [
+        ("", None, Some("")),
+        ("1/3", Some("keyscape-2"), Some("1/3")),
+        ("ordinal/3", Some("my-keyscape-2"), Some("2/3")),
+        ("ordinal/3", Some("keyscape"), None),
+        ("ordinal/3", Some("keyscape-x"), None),
+        ("ordinal/3", None, None),
+    ] {
+        let got = with_ordinal(shard, pod).ok();
+        assert_eq!(got.as_deref(), expected, "{shard} {pod:?}");
+    }
 }

@@ -135,18 +135,10 @@ impl Client {
 
     /// Makes reads leave no trace where the server can do that, and work on a cluster's replica.
     ///
-    /// Never NO-TOUCH on a cluster's node: Redis 8.0 and Valkey 8.1 die of a read with it of a key
-    /// whose slot moves (`lookupKey` from `getNodeByQuery`, before there is an executing client;
-    /// mended by redis/redis#14415 and valkey-io/valkey#2347).
-    ///
     /// # Errors
     /// The connection failed. Refusals are no error.
     pub async fn settle_in(&mut self, server: &Server) -> Result<(), SideError> {
-        let no_touch = match server.family {
-            Family::Redis => server.version >= Version::new(7, 2),
-            Family::Valkey => true,
-        };
-        if no_touch && !server.cluster {
+        if can_leave_no_trace(server) {
             self.ask_one(&Outbound::ClientNoTouch).await?;
         }
         if server.cluster {
@@ -229,6 +221,17 @@ impl Client {
     }
 }
 
+/// Whether NO-TOUCH is there and harmless. Never on a cluster's node: Redis 8.0 and Valkey 8.1 die
+/// of a read with it of a key whose slot moves (`lookupKey` from `getNodeByQuery`, before there is
+/// an executing client; mended by redis/redis#14415 and valkey-io/valkey#2347).
+fn can_leave_no_trace(server: &Server) -> bool {
+    let known = match server.family {
+        Family::Redis => server.version >= Version::new(7, 2),
+        Family::Valkey => true,
+    };
+    known && !server.cluster
+}
+
 fn decode(reply: &Bytes) -> Result<BytesFrame, SideError> {
     match decode_bytes(reply) {
         Ok(Some((frame, _))) => Ok(frame),
@@ -279,5 +282,32 @@ pub fn members(frame: &BytesFrame) -> Option<&[BytesFrame]> {
         | BytesFrame::Integer(_)
         | BytesFrame::BulkString(_)
         | BytesFrame::Null => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reshard under our re-reads ended a Redis 8.0.2.
+    #[test]
+    fn no_touch_is_never_asked_of_a_clusters_node() {
+        for (family, major, minor, cluster, expected) in [
+            (Family::Redis, 7, 0, false, false),
+            (Family::Redis, 8, 0, false, true),
+            (Family::Valkey, 8, 1, false, true),
+            (Family::Redis, 8, 0, true, false),
+            (Family::Valkey, 9, 1, true, false),
+        ] {
+            let server = Server {
+                family,
+                version: Version::new(major, minor),
+                run_id: String::new(),
+                cluster,
+                upstream: None,
+                used_memory: None,
+            };
+            assert_eq!(can_leave_no_trace(&server), expected, "{server:?}");
+        }
     }
 }
