@@ -2,6 +2,7 @@
 //! subject. The servers are fetched on first use.
 
 mod admin;
+mod announced;
 mod clients;
 mod cuts;
 mod harmless;

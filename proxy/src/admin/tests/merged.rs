@@ -457,3 +457,52 @@ async fn metrics_name_cluster_shard_and_master() {
         assert!(body.contains(&format!("\n{line}\n")), "{line} in {body}");
     }
 }
+
+/// Two nodes claim the same slots, and a third says that it is where we are told the first is.
+#[tokio::test]
+async fn what_is_wrong_with_a_map_is_told_in_words() {
+    let mut build = Build::new();
+    build.cluster("", spread());
+    let [a, b] = ["a", "b"].map(|digit| digit.repeat(40));
+    let text = format!(
+        "{a} 10.0.1.1:7001@17001 myself,master - 0 0 1 connected 0-16383\n\
+         {b} 10.0.1.1:7001@17002 master - 0 0 2 connected 5461-10922\n"
+    );
+    let view = View {
+        topology: Some(Arc::new(Topology::of_cluster(&[report(&text)], None))),
+        last_error: "10.0.1.3:7003: WRONGPASS".to_owned(),
+        ..View::default()
+    };
+    build.posts[0].view.send(Arc::new(view)).expect("looked at");
+    let (_rig, mut c) = build.serve().await;
+    let nodes = json(&mut c, "KS.NODES").await;
+    let notes: Vec<&str> = nodes["notes"]
+        .as_array()
+        .expect("notes")
+        .iter()
+        .filter_map(|n| n.as_str())
+        .collect();
+    let told = |words: &str| {
+        notes
+            .iter()
+            .any(|note| note.starts_with("prod: ") && note.contains(words))
+    };
+    assert!(told("are claimed by"), "{notes:?}");
+    assert!(told("both say that they are 10.0.1.1:7001"), "{notes:?}");
+    assert_eq!(
+        nodes["deployments"][0]["last_error"],
+        "10.0.1.3:7003: WRONGPASS"
+    );
+    // The third master is followed on, though the map has lost it.
+    let rows = nodes["nodes"].as_array().expect("rows").iter();
+    let lost: Vec<_> = rows
+        .filter(|row| row["why_not"] == "it is not in the map any more")
+        .collect();
+    assert_eq!(lost.len(), 1);
+    assert_eq!(lost[0]["master"], "10.0.1.3:7003");
+    let info = super::text(&mut c, "INFO deployments\r\n").await;
+    assert!(
+        info.contains("last_error=10.0.1.3:7003: WRONGPASS"),
+        "{info}"
+    );
+}
