@@ -145,10 +145,10 @@ fn remedy(why: &str, spec: &Spec) -> Option<String> {
     };
     match spec.kind {
         Kind::Standalone => None,
+        // Their credentials are those of [sentinel].
         Kind::Sentinel => Some(format!(
-            "ACL SETUSER keyscape{password} +sentinel|masters +sentinel|replicas \
-             +sentinel|sentinels +sentinel|get-master-addr-by-name +subscribe +ping allchannels, \
-             and user and password in [sentinel]"
+            "ACL SETUSER keyscape{password} +ping +sentinel|masters +sentinel|replicas \
+             +sentinel|sentinels +sentinel|get-master-addr-by-name +subscribe allchannels"
         )),
         Kind::Cluster => {
             let credentials = spec.first().credentials.as_ref();

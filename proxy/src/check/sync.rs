@@ -50,12 +50,19 @@ fn running(facts: &Facts) -> Finding {
     Finding::ok(NAME, "no save is running")
 }
 
-/// Replicas that are being copied to. One that waits for a fork shares it with us.
+/// Replicas that are being copied to. One that waits for a fork shares it with us; one whose port
+/// cannot be one is a program such as this, or what is left of our own last link.
 fn others(facts: &Facts) -> Finding {
     const NAME: &str = "other syncs";
+    let pair = |line: &'_ str, name| {
+        let mut pairs = line.split([',', ':']);
+        pairs.find_map(|pair| Some(pair.strip_prefix(name)?.to_owned()))
+    };
     let copying = |line: &&str| {
-        let state = line.split(',').find_map(|pair| pair.strip_prefix("state="));
-        state.is_some_and(|state| !matches!(state, "online" | "wait_bgsave"))
+        let port = pair(line, "port=").and_then(|port| port.parse::<u16>().ok());
+        let state = pair(line, "state=");
+        let waits = |state: String| !matches!(state.as_str(), "online" | "wait_bgsave");
+        port.is_some_and(|port| port > 0) && state.is_some_and(waits)
     };
     let lines = facts.info.lines().filter(|line| is_replica(line));
     match lines.filter(copying).count() {

@@ -58,6 +58,8 @@ fn a_full_sync_waits_for_what_is_running() {
             "slave0:ip=h,port=1,state=online slave1:ip=h,port=2,state=send_bulk",
             Verdict::Wait,
         ),
+        ("slave0:ip=h,port=65536,state=send_bulk", Verdict::Ok),
+        ("slave0:ip=fe80::1,port=1,state=send_bulk", Verdict::Wait),
         ("role:master", Verdict::Ok),
     ] {
         expect(&others(&quiet(info)), verdict, None);
