@@ -95,7 +95,18 @@ async fn read_at_once<'a>(
             }
         }
     }
-    Ok(names.iter().map(|_| (None, Vec::new())).collect())
+    Ok(unanswered(names))
+}
+
+/// Nothing can be used, and all of it is asked again soon.
+fn unanswered(names: &[Name]) -> Vec<Answer> {
+    names.iter().map(|_| (None, Vec::new())).collect()
+}
+
+/// A refusal that says nothing of the key: a node that comes back serves nobody for some seconds.
+fn is_passing(reply: &BytesFrame) -> bool {
+    let passing = ["CLUSTERDOWN", "LOADING", "MASTERDOWN"];
+    client::error_text(reply).is_some_and(|text| passing.iter().any(|word| text.starts_with(word)))
 }
 
 /// All keys between two looks at the offset; `None` if the stream went on in between. A request
@@ -112,6 +123,9 @@ async fn read_between<'a>(
     all.push(look);
     owners.push(None);
     let replies = client.ask(&all).await?;
+    if replies.iter().any(is_passing) {
+        return Ok(Some(unanswered(names)));
+    }
     let instant = |reply: Option<&BytesFrame>| reply.and_then(|reply| stamp(&utf8(reply)));
     let (before, after) = (instant(replies.first()), instant(replies.last()));
     let still = before.is_some() && before == after;
@@ -133,6 +147,9 @@ async fn read_by_slot<'a>(
         ends.push(all.len() - 1);
     }
     let replies = client.ask(&all).await?;
+    if replies.iter().any(is_passing) {
+        return Ok(unanswered(names));
+    }
     let done = ends.into_iter().map(|end| match replies.get(end) {
         Some(BytesFrame::Array(replies)) if !replies.is_empty() => {
             (stamp(&utf8(&replies[0])), replies[1..].to_vec())
