@@ -35,6 +35,12 @@ const STRINGS: &[Case] = &[
         [56, 56, 56, 64, 16, 48],
     ),
     (
+        "room for an expiry by chance",
+        32,
+        &["SET K v*8", "PEXPIREAT K 4000000000000"],
+        [98, 104, 104, 96, 80, 80],
+    ),
+    (
         "trimmed by SET",
         4,
         &[

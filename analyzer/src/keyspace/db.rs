@@ -6,8 +6,8 @@ use crate::keyspace::SlotOf;
 use crate::store::record::{Body, Draft, Name, Record};
 use crate::store::weigh::{Scale, Seated, Weight};
 use crate::store::{Place, Table, packing};
-use crate::value::string::{Holder, Str};
-use crate::value::{Encoding, Module, Value};
+use crate::value::string::{Form as StrForm, Holder, Str, is_short};
+use crate::value::{Module, Value};
 
 /// LFU counter of a new key, as servers start it.
 const COUNTER_INIT: u8 = 5;
@@ -345,7 +345,11 @@ impl Db {
             expire_ms: new.expire_ms,
             seat: false,
         };
-        let embeds = new.value.encoding() == Encoding::Embstr;
+        let embeds = match new.value.form() {
+            StrForm::Embstr => true,
+            StrForm::Raw => is_short(new.value.len(), tools.scale.profile()),
+            StrForm::Int(_) | StrForm::Grown(_) => false,
+        };
         after.seat = tools.scale.seat(before.as_ref(), after, Some(embeds));
         let weight = tools.scale.weigh_str(&new.value, after, new.doubt);
         let lru = match &record {

@@ -192,9 +192,26 @@ impl Str {
 
     /// Leaves the object's block if `holder` is too much for it (a longer name, a new expiry).
     pub fn refit(&mut self, holder: Holder, profile: &Profile) {
-        if self.form == Form::Embstr && !embeds(self.len, holder, profile) {
+        if self.form == Form::Embstr
+            && !embeds(self.len, holder, profile)
+            && !self.has_free_slot(holder, profile)
+        {
             self.form = Form::Raw;
         }
+    }
+
+    /// True if the object's block had room for an expiry from the start, because its class did
+    /// (Valkey 8.1, object.c `createEmbeddedStringObjectWithKeyAndExpire`).
+    fn has_free_slot(&self, holder: Holder, profile: &Profile) -> bool {
+        let plain = Holder {
+            expires: false,
+            ..holder
+        };
+        let header = u64::from(tight_header(holder.name));
+        let need = 16 + 4 + self.len + 1 + header + holder.name + 1;
+        Blocks::of(profile) == Blocks::KeyInObject64
+            && embeds(self.len, plain, profile)
+            && profile.allocator.class(need) >= need + 8
     }
 
     /// The same bytes in blocks cut to their length (COPY).
@@ -364,6 +381,15 @@ pub(crate) fn embeds(len: u64, holder: Holder, profile: &Profile) -> bool {
             let key = 1 + u64::from(tight_header(holder.name)) + holder.name + 1;
             8 + key + 3 + len + 1 + slot <= 128
         }
+    }
+}
+
+/// True if SET makes an object of its own for a string of `len` bytes before the key is put into it:
+/// then the key's old block is not kept (object.c `shouldEmbedStringObject` without a key).
+pub(crate) fn is_short(len: u64, profile: &Profile) -> bool {
+    match Blocks::of(profile) {
+        Blocks::Split | Blocks::KeyInEntry | Blocks::KeyInObject64 => len <= EMBSTR_MAX,
+        Blocks::KeyInObject128 => 8 + 3 + len < 128,
     }
 }
 
