@@ -114,7 +114,7 @@ impl Image {
         let value = match self.build {
             Build::String(found) => {
                 let (len, int) = found?;
-                Value::String(Str::fresh(len, int, holder, profile))
+                Value::String(Str::loaded(len, int, holder, profile))
             }
             Build::List(build) => Value::List(build.finish()?),
             Build::Set(build) => Value::Set(build.finish(profile)?),

@@ -144,7 +144,7 @@ impl Loading {
             name: key.name.len() as u64,
             expires: key.expire_ms.is_some(),
         };
-        let value = Str::fresh(len, int, holder, scale.profile());
+        let value = Str::loaded(len, int, holder, scale.profile());
         let doubt = unsaid(&Value::String(value));
         let seated = Seated {
             name: holder.name,

@@ -80,6 +80,17 @@ impl Str {
         Str { len, form }
     }
 
+    /// A string as a load leaves it: made first, given its expiry then.
+    pub(crate) fn loaded(len: u64, int: Option<i64>, holder: Holder, profile: &Profile) -> Str {
+        let plain = Holder {
+            expires: false,
+            ..holder
+        };
+        let mut made = Str::fresh(len, int, plain, profile);
+        made.refit(holder, profile);
+        made
+    }
+
     /// A number.
     pub fn number(n: i64) -> Str {
         Str {
