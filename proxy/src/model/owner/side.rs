@@ -164,6 +164,13 @@ impl Owner<'_> {
             server.used_memory = Some(used);
         }
         self.changed_places(&polled);
+        let was_replica = |session: &Box<Session>| session.intro.role == Role::Replica;
+        if polled.role == Role::Master && self.session.as_ref().is_some_and(was_replica) {
+            // Promoted between our question and our PSYNC: a master that is told our true offset
+            // counts us for WAIT.
+            let text = "the server has become a master: it is attached to anew";
+            return self.lose(Fault::own(Loss::Closed, Verdict::Retry, text));
+        }
         if let Some(session) = &mut self.session {
             session.min_replicas = polled.min_replicas;
         }
