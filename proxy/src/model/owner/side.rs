@@ -164,8 +164,8 @@ impl Owner<'_> {
             server.used_memory = Some(used);
         }
         self.changed_places(&polled);
-        let was_replica = |session: &Box<Session>| session.intro.role == Role::Replica;
-        if polled.role == Role::Master && self.session.as_ref().is_some_and(was_replica) {
+        let taken_for = self.session.as_ref().map(|session| session.intro.role);
+        if polled.role == Role::Master && taken_for == Some(Role::Replica) {
             // Promoted between our question and our PSYNC: a master that is told our true offset
             // counts us for WAIT.
             let text = "the server has become a master: it is attached to anew";
