@@ -182,6 +182,16 @@ impl Server {
         }
     }
 
+    /// Whether the one who answers on the port is our process: another may have taken the port
+    /// between our look and the bind, and ours is about to end.
+    ///
+    /// # Errors
+    /// If nobody answers, or not as a server that is open to everybody.
+    pub fn is_ours(&self) -> Result<bool> {
+        let pid = self.client()?.info("server", "process_id")?;
+        Ok(pid == self.pid().to_string())
+    }
+
     /// Whether slots can be moved atomically.
     #[must_use]
     pub fn has_atomic_migration(&self) -> bool {

@@ -129,7 +129,7 @@ pub fn read_of(client: &mut Client, databases: u32) -> Result<Keys> {
         }
         let names = scan(client).with_context(|| format!("scan db {db}"))?;
         for chunk in names.chunks(PIPELINE) {
-            for (name, facts) in describe(client, chunk, absolute)? {
+            for (name, facts) in describe(client, chunk, (absolute, false))? {
                 keys.insert((db, name), facts);
             }
         }
@@ -288,11 +288,11 @@ pub fn scan_as_told(client: &mut Client) -> Result<Vec<Vec<u8>>> {
 fn describe(
     client: &mut Client,
     names: &[Vec<u8>],
-    absolute: bool,
+    (absolute, asking): (bool, bool),
 ) -> Result<Vec<(Vec<u8>, Facts)>> {
     let one = |word: &str, name: &[u8]| vec![word.as_bytes().to_vec(), name.to_vec()];
     let types: Vec<Command> = names.iter().map(|name| one("TYPE", name)).collect();
-    let types = client.pipeline(&types)?;
+    let types = pipeline(client, &types, asking)?;
     let kinds: Vec<String> = types.iter().map(Reply::string).collect();
     let mut commands = Vec::new();
     for (name, kind) in names.iter().zip(&kinds) {
@@ -301,9 +301,14 @@ fn describe(
         commands.push(one(if absolute { "PEXPIRETIME" } else { "PTTL" }, name));
     }
     let asked_ms = unix_ms();
-    let replies = client.pipeline(&commands)?;
+    let replies = pipeline(client, &commands, asking)?;
     let mut out = Vec::new();
+    let mut imported = Vec::new();
     for ((name, kind), facts) in names.iter().zip(kinds).zip(replies.chunks(3)) {
+        if kind.starts_with("MOVED") && !asking {
+            imported.push(name.clone());
+            continue;
+        }
         if kind == "none" {
             continue;
         }
@@ -326,7 +331,24 @@ fn describe(
         };
         out.push((name.clone(), facts));
     }
+    if !imported.is_empty() {
+        out.extend(describe(client, &imported, (absolute, true))?);
+    }
     Ok(out)
+}
+
+/// A node of a cluster speaks of the keys of a slot on its way in only if ASKING comes before.
+fn pipeline(client: &mut Client, commands: &[Command], asking: bool) -> Result<Vec<Reply>> {
+    if !asking {
+        return client.pipeline(commands);
+    }
+    let asking = vec![b"ASKING".to_vec()];
+    let all: Vec<Command> = commands
+        .iter()
+        .flat_map(|command| [asking.clone(), command.clone()])
+        .collect();
+    let replies = client.pipeline(&all)?;
+    Ok(replies.into_iter().skip(1).step_by(2).collect())
 }
 
 fn length_command(kind: &str) -> &'static str {

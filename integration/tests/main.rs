@@ -4,6 +4,7 @@
 mod admin;
 mod announced;
 mod clients;
+mod clusters;
 mod cuts;
 mod harmless;
 mod hostile;
@@ -13,5 +14,6 @@ mod metrics;
 mod preflight;
 mod register;
 mod scene;
+mod sentinels;
 mod tidy;
 mod truth;

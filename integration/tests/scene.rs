@@ -124,3 +124,16 @@ pub(crate) fn campaign(name: &str, options: &campaign::Options) {
         "too little was compared: {said}"
     );
 }
+
+/// Runs a campaign on a deployment: nothing may differ, and enough must have been compared.
+pub(crate) fn campaign_outcome(
+    run: impl FnOnce(&mut dyn FnMut(String)) -> anyhow::Result<campaign::Outcome>,
+    keys_min: u64,
+) {
+    let mut said = Vec::new();
+    let outcome = run(&mut |line| said.push(line));
+    let outcome = outcome.unwrap_or_else(|error| panic!("{error:#}\n{}", said.join("\n")));
+    let said = said.join("\n");
+    assert!(outcome.report.mismatches.is_empty(), "{said}");
+    assert!(outcome.report.keys > keys_min, "too little: {said}");
+}

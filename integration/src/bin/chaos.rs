@@ -44,6 +44,9 @@ struct Arguments {
     /// Clusters, Sentinel, or both.
     #[arg(long, value_enum, default_value_t = Mode::Both)]
     mode: Mode,
+    /// Nothing but these kinds of fault, separated by commas, such as `Failover,StopLong`.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
 }
 
 fn main() -> Result<ExitCode> {
@@ -62,11 +65,12 @@ fn main() -> Result<ExitCode> {
         limit: Duration::from_secs(arguments.minutes * 60 / runs),
         faults: arguments.faults.div_ceil(runs),
         seed,
+        only: arguments.only.clone(),
     };
     let (mut all, mut failed) = (Outcome::default(), false);
     for name in &arguments.servers {
         for mode in &modes {
-            match one(name, *mode, options) {
+            match one(name, *mode, options.clone()) {
                 Ok(outcome) => all.add(outcome),
                 Err(error) => {
                     println!("{name} {mode:?}: failed: {error:#}");

@@ -166,6 +166,11 @@ impl ClusterStage {
         self.cluster.meet(index)?;
         let count = self.cluster.nodes.len();
         self.known_by_all(count)?;
+        // It believes the cluster to be down until it has heard of all slots.
+        let mut client = self.cluster.nodes[index].client()?;
+        wait::for_true(AGREEMENT, "the newcomer to know all slots", || {
+            Ok(client.info_of_cluster("cluster_state")? == "ok")
+        })?;
         Ok(index)
     }
 

@@ -119,7 +119,7 @@ impl fmt::Display for Kind {
 }
 
 /// How long, and from which seed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The run ends after so long.
     pub limit: Duration,
@@ -127,6 +127,8 @@ pub struct Options {
     pub faults: u64,
     /// Where the random numbers start.
     pub seed: u64,
+    /// Nothing but faults of these names; all if there are none.
+    pub only: Vec<String>,
 }
 
 /// What came of it.
@@ -292,13 +294,13 @@ pub fn run<S: Stage>(
     app.wait_synced(PATIENCE)?;
     let watcher = Watcher::new(&app, stage.servers(), stage.sentinels());
     let mut runner = Runner {
-        options,
         load: Load::start(writer, LOAD_PER_S),
         watch: Load::start(watcher, WATCH_PER_S),
         app,
         proxies,
         stage,
         rng: Rng::new(options.seed ^ 0xc4a05),
+        options,
         outcome: Outcome::default(),
         say,
     };
@@ -341,7 +343,10 @@ impl<S: Stage> Runner<'_, S> {
     }
 
     fn choose(&mut self) -> Kind {
-        let kinds = self.stage.kinds();
+        let only = &self.options.only;
+        let wanted = |kind: &Kind| only.is_empty() || only.contains(&kind.to_string());
+        let mut kinds = self.stage.kinds();
+        kinds.retain(|(kind, _)| wanted(kind));
         let total: u64 = kinds.iter().map(|(_, weight)| weight).sum();
         let mut at = self.rng.below(total);
         for (kind, weight) in kinds {

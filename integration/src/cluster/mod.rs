@@ -108,14 +108,15 @@ impl Cluster {
             ];
             options.extend(self.options.iter().map(|(k, v)| (k.as_str(), v.as_str())));
             match Server::start_once(&self.install, &options) {
-                Ok(server) => {
+                Ok(server) if server.is_ours()? => {
                     self.nodes.push(server);
                     return Ok(self.nodes.len() - 1);
                 }
+                Ok(_) => {}
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.context("no attempt was made")?)
+        Err(last.context("others took every port")?)
     }
 
     fn assemble(&mut self, shape: Shape) -> Result<()> {

@@ -96,7 +96,12 @@ impl ClusterWriter {
 
     /// Small keys in every slot.
     pub fn fill(&mut self) {
-        for chunk in (0..PLAIN).collect::<Vec<_>>().chunks(500) {
+        self.fill_some(PLAIN);
+    }
+
+    /// So many small keys.
+    pub fn fill_some(&mut self, keys: u64) {
+        for chunk in (0..keys).collect::<Vec<_>>().chunks(500) {
             let units: Vec<Unit> = chunk.iter().map(|&n| plain_set(n)).collect();
             self.client.round(&units);
         }

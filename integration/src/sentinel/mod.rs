@@ -160,7 +160,9 @@ impl Watched {
         for _ in 0..3 {
             let port = free_port(0)?.to_string();
             let options = [("port", port.as_str()), ("repl-backlog-size", "32mb")];
-            servers.push(Server::start_once(install, &options)?);
+            let server = Server::start_once(install, &options)?;
+            anyhow::ensure!(server.is_ours()?, "another program took port {port}");
+            servers.push(server);
         }
         let master = servers[0].addr;
         for replica in &servers[1..] {

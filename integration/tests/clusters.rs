@@ -1,0 +1,441 @@
+//! Whole clusters of real servers: followed through everything that happens to them, and not in
+//! the way of any of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use integration::app::App;
+use integration::chaos::cluster::ClusterStage;
+use integration::chaos::{self, Options};
+use integration::cluster::campaign::{self, CONFIG};
+use integration::cluster::client::slot_of;
+use integration::cluster::reshard::{self, Move};
+use integration::cluster::writer::ClusterWriter;
+use integration::cluster::{AGREEMENT, Cluster, Shape};
+use integration::quiet::Quiet;
+use integration::resp::{Client, Reply};
+use integration::servers::{self, Program};
+use integration::truth::{self, Rules};
+use integration::wait;
+
+use crate::scene::{PATIENCE, campaign_outcome};
+
+/// One server of each family.
+const BOTH: [&str; 2] = ["redis-7.0", "valkey-9.1"];
+
+fn cluster(name: &str, options: &[(&str, &str)]) -> Cluster {
+    let install = servers::get(name).expect("the server can be had");
+    Cluster::start(&install, Shape::USUAL, options).expect("the cluster starts")
+}
+
+/// A cluster with some thousand keys in all slots, and who wrote them.
+fn with_data(name: &str) -> (Cluster, ClusterWriter) {
+    let mut cluster = cluster(name, &[]);
+    let seeds = cluster.running();
+    let mut writer = ClusterWriter::new(&cluster.install, &seeds, 11).expect("a writer");
+    writer.flush_now_and_then(false);
+    writer.fill_some(6_000);
+    writer.run(3_000);
+    (cluster, writer)
+}
+
+fn follow(cluster: &Cluster, config: &str) -> App {
+    let app = App::start(&[cluster.url()], config).expect("keyscape starts");
+    app.wait_synced(PATIENCE).expect("keyscape syncs");
+    app
+}
+
+fn masters(cluster: &mut Cluster) -> Vec<SocketAddr> {
+    let map = cluster.wait_agreed(AGREEMENT).expect("an agreed map");
+    map.masters().filter_map(|seen| seen.addr).collect()
+}
+
+fn expect_equal(cluster: &mut Cluster, app: &App) {
+    let masters = masters(cluster);
+    let quiet = Quiet {
+        app,
+        masters: &masters,
+        reached: &BTreeMap::new(),
+        databases: 1,
+        rules: &Rules::default(),
+    };
+    let found = quiet.compare().expect("a quiescent point");
+    let shown: Vec<String> = found
+        .report
+        .mismatches
+        .iter()
+        .take(10)
+        .map(ToString::to_string)
+        .collect();
+    assert!(shown.is_empty(), "{}\n{}", shown.join("\n"), app.log_tail());
+    assert!(found.report.keys > 1_000, "only {} keys", found.report.keys);
+}
+
+/// KS.NODES as a table.
+fn nodes(app: &App) -> String {
+    let reply = app
+        .client()
+        .and_then(|mut client| client.ask(&["KS.NODES", "FORMAT", "TEXT"]));
+    let reply = reply.expect("KS.NODES");
+    let lines: Vec<String> = reply.items().iter().map(Reply::string).collect();
+    reply.string() + &lines.join("\n")
+}
+
+/// The merged port lists what the masters list together, each name once. Keys on their way in
+/// cannot be read again before they have arrived, so facts are not compared yet.
+fn expect_same_names(cluster: &mut Cluster, app: &App) {
+    let masters = masters(cluster);
+    let sorted = |addr: SocketAddr| {
+        let mut names = truth::scan_as_told(&mut Client::connect(addr)?)?;
+        names.sort_unstable();
+        anyhow::Ok(names)
+    };
+    wait::for_true(PATIENCE, "the same names", || {
+        let mut theirs = Vec::new();
+        for addr in &masters {
+            theirs.extend(sorted(*addr)?);
+        }
+        theirs.sort_unstable();
+        Ok(!theirs.is_empty() && theirs == sorted(app.admin)?)
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
+}
+
+fn client(addr: SocketAddr) -> Client {
+    Client::connect(addr).expect("connect")
+}
+
+fn campaign_on(name: &str) {
+    let install = servers::get(name).expect("the server can be had");
+    campaign_outcome(|say| campaign::run(&install, (6_000, 5), say), 20_000);
+}
+
+#[test]
+fn truth_redis_7_0() {
+    campaign_on("redis-7.0");
+}
+
+#[test]
+fn truth_valkey_9_1() {
+    campaign_on("valkey-9.1");
+}
+
+#[test]
+fn a_failover_costs_no_full_sync() {
+    for name in BOTH {
+        let (mut cluster, mut writer) = with_data(name);
+        let app = follow(&cluster, CONFIG);
+        for _ in 0..2 {
+            let map = cluster.wait_agreed(AGREEMENT).expect("a map");
+            let master = map.masters().next().expect("a master").id.clone();
+            let replica = map.replicas_of(&master).find_map(|seen| seen.addr);
+            let replica = replica.expect("a replica");
+            client(replica)
+                .ask(&["CLUSTER", "FAILOVER"])
+                .expect("CLUSTER FAILOVER");
+            wait::for_true(AGREEMENT, "the replica to take over", || {
+                Ok(client(replica).info("replication", "role")? == "master")
+            })
+            .expect("a successor");
+            writer.run(500);
+        }
+        expect_equal(&mut cluster, &app);
+        let status = app.status().expect("status");
+        assert_eq!(
+            status.full_syncs,
+            3,
+            "{name}: {}\n{}",
+            status.text,
+            app.log()
+        );
+        assert!(status.partial_syncs >= 2, "{name}: {}", status.text);
+    }
+}
+
+#[test]
+fn a_slot_half_moved_is_whole() {
+    let (mut cluster, mut writer) = with_data("redis-7.0");
+    let app = follow(&cluster, CONFIG);
+    // Some hundred keys of all types are in this one.
+    let slot = slot_of(b"t0");
+    let map = cluster.wait_agreed(AGREEMENT).expect("a map");
+    let owner = map.owner(slot).expect("an owner").id.clone();
+    let to = map
+        .masters()
+        .find(|seen| seen.id != owner)
+        .expect("another");
+    let step = Move::new(&map, slot, to).expect("a move");
+    step.begin().expect("both declare it");
+    assert!(!step.carry(2).expect("keys move"), "too few keys");
+    expect_same_names(&mut cluster, &app);
+    writer.run(500);
+    expect_same_names(&mut cluster, &app);
+    step.run(&map).expect("the rest moves");
+    expect_equal(&mut cluster, &app);
+    let status = app.status().expect("status");
+    assert_eq!(status.full_syncs, 3, "{}", status.text);
+}
+
+#[test]
+fn slots_that_move_atomically_lose_nothing() {
+    let (mut cluster, mut writer) = with_data("valkey-9.1");
+    let app = follow(&cluster, CONFIG);
+    let map = cluster.wait_agreed(AGREEMENT).expect("a map");
+    let from = map.masters().next().expect("a master").clone();
+    let to = map
+        .masters()
+        .find(|seen| seen.id != from.id)
+        .expect("another");
+    let first = from.slots[0].0;
+    let addr = from.addr.expect("an address");
+    let to = to.id.clone();
+    reshard::migrate_atomically(addr, (first, first + 400), &to).expect("the slots move");
+    writer.run(500);
+    expect_equal(&mut cluster, &app);
+}
+
+#[test]
+fn nobody_counts_on_us() {
+    for name in BOTH {
+        let (mut cluster, _writer) = with_data(name);
+        let app = follow(&cluster, "");
+        let map = cluster.wait_agreed(AGREEMENT).expect("a map");
+        for master in map.masters() {
+            let mut client = client(master.addr.expect("an address"));
+            let listed = client
+                .ask(&["CLUSTER", "REPLICAS", &master.id])
+                .expect("REPLICAS");
+            assert_eq!(listed.items().len(), 1, "{name}: {listed:?}");
+            let written = (0..30).any(|n| {
+                let reply = client.call(&["SET", &format!("wait:{n}"), "x"]);
+                !reply.expect("an answer").is_error()
+            });
+            assert!(written, "{name}: no key fits");
+            let acked = client.ask(&["WAIT", "2", "300"]).expect("WAIT").int();
+            assert!(acked <= Some(1), "{name}: WAIT counted {acked:?}");
+        }
+        drop(app);
+    }
+}
+
+/// From Valkey 8 on SETSLOT waits for replicas that say they are of version 8.
+#[test]
+fn setslot_does_not_wait_for_us() {
+    for name in ["valkey-8.1", "valkey-9.1"] {
+        let (mut cluster, _writer) = with_data(name);
+        let app = follow(&cluster, "");
+        let map = cluster.wait_agreed(AGREEMENT).expect("a map");
+        let slot = slot_of(b"empty");
+        let owner = map.owner(slot).expect("an owner").id.clone();
+        let to = map
+            .masters()
+            .find(|seen| seen.id != owner)
+            .expect("another");
+        let step = Move::new(&map, slot, to).expect("a move");
+        let started = Instant::now();
+        step.begin()
+            .unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        let took = started.elapsed();
+        step.forget();
+        assert!(took < Duration::from_millis(1500), "{name}: {took:?}");
+        drop(app);
+    }
+}
+
+#[test]
+fn shutdown_takes_no_longer() {
+    for name in BOTH {
+        let (mut cluster, _writer) = with_data(name);
+        let without = time_to_exit(&mut cluster, 0);
+        let app = follow(&cluster, "");
+        let with = time_to_exit(&mut cluster, 1);
+        let extra = with.saturating_sub(without);
+        assert!(
+            extra <= Duration::from_millis(500),
+            "{name}: {without:?} alone, {with:?} with us\n{}",
+            app.log_tail()
+        );
+    }
+}
+
+/// How long a master takes to end when it is asked to; its replica takes over.
+fn time_to_exit(cluster: &mut Cluster, index: usize) -> Duration {
+    let addr = masters(cluster)[index];
+    let index = cluster.index_of(addr).expect("its process");
+    let started = Instant::now();
+    cluster.nodes[index].signal("TERM").expect("a signal");
+    cluster.nodes[index]
+        .wait_exit(Duration::from_secs(30))
+        .expect("an exit");
+    let took = started.elapsed();
+    cluster.nodes[index].start_again().expect("it comes back");
+    cluster.wait_agreed(AGREEMENT).expect("they agree");
+    took
+}
+
+#[test]
+fn the_clients_of_the_servers_see_one_keyspace() {
+    let (mut cluster, _writer) = with_data("redis-7.0");
+    let app = follow(&cluster, CONFIG);
+    expect_equal(&mut cluster, &app);
+    let install = cluster.install.clone();
+    let mut union = BTreeSet::new();
+    let cli = |addr: SocketAddr, words: &[&str]| -> String {
+        let mut command = install.command(Program::Cli).expect("a client");
+        command.args(["-h", "127.0.0.1", "-p", &addr.port().to_string()]);
+        let output = command.args(words).output().expect("the client runs");
+        assert!(output.status.success(), "{words:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let pattern = ["--scan", "--pattern", "plain:*"];
+    let map = cluster.agreed().expect("answers").expect("a map");
+    for master in map.masters() {
+        let names = cli(master.addr.expect("an address"), &pattern);
+        union.extend(names.lines().map(str::to_owned));
+    }
+    let ours = cli(app.admin, &pattern);
+    let mut listed: Vec<&str> = ours.lines().collect();
+    listed.sort_unstable();
+    assert!(
+        listed.iter().eq(union.iter()),
+        "{} of {}",
+        listed.len(),
+        union.len()
+    );
+    let size = app
+        .client()
+        .and_then(|mut c| c.ask(&["DBSIZE"]))
+        .expect("DBSIZE");
+    let keys = size.int().expect("a number");
+    for walk in ["--bigkeys", "--memkeys"] {
+        let told = cli(app.admin, &[walk]);
+        let sampled = format!("Sampled {keys} keys in the keyspace!");
+        assert!(
+            told.contains(&sampled),
+            "{walk}: wanted {sampled:?}\n{told}"
+        );
+    }
+}
+
+#[test]
+fn a_seed_that_is_dead_does_not_matter() {
+    let (mut cluster, _writer) = with_data("redis-7.0");
+    let dead = integration::server::free_addr().expect("a port");
+    let alive = cluster.nodes[4].addr;
+    let url = format!("redis-cluster://{dead},{alive}");
+    let app = App::start(&[url], CONFIG).expect("keyscape starts");
+    app.wait_synced(PATIENCE).expect("keyscape syncs");
+    expect_equal(&mut cluster, &app);
+}
+
+#[test]
+fn half_a_cluster_is_followed_and_told() {
+    let (mut cluster, _writer) = with_data("redis-7.0");
+    // A master and its replica are gone: a third of the slots is served by nobody.
+    let map = cluster.wait_agreed(AGREEMENT).expect("a map");
+    let lost = map.masters().next().expect("a master");
+    let mut gone: Vec<SocketAddr> = map
+        .replicas_of(&lost.id)
+        .filter_map(|seen| seen.addr)
+        .collect();
+    gone.extend(lost.addr);
+    for addr in &gone {
+        let index = cluster.index_of(*addr).expect("its process");
+        cluster.nodes[index].kill().expect("it ends");
+    }
+    let seeds: Vec<String> = cluster.running().iter().map(ToString::to_string).collect();
+    let url = format!("redis-cluster://{}", seeds.join(","));
+    let app = App::start(&[url], CONFIG).expect("keyscape starts");
+    wait::for_true(PATIENCE, "two masters to be synced", || {
+        let synced = app.followed()?.into_iter().filter(|f| f.state == "synced");
+        Ok(synced.count() == 2)
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
+    for addr in gone {
+        // The others find a replica dead after their timeout, and we ask them after that.
+        wait::for_true(PATIENCE, "the dead to be told", || {
+            let nodes = nodes(&app);
+            let mut lines = nodes
+                .lines()
+                .filter(|line| line.contains(&addr.to_string()));
+            Ok(lines.any(|line| line.contains("failed") || line.contains("unreachable")))
+        })
+        .unwrap_or_else(|error| panic!("{addr}: {error:#}\n{}", nodes(&app)));
+    }
+}
+
+#[test]
+fn a_node_that_refuses_us_is_told_and_the_rest_goes_on() {
+    let (mut cluster, _writer) = with_data("redis-7.0");
+    let refusing = masters(&mut cluster)[0];
+    let mut control = client(refusing);
+    let rights = ["ACL", "SETUSER", "default", "-psync", "-sync"];
+    control.ask(&rights).expect("ACL SETUSER");
+    let app = App::start(&[cluster.url()], CONFIG).expect("keyscape starts");
+    wait::for_true(PATIENCE, "two masters to be synced", || {
+        let synced = app.followed()?.into_iter().filter(|f| f.state == "synced");
+        Ok(synced.count() == 2)
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
+    wait::for_true(PATIENCE, "a word about the refusal", || {
+        let text = nodes(&app);
+        let mut lines = text
+            .lines()
+            .filter(|line| line.contains(&refusing.to_string()));
+        Ok(lines.any(|line| line.to_lowercase().contains("noperm")))
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}\n{}", nodes(&app), app.log_tail()));
+    assert!(app.log().contains("psync") || app.log().contains("NOPERM"));
+}
+
+#[test]
+fn a_node_that_announces_our_own_port_is_left_alone() {
+    let (mut cluster, _writer) = with_data("redis-7.0");
+    let app = follow(&cluster, CONFIG);
+    // One replica says that it is where our admin port is.
+    let map = cluster.wait_agreed(AGREEMENT).expect("a map");
+    let master = map.masters().next().expect("a master").id.clone();
+    let liar = map
+        .replicas_of(&master)
+        .find_map(|seen| seen.addr)
+        .expect("a replica");
+    let port = app.admin.port().to_string();
+    let words = ["CONFIG", "SET", "cluster-announce-port", &port];
+    client(liar).ask(&words).expect("CONFIG SET");
+    wait::for_true(PATIENCE, "the map to show it", || {
+        Ok(nodes(&app).contains(&app.admin.to_string()))
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}\n{}", nodes(&app), app.log_tail()));
+    let status = app.status().expect("status");
+    assert!(status.synced, "{}", status.text);
+    assert_eq!(status.full_syncs, 3, "{}", status.text);
+}
+
+/// A short form of `cargo chaos`, without what takes a minute by itself.
+#[test]
+fn some_chaos() {
+    let quick = [
+        "Cut",
+        "Failover",
+        "FailoverTakeover",
+        "KillReplica",
+        "RestartEmpty",
+        "Stall",
+        "StopUs",
+    ];
+    let install = servers::get("redis-7.0").expect("the server can be had");
+    let (stage, writer) = ClusterStage::start(&install, 9).expect("a cluster");
+    let options = Options {
+        limit: Duration::from_secs(60),
+        faults: 8,
+        seed: 9,
+        only: quick.map(str::to_owned).to_vec(),
+    };
+    let mut said = Vec::new();
+    let outcome = chaos::run(stage, writer, options, &mut |line| said.push(line));
+    let outcome = outcome.unwrap_or_else(|error| panic!("{error:#}\n{}", said.join("\n")));
+    assert!(outcome.report.mismatches.is_empty(), "{}", said.join("\n"));
+    assert!(outcome.violations.is_empty(), "{:?}", outcome.violations);
+    assert!(outcome.total() >= 3, "{}", said.join("\n"));
+}
