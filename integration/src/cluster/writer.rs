@@ -47,6 +47,8 @@ impl ClusterWriter {
     pub fn new(install: &Install, seeds: &[SocketAddr], seed: u64) -> Result<Self> {
         let options = Options {
             seed,
+            // Any replica may become the one that is compared with.
+            agreed: true,
             cluster: true,
             ..Options::default()
         };

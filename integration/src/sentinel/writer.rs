@@ -71,6 +71,8 @@ impl SentinelWriter {
         let options = Options {
             // Each connection goes on elsewhere, and all follow from the one seed.
             seed: self.seed.wrapping_add(self.lookups),
+            // Any replica may become the one that is compared with.
+            agreed: true,
             ..Options::default()
         };
         let master = master.context("no Sentinel names a master")?;
