@@ -2,7 +2,8 @@
 //! [--faults 200]`: everything that happens to deployments, one thing after the other, under a
 //! constant write load. After the counts of each fault the last line is
 //! `chaos: faults=N full=N partial=N keys=N mismatches=N`; the exit status is 1 if anything differs
-//! or if something happened that must never happen.
+//! or if something happened that must never happen. With `--fleet 100` it measures Keyscape on a
+//! cluster of 100 small masters instead.
 #![expect(clippy::print_stdout, reason = "this program's output is its purpose")]
 
 use std::process::ExitCode;
@@ -13,7 +14,7 @@ use clap::{Parser, ValueEnum};
 use integration::chaos::cluster::ClusterStage;
 use integration::chaos::sentinel::SentinelStage;
 use integration::chaos::{self, Options, Outcome};
-use integration::servers;
+use integration::{cluster, servers};
 
 /// What a run is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -47,10 +48,16 @@ struct Arguments {
     /// Nothing but these kinds of fault, separated by commas, such as `Failover,StopLong`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// No chaos: measure Keyscape on a cluster of so many masters of the first server.
+    #[arg(long)]
+    fleet: Option<usize>,
 }
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
+    if let Some(masters) = arguments.fleet {
+        return fleet(&arguments.servers[0], masters);
+    }
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -97,6 +104,21 @@ fn one(name: &str, mode: Mode, options: Options) -> Result<Outcome> {
     }
     let (stage, writer) = ClusterStage::start(&install, options.seed)?;
     chaos::run(stage, writer, options, &mut say)
+}
+
+fn fleet(name: &str, masters: usize) -> Result<ExitCode> {
+    let found = cluster::fleet::measure(&servers::get(name)?, masters)?;
+    println!(
+        "fleet: masters={} keys={} of {} complete_ms={} processor_ms={} resident_mib={} threads={}",
+        found.masters,
+        found.keys,
+        found.keys_theirs,
+        found.complete.as_millis(),
+        found.processor_ms,
+        found.resident >> 20,
+        found.threads,
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 fn report(all: &Outcome) {

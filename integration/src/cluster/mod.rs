@@ -12,6 +12,7 @@
 
 pub mod campaign;
 pub mod client;
+pub mod fleet;
 pub mod nodes;
 pub mod reshard;
 pub mod writer;
