@@ -26,6 +26,16 @@ use crate::text;
 /// Keys per page at which the table grows by a page.
 pub(crate) const LOAD_MAX: u64 = 96;
 
+/// Records that a page gets room for at first when its table was made for its keys: half of what it
+/// will have. Growing in larger steps from less, or starting with more, takes more memory.
+const FIRST_ROOM: usize = 48;
+
+/// Bytes that pages may allocate per byte of records, on the word of an announcement.
+const BELIEF: u64 = 8;
+
+/// And in any case.
+const BELIEF_MIN: u64 = 2 << 20;
+
 /// Keys per page at which it gives one back.
 const LOAD_MIN: u64 = 32;
 
@@ -66,6 +76,8 @@ pub(crate) struct Table {
     bytes: u64,
     /// Bytes allocated by the pages.
     page_heap: usize,
+    /// Pages were made for keys that were announced.
+    announced: bool,
     seed: u64,
     large: Slab<Entry>,
     names: Slab<LongName>,
@@ -92,6 +104,7 @@ impl Table {
             keys: 0,
             bytes: 0,
             page_heap: 0,
+            announced: false,
             seed,
             large: Slab::new(),
             names: Slab::new(),
@@ -241,7 +254,19 @@ impl Table {
 
     /// Makes room in a page for some records of `bytes` in all, and for more that will come.
     pub(crate) fn make_room(&mut self, number: usize, records: usize, bytes: usize) {
-        self.change(number, |page| page.make_room(records, bytes));
+        let first = self.first_room();
+        self.change(number, |page| page.make_room(records, bytes, first));
+    }
+
+    /// Records that a page gets room for at first, and the bytes of one, where the number of keys
+    /// was announced, and as far as those that came bear that out.
+    fn first_room(&self) -> Option<(usize, usize)> {
+        let borne_out = (self.page_heap as u64) < BELIEF * self.bytes + BELIEF_MIN;
+        if !self.announced || !borne_out {
+            return None;
+        }
+        let mean = usize::try_from(self.bytes.checked_div(self.keys)?).ok()?;
+        Some((FIRST_ROOM, mean))
     }
 
     /// Adds the pages that so many keys need.
@@ -260,6 +285,7 @@ impl Table {
             return;
         }
         let pages = keys / LOAD_MAX;
+        self.announced = pages > 1;
         for _ in 1..pages {
             self.add_page(Page::default());
         }

@@ -159,13 +159,19 @@ impl Page {
         }
     }
 
-    /// Makes room for more records of `bytes` in all at once. While the page is less than full,
-    /// room is made for as many again: loads fill it piece by piece.
-    pub(crate) fn make_room(&mut self, records: usize, bytes: usize) {
+    /// Makes room for more records of `bytes` in all at once, and for more to come, since loads fill
+    /// a page piece by piece: for `first` (a count, and the bytes of one) where many are sure to
+    /// come, else for as many again while the page is less than full.
+    pub(crate) fn make_room(
+        &mut self,
+        records: usize,
+        bytes: usize,
+        first: Option<(usize, usize)>,
+    ) {
         let count = self.len() + records;
         let mut room = self.room as usize;
         if count > room {
-            let ample = (2 * room).min(FULL);
+            let ample = first.map_or((2 * room).min(FULL), |(count, _)| count);
             room = count.max(ample).next_multiple_of(STEP);
         }
         let data = self.buf.len() - self.data() + bytes;
@@ -176,7 +182,10 @@ impl Page {
             return;
         }
         // The index is cheap to make too large, the data is not.
-        let ample = data * room.min(USUAL).max(count) / count;
+        let ample = match first {
+            Some((all, mean)) => data + all.saturating_sub(count) * mean,
+            None => data * room.min(USUAL).max(count) / count,
+        };
         let mut buf = Vec::new();
         buf.reserve_exact(class(room * ENTRY + ample));
         let old = self.room as usize;
