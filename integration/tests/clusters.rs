@@ -243,19 +243,31 @@ fn setslot_does_not_wait_for_us() {
     }
 }
 
+/// How often a shutdown may take long before it is our doing.
+const TRIES: usize = 3;
+
 #[test]
 fn shutdown_takes_no_longer() {
     for name in BOTH {
         let (mut cluster, _writer) = with_data(name);
         let without = time_to_exit(&mut cluster, 0);
         let app = follow(&cluster, "");
-        let with = time_to_exit(&mut cluster, 1);
-        let extra = with.saturating_sub(without);
-        assert!(
-            extra <= Duration::from_millis(500),
-            "{name}: {without:?} alone, {with:?} with us\n{}",
-            app.log_tail()
-        );
+        // What we cost is there every time; what a busy machine costs is not.
+        let mut tries = Vec::new();
+        while tries.len() < TRIES {
+            let with = time_to_exit(&mut cluster, 1);
+            let extra = with.saturating_sub(without);
+            tries.push(with);
+            if extra <= Duration::from_millis(500) {
+                break;
+            }
+            assert!(
+                tries.len() < TRIES,
+                "{name}: {without:?} alone, {tries:?} with us\n{}",
+                app.log_tail()
+            );
+            app.wait_synced(PATIENCE).expect("followed again");
+        }
     }
 }
 

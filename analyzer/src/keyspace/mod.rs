@@ -271,6 +271,8 @@ impl Keyspace {
         let Some(mut filled) = loading.finish() else {
             return;
         };
+        // What is loaded now is as the server has it now.
+        self.suspicions.clear();
         if loading.is_mixed {
             let counted = self.counted_by();
             filled.generation.reprice(&self.scale, counted);

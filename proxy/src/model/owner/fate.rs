@@ -50,6 +50,7 @@ impl Owner<'_> {
         self.status.orphan_since = None;
         self.status.server.clone_from(&attached.intro.server);
         self.known = Some(attached.intro.clone());
+        self.recognise(attached.options.resume.is_some());
         self.mirror.attached(attached.intro.profile.clone());
         if let Some(resume) = attached.options.resume
             && self
@@ -69,6 +70,18 @@ impl Owner<'_> {
         self.timers.poll = clock::now();
         self.timers.standby = clock::now();
         self.enter(State::Waiting);
+    }
+
+    /// Another process than before may hold the same history in other encodings: a replica that
+    /// was promoted has its own, and a load encodes every key anew.
+    fn recognise(&mut self, continues: bool) {
+        let Some(server) = &self.status.server else {
+            return;
+        };
+        let before = self.process.replace(server.run_id.clone());
+        if continues && before.is_some_and(|before| before != server.run_id) {
+            self.mirror.keyspace.suspect_all();
+        }
     }
 
     pub(super) fn not_attached(&mut self, error: &AttachError) {

@@ -91,6 +91,8 @@ pub struct Owner<'a> {
     retry_at: Instant,
     /// What the server told the last time.
     known: Option<Arc<Intro>>,
+    /// The run id of the server that was followed last.
+    process: Option<String>,
     /// What the server had been called for at the last look, if there was one.
     calls: Option<Calls>,
     attempts: Attempts,
@@ -154,6 +156,7 @@ impl<'a> Owner<'a> {
             standby_dial: None,
             retry_at: now,
             known: None,
+            process: None,
             calls: None,
             attempts: Attempts::default(),
             status: Status::default(),
