@@ -419,3 +419,17 @@ fn a_group_may_begin_at_either_end() {
         assert_eq!(driver.line(line), Outcome::Applied, "{line}");
     }
 }
+
+#[test]
+fn a_copy_of_fields_that_expire_is_read_again_on_valkey() {
+    for (family, major, doubt) in [
+        (Family::Redis, 8, Doubt::None),
+        (Family::Valkey, 9, Doubt::Value),
+    ] {
+        let mut driver = Driver::on(Profile::defaults(family, Version::new(major, 0)));
+        driver.line("HSET h a 1 b 2");
+        driver.line("HPEXPIREAT h 9000000000000 FIELDS 1 a");
+        driver.line("COPY h copy");
+        assert_eq!(driver.doubt("copy"), doubt, "{family:?}");
+    }
+}

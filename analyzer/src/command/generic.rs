@@ -2,7 +2,7 @@
 
 use crate::command::server::unread;
 use crate::command::{Args, Context, Doubt, Entry, Handler, Malformed};
-use crate::profile::Version;
+use crate::profile::{Family, Version};
 use crate::text::Text;
 use crate::value::Value;
 use crate::value::list::List;
@@ -123,6 +123,12 @@ fn copy(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
         return Ok(());
     };
     recreate(&mut entry.value, context);
+    // Valkey leaves fields behind whose time is over by its clock, which may be before the DEL.
+    if context.profile().family == Family::Valkey
+        && matches!(&entry.value, Value::Hash(hash) if hash.expiring() > 0)
+    {
+        entry.doubt(Doubt::Value);
+    }
     context.keyspace.edit(db, to, |slot, _| *slot = Some(entry));
     Ok(())
 }
