@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::driver::{self, Driver};
 use crate::fault::{Plan, Proxy};
 use crate::fill::{self, Shape};
+use crate::quiet::Found;
 use crate::resp::Client;
 use crate::seed::Rng;
 use crate::server::Server;
@@ -87,6 +88,15 @@ pub struct Outcome {
     pub report: Report,
     /// Keys that were still inexact or unverified at a comparison.
     pub inexact: u64,
+}
+
+impl Outcome {
+    /// Tells what was found at a quiescent point and adds it.
+    pub fn tell_and_add(&mut self, found: Found, what: &str, say: &mut dyn FnMut(String)) {
+        found.tell(what, TOLD, say);
+        self.inexact += found.inexact;
+        self.report.add(found.report);
+    }
 }
 
 /// Who follows the master.

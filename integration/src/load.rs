@@ -8,6 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
+
+use crate::wait;
+
 /// Something that writes in small steps and never fails for good.
 pub trait Writer: Send + 'static {
     /// Writes a little and waits for the replies; returns how many commands it sent.
@@ -46,6 +50,20 @@ impl<W: Writer> Load<W> {
     /// Writes on.
     pub fn resume(&self) {
         self.shared.paused.store(false, Ordering::SeqCst);
+    }
+
+    /// Waits until `count` of the writer is `end`, as long as it grows, and stops writing.
+    ///
+    /// # Errors
+    /// If it does not grow for `limit`.
+    pub fn pause_at(&self, end: u64, limit: Duration, count: fn(&W) -> u64) -> Result<()> {
+        let now = || self.with(|writer| count(writer));
+        while now() < end {
+            let before = now();
+            wait::for_true(limit, "the load to go on", || Ok(now() > before))?;
+        }
+        self.pause();
+        Ok(())
     }
 
     /// Stops writing; returns when nothing is under way any more.

@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use crate::app::{App, Followed};
 use crate::cluster::client::slot_of;
 use crate::resp::Client;
+use crate::servers::Install;
 use crate::truth::{self, Keys, Report, Rules};
 use crate::wait;
 
@@ -28,6 +29,19 @@ const EXACT: Duration = Duration::from_secs(60);
 
 /// How long a round of the audit may take.
 const ROUND: Duration = Duration::from_secs(20);
+
+/// Before 7.0 expiries travel as spans of time, counted from when they arrive: this late at most.
+const LATE_MS: i64 = 60_000;
+
+/// How strictly the keys of a deployment of these servers are compared.
+#[must_use]
+pub fn rules(install: &Install) -> Rules {
+    let relative = install.numbers() < (7, 0, 0);
+    Rules {
+        expiry_tolerance_ms: if relative { LATE_MS } else { 0 },
+        ..Rules::default()
+    }
+}
 
 /// What is compared with what.
 pub struct Quiet<'a> {
@@ -52,6 +66,30 @@ pub struct Found {
     pub inexact: u64,
     /// Names that two masters held at once.
     pub twice: u64,
+}
+
+impl Found {
+    /// Whether there is nothing to tell but that all is well.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.inexact + self.twice == 0 && self.report.mismatches.is_empty()
+    }
+
+    /// Says what was found in a line, and the first `most` differences in one each.
+    pub fn tell(&self, what: &str, most: usize, say: &mut dyn FnMut(String)) {
+        say(format!(
+            "{what}: keys={} facts={} expired={} inexact={} twice={} mismatches={}",
+            self.report.keys,
+            self.report.facts,
+            self.report.expired,
+            self.inexact,
+            self.twice,
+            self.report.mismatches.len(),
+        ));
+        for mismatch in self.report.mismatches.iter().take(most) {
+            say(format!("{what}: {mismatch}"));
+        }
+    }
 }
 
 impl Quiet<'_> {

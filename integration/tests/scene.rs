@@ -1,13 +1,17 @@
 //! What most tests begin with: a master with some data, and Keyscape on it.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use integration::app::App;
+use integration::chaos::{self, Stage};
 use integration::driver::{Driver, Options};
 use integration::fill::{self, Shape};
+use integration::quiet::Quiet;
 use integration::resp::Client;
 use integration::server::Server;
-use integration::truth::{self, Rules};
+use integration::truth::{self, Report, Rules};
 use integration::{campaign, servers, wait};
 
 /// The servers that every promise is tested on.
@@ -76,19 +80,42 @@ pub(crate) fn expect_equal(server: &Server, app: &App) {
         .ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "1"])
         .expect("DEBUG");
     let report = truth::compare(&theirs, &ours, &Rules::default());
-    let shown: Vec<String> = report
-        .mismatches
-        .iter()
-        .take(10)
-        .map(ToString::to_string)
-        .collect();
+    expect_no_mismatch(&report, 1, &app.log_tail());
+}
+
+/// Waits until Keyscape stands where these masters stand, and compares all that it says of them.
+pub(crate) fn expect_equal_all(app: &App, masters: &[SocketAddr], databases: u32, keys_min: u64) {
+    let quiet = Quiet {
+        app,
+        masters,
+        reached: &BTreeMap::new(),
+        databases,
+        rules: &Rules::default(),
+    };
+    let found = quiet.compare().expect("a quiescent point");
+    expect_no_mismatch(&found.report, keys_min, &app.log_tail());
+}
+
+fn expect_no_mismatch(report: &Report, keys_min: u64, told: &str) {
+    let mismatches = report.mismatches.iter();
+    let shown: Vec<String> = mismatches.take(10).map(ToString::to_string).collect();
     assert!(
         shown.is_empty(),
-        "{} mismatches: {}",
+        "{} mismatches: {}\n{told}",
         report.mismatches.len(),
         shown.join("\n")
     );
-    assert!(report.keys > 0, "nothing was compared");
+    assert!(report.keys >= keys_min, "only {} keys: {told}", report.keys);
+}
+
+/// A short form of `cargo chaos`: nothing may differ, and what must never happen did not.
+pub(crate) fn some_chaos<S: Stage>(stage: S, writer: S::Writer, options: chaos::Options) {
+    let mut said = Vec::new();
+    let outcome = chaos::run(stage, writer, options, &mut |line| said.push(line));
+    let outcome = outcome.unwrap_or_else(|error| panic!("{error:#}\n{}", said.join("\n")));
+    expect_no_mismatch(&outcome.report, 1_000, &said.join("\n"));
+    assert!(outcome.violations.is_empty(), "{:?}", outcome.violations);
+    assert!(outcome.total() >= 2, "{}", said.join("\n"));
 }
 
 /// Sets a key through a client and returns the reply as text.
@@ -105,24 +132,8 @@ pub(crate) fn campaign(name: &str, options: &campaign::Options) {
     let mut said = Vec::new();
     let outcome = campaign::run(&install, options, &mut |line| said.push(line));
     let outcome = outcome.unwrap_or_else(|error| panic!("{error:#}\n{}", said.join("\n")));
-    let shown: Vec<String> = outcome
-        .report
-        .mismatches
-        .iter()
-        .take(10)
-        .map(ToString::to_string)
-        .collect();
-    let said = said.join("\n");
-    assert!(
-        shown.is_empty(),
-        "seed {}: {}\n{said}",
-        options.seed,
-        shown.join("\n")
-    );
-    assert!(
-        outcome.report.keys > options.preload,
-        "too little was compared: {said}"
-    );
+    let said = format!("seed {}: {}", options.seed, said.join("\n"));
+    expect_no_mismatch(&outcome.report, options.preload + 1, &said);
 }
 
 /// Runs a campaign on a deployment: nothing may differ, and enough must have been compared.
@@ -133,7 +144,5 @@ pub(crate) fn campaign_outcome(
     let mut said = Vec::new();
     let outcome = run(&mut |line| said.push(line));
     let outcome = outcome.unwrap_or_else(|error| panic!("{error:#}\n{}", said.join("\n")));
-    let said = said.join("\n");
-    assert!(outcome.report.mismatches.is_empty(), "{said}");
-    assert!(outcome.report.keys > keys_min, "too little: {said}");
+    expect_no_mismatch(&outcome.report, keys_min, &said.join("\n"));
 }

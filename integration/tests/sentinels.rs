@@ -1,22 +1,19 @@
 //! Masters behind real Sentinels: followed at once wherever they go, and never in the way of it.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use integration::app::App;
+use integration::chaos::Options;
 use integration::chaos::sentinel::SentinelStage;
-use integration::chaos::{self, Options};
 use integration::cluster::campaign::CONFIG;
-use integration::quiet::Quiet;
 use integration::resp::{Client, Reply};
 use integration::sentinel::writer::SentinelWriter;
 use integration::sentinel::{AGREEMENT, NAME, Watched, campaign};
 use integration::servers;
-use integration::truth::Rules;
 use integration::wait;
 
-use crate::scene::{PATIENCE, campaign_outcome};
+use crate::scene::{self, PATIENCE, campaign_outcome, expect_equal_all};
 
 /// One server of each family.
 const BOTH: [&str; 2] = ["redis-7.0", "valkey-9.1"];
@@ -41,23 +38,7 @@ fn follow(watched: &Watched) -> App {
 
 fn expect_equal(watched: &mut Watched, app: &App) {
     let master = watched.wait_agreed(AGREEMENT).expect("an agreed master");
-    let quiet = Quiet {
-        app,
-        masters: &[master],
-        reached: &BTreeMap::new(),
-        databases: 16,
-        rules: &Rules::default(),
-    };
-    let found = quiet.compare().expect("a quiescent point");
-    let shown: Vec<String> = found
-        .report
-        .mismatches
-        .iter()
-        .take(10)
-        .map(ToString::to_string)
-        .collect();
-    assert!(shown.is_empty(), "{}\n{}", shown.join("\n"), app.log_tail());
-    assert!(found.report.keys > 100, "only {} keys", found.report.keys);
+    expect_equal_all(app, &[master], 16, 100);
 }
 
 fn truth(name: &str) {
@@ -207,7 +188,7 @@ fn we_are_never_listed_nor_promoted() {
 #[test]
 fn a_sentinel_that_disagrees_is_outvoted() {
     let (mut watched, _writer) = with_data("redis-7.0");
-    let other = crate::scene::server("redis-7.0", &[]);
+    let other = scene::server("redis-7.0", &[]);
     // The first one asked watches another master under the same name.
     let mut liar = watched.sentinels[0].client().expect("connect");
     liar.ask(&["SENTINEL", "REMOVE", NAME]).expect("REMOVE");
@@ -297,10 +278,5 @@ fn some_chaos() {
         seed: 4,
         ..Options::default()
     };
-    let mut said = Vec::new();
-    let outcome = chaos::run(stage, writer, options, &mut |line| said.push(line));
-    let outcome = outcome.unwrap_or_else(|error| panic!("{error:#}\n{}", said.join("\n")));
-    assert!(outcome.report.mismatches.is_empty(), "{}", said.join("\n"));
-    assert!(outcome.violations.is_empty(), "{:?}", outcome.violations);
-    assert!(outcome.total() >= 2, "{}", said.join("\n"));
+    scene::some_chaos(stage, writer, options);
 }

@@ -370,7 +370,7 @@ impl Stage for ClusterStage {
         writer.reseed(&self.servers());
     }
 
-    fn relative_expiry(&self) -> bool {
-        self.cluster.install.numbers() < (7, 0, 0)
+    fn install(&self) -> &Install {
+        &self.cluster.install
     }
 }

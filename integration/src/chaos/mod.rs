@@ -24,10 +24,11 @@ use anyhow::{Context, Result};
 use crate::app::App;
 use crate::fault::{Plan, Proxy};
 use crate::load::{Load, Writer};
-use crate::quiet::Quiet;
+use crate::quiet::{self, Quiet};
 use crate::resp::Client;
 use crate::seed::Rng;
-use crate::truth::{Report, Rules};
+use crate::servers::Install;
+use crate::truth::Report;
 
 use watch::{Position, Watcher};
 
@@ -208,8 +209,8 @@ pub trait Stage {
     fn url(&self) -> String;
     /// Tells the writer which servers there are by now.
     fn reseed(&self, writer: &mut Self::Writer);
-    /// Whether expiries travel as spans of time.
-    fn relative_expiry(&self) -> bool;
+    /// What the servers are.
+    fn install(&self) -> &Install;
 }
 
 /// What a fault may reach for besides the deployment.
@@ -446,11 +447,6 @@ impl<S: Stage> Runner<'_, S> {
     }
 
     fn compare(&mut self, masters: &[SocketAddr], what: &str) -> Result<()> {
-        let relative = self.stage.relative_expiry();
-        let rules = Rules {
-            expiry_tolerance_ms: if relative { 60_000 } else { 0 },
-            ..Rules::default()
-        };
         let proxies = self.proxies.iter();
         let reached = proxies.map(|(addr, proxy)| (*addr, proxy.addr)).collect();
         let quiet = Quiet {
@@ -458,21 +454,11 @@ impl<S: Stage> Runner<'_, S> {
             masters,
             reached: &reached,
             databases: self.stage.databases(),
-            rules: &rules,
+            rules: &quiet::rules(self.stage.install()),
         };
         let found = quiet.compare().with_context(|| what.to_owned())?;
-        for mismatch in found.report.mismatches.iter().take(TOLD) {
-            (self.say)(format!("{}: {what}: {mismatch}", self.stage.name()));
-        }
-        if found.inexact > 0 || found.twice > 0 || !found.report.mismatches.is_empty() {
-            (self.say)(format!(
-                "{}: {what}: keys={} inexact={} twice={} mismatches={}",
-                self.stage.name(),
-                found.report.keys,
-                found.inexact,
-                found.twice,
-                found.report.mismatches.len()
-            ));
+        if !found.is_clean() {
+            found.tell(&format!("{}: {what}", self.stage.name()), TOLD, self.say);
         }
         self.outcome.report.add(found.report);
         Ok(())

@@ -211,7 +211,7 @@ impl Stage for SentinelStage {
 
     fn reseed(&self, _: &mut SentinelWriter) {}
 
-    fn relative_expiry(&self) -> bool {
-        self.watched.install.numbers() < (7, 0, 0)
+    fn install(&self) -> &Install {
+        &self.watched.install
     }
 }

@@ -21,11 +21,10 @@ use super::{AGREEMENT, Cluster, Shape, client};
 use crate::app::App;
 use crate::campaign::Outcome;
 use crate::load::Load;
-use crate::quiet::Quiet;
+use crate::quiet::{self, Quiet};
 use crate::resp::Client;
 use crate::seed::Rng;
 use crate::servers::Install;
-use crate::truth::Rules;
 use crate::wait;
 
 /// How long the first snapshots may take.
@@ -106,18 +105,11 @@ impl Campaign<'_> {
 
     /// Writes all the while, and until the share is used up.
     fn during(&mut self, work: fn(&mut Self) -> Result<()>) -> Result<()> {
-        let sent = |load: &Load<ClusterWriter>| load.with(|writer| writer.tally().sent);
-        let end = sent(&self.load) + self.share;
+        let sent = |writer: &ClusterWriter| writer.tally().sent;
+        let end = self.load.with(|writer| sent(writer)) + self.share;
         self.load.resume();
         work(self)?;
-        while sent(&self.load) < end {
-            let before = sent(&self.load);
-            wait::for_true(PATIENCE, "the load to go on", || {
-                Ok(sent(&self.load) > before)
-            })?;
-        }
-        self.load.pause();
-        Ok(())
+        self.load.pause_at(end, PATIENCE, sent)
     }
 
     fn fail_over(&mut self) -> Result<()> {
@@ -187,36 +179,17 @@ impl Campaign<'_> {
         let started = Instant::now();
         let map = self.cluster.wait_agreed(AGREEMENT)?;
         let masters: Vec<_> = map.masters().filter_map(|seen| seen.addr).collect();
-        let old = self.cluster.install.numbers() < (7, 0, 0);
-        let rules = Rules {
-            // Before 7.0 expiries travel as spans of time, counted from when they arrive.
-            expiry_tolerance_ms: if old { 30_000 } else { 0 },
-            ..Rules::default()
-        };
         let quiet = Quiet {
             app: &self.app,
             masters: &masters,
             reached: &BTreeMap::new(),
             databases: 1,
-            rules: &rules,
+            rules: &quiet::rules(&self.cluster.install),
         };
         let found = quiet.compare().with_context(|| what.to_owned())?;
-        (self.say)(format!(
-            "{}: {what}: keys={} facts={} expired={} inexact={} twice={} mismatches={} in {:.1?}",
-            self.cluster.install.name,
-            found.report.keys,
-            found.report.facts,
-            found.report.expired,
-            found.inexact,
-            found.twice,
-            found.report.mismatches.len(),
-            started.elapsed()
-        ));
-        for mismatch in found.report.mismatches.iter().take(3) {
-            (self.say)(format!("{}: {what}: {mismatch}", self.cluster.install.name));
-        }
-        self.outcome.inexact += found.inexact;
-        self.outcome.report.add(found.report);
+        let name = &self.cluster.install.name;
+        let what = format!("{name}: {what} in {:.1?}", started.elapsed());
+        self.outcome.tell_and_add(found, &what, self.say);
         Ok(())
     }
 

@@ -13,9 +13,8 @@ use crate::app::App;
 use crate::campaign::Outcome;
 use crate::cluster::campaign::CONFIG;
 use crate::load::Load;
-use crate::quiet::Quiet;
+use crate::quiet::{self, Quiet};
 use crate::servers::Install;
-use crate::truth::Rules;
 use crate::wait;
 
 /// How long the first snapshot may take.
@@ -84,17 +83,10 @@ impl Campaign<'_> {
 
     /// Writes all the while, and until the share is used up.
     fn during(&mut self, work: fn(&mut Self) -> Result<()>) -> Result<()> {
-        let sent = |load: &Load<SentinelWriter>| load.with(|writer| writer.sent());
-        let end = sent(&self.load) + self.share;
+        let end = self.load.with(|writer| writer.sent()) + self.share;
         self.load.resume();
         work(self)?;
-        wait::for_true(
-            PATIENCE,
-            "the load to go on",
-            || Ok(sent(&self.load) >= end),
-        )?;
-        self.load.pause();
-        Ok(())
+        self.load.pause_at(end, PATIENCE, SentinelWriter::sent)
     }
 
     fn fail_over(&mut self) -> Result<()> {
@@ -122,32 +114,17 @@ impl Campaign<'_> {
     fn compare(&mut self, what: &str) -> Result<()> {
         let started = Instant::now();
         let master = self.watched.wait_agreed(AGREEMENT)?;
-        let old = self.watched.install.numbers() < (7, 0, 0);
-        let rules = Rules {
-            // Before 7.0 expiries travel as spans of time, counted from when they arrive.
-            expiry_tolerance_ms: if old { 30_000 } else { 0 },
-            ..Rules::default()
-        };
         let quiet = Quiet {
             app: &self.app,
             masters: &[master],
             reached: &BTreeMap::new(),
             databases: 16,
-            rules: &rules,
+            rules: &quiet::rules(&self.watched.install),
         };
         let found = quiet.compare().with_context(|| what.to_owned())?;
-        (self.say)(format!(
-            "{}: {what}: keys={} facts={} expired={} inexact={} mismatches={} in {:.1?}",
-            self.watched.install.name,
-            found.report.keys,
-            found.report.facts,
-            found.report.expired,
-            found.inexact,
-            found.report.mismatches.len(),
-            started.elapsed()
-        ));
-        self.outcome.inexact += found.inexact;
-        self.outcome.report.add(found.report);
+        let name = &self.watched.install.name;
+        let what = format!("{name}: {what} in {:.1?}", started.elapsed());
+        self.outcome.tell_and_add(found, &what, self.say);
         Ok(())
     }
 }
