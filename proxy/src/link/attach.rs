@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use analyzer::profile::{Family, Version};
 use cluster_map::NodeId;
 use dashmap::DashMap;
-use replica_shim::position::{Backlog, Offset};
 use replica_shim::{Announce, Auth, Coverage, Options, Position, Role as LinkRole};
 use secrecy::ExposeSecret;
 
@@ -22,6 +21,7 @@ use crate::fleet::{Deployment, Fleet, MasterId, Role};
 use crate::link::connect::{self, Connection};
 use crate::link::gate::{Gate, Host, Pass};
 use crate::link::settle;
+use crate::link::trail::Trail;
 use crate::side::client::{Client, SideError, Target};
 use crate::side::intro::{self, Intro};
 
@@ -55,8 +55,8 @@ pub struct Plan {
     pub known: Option<Arc<Intro>>,
     /// Where to continue, if anywhere.
     pub resume: Option<Position>,
-    /// End of the last command that could change a key.
-    pub changed_at: u64,
+    /// The way there.
+    pub trail: Trail,
     /// A full sync begins no sooner than this.
     pub full_not_before: Instant,
     /// How often in a row a replica was behind us; it may never catch up.
@@ -248,30 +248,17 @@ impl Plan {
             }
             return Ok(self.resume);
         };
+        let earlier = || self.trail.earlier(&resume, backlog);
         match resume.coverage(backlog) {
             Coverage::Continues => Ok(Some(resume)),
             Coverage::Ahead if intro.role == Role::Replica && self.behind < BEHIND_MAX => {
                 Err(Unfit::Behind)
             }
-            Coverage::Foreign | Coverage::Gone if intro.orphan => Err(Unfit::Orphan),
-            Coverage::Foreign | Coverage::Gone | Coverage::Ahead => {
-                Ok(self.before_promotion(&resume, backlog))
-            }
+            Coverage::Foreign | Coverage::Gone | Coverage::Ahead => match earlier() {
+                None if intro.orphan => Err(Unfit::Orphan),
+                earlier => Ok(earlier),
+            },
         }
-    }
-
-    /// Where the server left our history to become a master, if what we followed beyond that was
-    /// nothing but PING, PUBLISH and the like: a master that is replaced while it lives goes on
-    /// sending those, Sentinel's greetings among them.
-    fn before_promotion(&self, resume: &Position, backlog: &Backlog) -> Option<Position> {
-        let (_, end) = backlog.second.filter(|(id, _)| *id == resume.replid)?;
-        let position = Position {
-            offset: Offset(end.get().checked_sub(1)?),
-            ..*resume
-        };
-        let fits = position.offset < resume.offset && self.changed_at <= position.offset.get();
-        let continues = position.coverage(backlog) == Coverage::Continues;
-        (fits && continues).then_some(position)
     }
 }
 

@@ -1,7 +1,7 @@
 //! From a configured source to bytes in an owner's hands, and back to the source when they stop.
 //!
-//! `attach` decides and dials (`connect`), `driver` reads, `backoff` waits, `gate` lets few full
-//! syncs happen at once, and `supervisor` keeps one owner per master alive.
+//! `attach` decides (`trail`: where else to continue) and dials (`connect`), `driver` reads, `backoff`
+//! waits, `gate` lets few full syncs happen at once, and `supervisor` keeps one owner per master alive.
 
 pub mod attach;
 pub mod backoff;
@@ -10,3 +10,4 @@ pub mod driver;
 pub mod gate;
 pub mod settle;
 pub mod supervisor;
+pub mod trail;

@@ -21,6 +21,7 @@ use crate::clock;
 use crate::filling;
 use crate::fleet::{Counters, UNKNOWN_NAMES_MAX};
 use crate::ingest::{self, LoadState, Loading, Pace, ProfileFrom};
+use crate::link::trail::Trail;
 use crate::model::ask::{Freshness, Generation};
 use crate::model::monitor::Monitors;
 use crate::side::intro;
@@ -47,8 +48,8 @@ pub struct Mirror {
     pub replid: Arc<str>,
     /// Where a new link continues; `None` before the first snapshot and after a loss of trust.
     pub position: Option<Position>,
-    /// End of the last command that could change a key.
-    pub changed_at: u64,
+    /// Where else it may continue.
+    pub trail: Trail,
     /// Grows with every committed snapshot: a walk that began before one starts over.
     pub generation: u64,
     /// When the answering generation was committed, unix milliseconds.
@@ -134,7 +135,7 @@ impl Mirror {
             monitors: Monitors::default(),
             replid: Arc::from(""),
             position: None,
-            changed_at: 0,
+            trail: Trail::default(),
             generation: 0,
             loaded_ms: 0,
             load_took_ms: 0,
@@ -210,6 +211,7 @@ impl Mirror {
     pub fn rewind(&mut self, position: Position) {
         self.drop_held();
         self.keyspace.advance(position.offset.get());
+        self.trail.went_back(&position);
         self.position = Some(position);
     }
 
@@ -253,7 +255,7 @@ impl Mirror {
             Event::Multi => self.in_transaction = true,
             Event::Exec { end_offset } => {
                 self.in_transaction = false;
-                self.changed_at = end_offset.get();
+                self.trail.changed(*end_offset);
                 self.advance(end_offset.get());
             }
             Event::Ping { end_offset } => self.advance(end_offset.get()),
@@ -272,7 +274,9 @@ impl Mirror {
             Event::Continued { position, .. } => {
                 self.counters.partial_syncs += 1;
                 self.replid = Arc::from(position.replid.to_string());
-                self.position = Some(*position);
+                if let Some(before) = self.position.replace(*position) {
+                    self.trail.went_on(before, position);
+                }
             }
             Event::Declined { ask } => tracing::debug!(%ask, "declined by the server"),
             // Only a stand-by link says so, and that one is not ours.
@@ -305,7 +309,7 @@ impl Mirror {
             return;
         };
         self.keyspace.commit_load(position.offset.get());
-        self.changed_at = position.offset.get();
+        self.trail.begin(position.offset);
         self.generation += 1;
         self.counters.full_syncs_done += 1;
         self.replid = Arc::from(position.replid.to_string());
@@ -334,7 +338,7 @@ impl Mirror {
         };
         let outcome = ingest::apply(&mut self.keyspace, command, now_ms, pace);
         if outcome != Outcome::Ignored {
-            self.changed_at = command.end_offset.get();
+            self.trail.changed(command.end_offset);
         }
         match outcome {
             Outcome::Applied | Outcome::NoChange | Outcome::Ignored => self.counters.commands += 1,

@@ -32,7 +32,7 @@ impl Owner<'_> {
             node: self.seat.orders.borrow().node.clone(),
             known: self.known.clone(),
             resume: self.mirror.position,
-            changed_at: self.mirror.changed_at,
+            trail: self.mirror.trail.clone(),
             full_not_before: self.waits.full_not_before,
             behind: self.waits.behind,
         };
@@ -53,12 +53,9 @@ impl Owner<'_> {
         self.recognise(attached.options.resume.is_some());
         self.mirror.attached(attached.intro.profile.clone());
         if let Some(resume) = attached.options.resume
-            && self
-                .mirror
-                .position
-                .is_some_and(|at| resume.offset < at.offset)
+            && self.mirror.position.is_some_and(|at| resume != at)
         {
-            tracing::info!(master = %self.given.master, position = %resume, "going back to where the master left the history");
+            tracing::info!(master = %self.given.master, position = %resume, "going back to where the server left our history");
             self.mirror.rewind(resume);
         }
         self.mirror
