@@ -96,8 +96,10 @@ impl Plan {
         let (mut side, mut intro) = self.introduce().await?;
         self.recognise(&intro)?;
         let mut resume = self.resume_or_wait(&mut side, &mut intro).await?;
-        if resume.is_none() && self.resume.is_some() {
-            // A copy for want of the right node is the one that is not needed.
+        let copies = resume.is_none() && self.resume.is_some();
+        if copies || self.is_restarted(&intro) {
+            // A copy for want of the right node is the one that is not needed. A process that came
+            // back is about to be demoted more often than not, and its history leads nowhere then.
             settle::settle(&self.deployment, &self.target.source.addr()).await;
             (side, intro) = self.introduce().await?;
             self.recognise(&intro)?;
@@ -225,6 +227,14 @@ impl Plan {
             return Err(Unfit::ShuttingDown);
         }
         Ok(())
+    }
+
+    /// True if the server we followed was another process.
+    fn is_restarted(&self, intro: &Intro) -> bool {
+        let known = self.known.as_ref().and_then(|known| known.server.as_ref());
+        let now = intro.server.as_ref();
+        let pair = known.zip(now);
+        self.resume.is_some() && pair.is_some_and(|(known, now)| known.run_id != now.run_id)
     }
 
     /// Refuses to copy from another node than the one that is meant: addresses are given to others
