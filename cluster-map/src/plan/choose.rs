@@ -88,7 +88,8 @@ impl<'a> Scene<'a> {
                 Place::At(..) | Place::Stay => Place::Stay,
             };
         }
-        if current.role == Role::Master && link.settled >= SETTLED_MIN {
+        let well = link.state == LinkState::Live && link.settled >= SETTLED_MIN;
+        if current.role == Role::Master && well {
             let better = self.best(self.group.replicas());
             let better = better.filter(|node| self.is_as_good(node, link));
             if let Some(node) = better {

@@ -11,6 +11,7 @@ use cluster_map::{
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::prefer::Wish;
 use crate::clock;
 use crate::config::Config;
 use crate::fleet::{self, Deployment, Helm, Kind, Master, Named, Order, Place, State, Status, Why};
@@ -113,6 +114,26 @@ impl Crew {
     /// Nodes that could not be used of late.
     pub(super) fn avoided(&self) -> Vec<NodeId> {
         self.avoid.keys().cloned().collect()
+    }
+
+    /// The links that the plan moves though they are well where they are.
+    pub(super) fn wishes(&self, plan: &Plan) -> Vec<Wish> {
+        let wish = |action: &Action| match action {
+            Action::Move {
+                link,
+                addr,
+                why: Cause::Preferred,
+                ..
+            } => {
+                let status = self.hands.get(link)?.master.status();
+                Some(Wish::new(*link, self.target(addr), &status))
+            }
+            Action::Open { .. }
+            | Action::Move { .. }
+            | Action::Regroup { .. }
+            | Action::Close { .. } => None,
+        };
+        plan.actions.iter().filter_map(wish).collect()
     }
 
     /// Does what the plan says.

@@ -18,6 +18,7 @@ mod events;
 mod local;
 pub mod nat;
 pub mod panel;
+mod prefer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -333,6 +334,10 @@ impl Discovery {
             shard: self.given.config.shard,
         };
         let mut plan = plan(&map, &links, &policy);
+        if matches!(policy.follow, Follow::Replica | Follow::PreferReplica) {
+            let wishes = self.crew.wishes(&plan);
+            prefer::look_again(&mut plan.actions, wishes).await;
+        }
         self.crew.carry_out(&plan, &map);
         let alone = |group: &&Group| !self.crew.follows(&group.id);
         let alone: Vec<&Group> = map.groups().iter().filter(alone).collect();
