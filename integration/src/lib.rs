@@ -5,7 +5,7 @@
 //! - [`app`] runs Keyscape beside it, [`fault`] puts a bad network between the two,
 //!   [`fake_master`] says what no server would;
 //! - [`truth`] compares every key of both, [`campaign`] is the whole of it, start to end;
-//! - [`fill`] makes keyspaces of any size;
+//! - [`fill`] makes keyspaces of any size; [`follow`] knows where our links should be;
 //! - [`tap`] remembers what a master said of a key;
 //! - [`resp`], [`http`], [`child`], [`seed`] and [`wait`] are the tools of these.
 //!
@@ -21,6 +21,7 @@ pub mod driver;
 pub mod fake_master;
 pub mod fault;
 pub mod fill;
+pub mod follow;
 pub mod http;
 pub mod load;
 pub mod quiet;

@@ -4,7 +4,8 @@
 //! ```text
 //!   stop active expiry -> read all masters (expires what is due) -> settle -> one round of the audit
 //!   -> read all masters -> settle
-//!   -> each master against KS.TARGET <master>: every fact of every key
+//!   -> each master against KS.TARGET <master>: every fact of every key (of the node that is followed:
+//!      a replica has encodings of its own)
 //!   -> all masters against the merged port: every name once, DBSIZE, CLUSTER COUNTKEYSINSLOT
 //! ```
 
@@ -16,6 +17,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::app::{App, Followed};
 use crate::cluster::client::slot_of;
+use crate::follow::{self, Follow};
 use crate::resp::Client;
 use crate::servers::Install;
 use crate::truth::{self, Keys, Report, Rules};
@@ -55,6 +57,8 @@ pub struct Quiet<'a> {
     pub databases: u32,
     /// How strictly.
     pub rules: &'a Rules,
+    /// Which nodes are followed.
+    pub follow: Follow,
 }
 
 /// What was found.
@@ -114,13 +118,35 @@ impl Quiet<'_> {
             let mut client = self.app.client()?;
             client.ask(&["KS.TARGET", &self.name_of(addr)])?;
             let ours = truth::read_of(&mut client, self.databases)?;
-            found.report.add(truth::compare(keys, &ours, self.rules));
+            let report = match self.copy(addr)? {
+                Some(copy) => truth::compare(&copy, &ours, self.rules),
+                None => truth::compare(keys, &ours, self.rules),
+            };
+            found.report.add(report);
         }
         self.compare_merged(&theirs, &mut found)?;
         for &addr in self.masters {
             Client::connect(addr)?.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "1"])?;
         }
         Ok(found)
+    }
+
+    /// The keys of the node that is followed in place of this master, if there is such a one.
+    fn copy(&self, addr: &SocketAddr) -> Result<Option<Keys>> {
+        if self.follow == Follow::Master {
+            return Ok(None);
+        }
+        let name = self.name_of(addr);
+        let mut seats = follow::seats(self.app)?.into_iter();
+        let seat = seats.find(|seat| seat.master == name);
+        let seat = seat.with_context(|| format!("{name} is not followed"))?;
+        if seat.node == name {
+            return Ok(None);
+        }
+        let mut client = Client::connect(seat.node.parse()?)?;
+        // Refused where there is no cluster, and not needed there.
+        client.call(&["READONLY"])?;
+        truth::read_of(&mut client, self.databases).map(Some)
     }
 
     /// What the admin port calls the master.

@@ -13,6 +13,7 @@ use integration::cluster::client::slot_of;
 use integration::cluster::reshard::{self, Move};
 use integration::cluster::writer::ClusterWriter;
 use integration::cluster::{AGREEMENT, Cluster, Shape};
+use integration::follow::Follow;
 use integration::resp::{Client, Reply};
 use integration::servers::{self, Program};
 use integration::truth;
@@ -90,7 +91,10 @@ fn client(addr: SocketAddr) -> Client {
 
 fn campaign_on(name: &str) {
     let install = servers::get(name).expect("the server can be had");
-    campaign_outcome(|say| campaign::run(&install, (6_000, 5), say), 20_000);
+    campaign_outcome(
+        |say| campaign::run(&install, (6_000, 5, Follow::Master), say),
+        20_000,
+    );
 }
 
 #[test]
@@ -421,6 +425,7 @@ fn some_chaos() {
         faults: 8,
         seed: 9,
         only: quick.map(str::to_owned).to_vec(),
+        follow: Follow::Master,
     };
     scene::some_chaos(stage, writer, options);
 }

@@ -8,6 +8,7 @@ use integration::app::App;
 use integration::chaos::{self, Stage};
 use integration::driver::{Driver, Options};
 use integration::fill::{self, Shape};
+use integration::follow::Follow;
 use integration::quiet::Quiet;
 use integration::resp::Client;
 use integration::server::Server;
@@ -91,6 +92,7 @@ pub(crate) fn expect_equal_all(app: &App, masters: &[SocketAddr], databases: u32
         reached: &BTreeMap::new(),
         databases,
         rules: &Rules::default(),
+        follow: Follow::Master,
     };
     let found = quiet.compare().expect("a quiescent point");
     expect_no_mismatch(&found.report, keys_min, &app.log_tail());

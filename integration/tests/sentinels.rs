@@ -7,6 +7,7 @@ use integration::app::App;
 use integration::chaos::Options;
 use integration::chaos::sentinel::SentinelStage;
 use integration::cluster::campaign::CONFIG;
+use integration::follow::Follow;
 use integration::resp::{Client, Reply};
 use integration::sentinel::writer::SentinelWriter;
 use integration::sentinel::{AGREEMENT, NAME, Watched, campaign};
@@ -43,7 +44,10 @@ fn expect_equal(watched: &mut Watched, app: &App) {
 
 fn truth(name: &str) {
     let install = servers::get(name).expect("the server can be had");
-    campaign_outcome(|say| campaign::run(&install, (6_000, 6), say), 1_000);
+    campaign_outcome(
+        |say| campaign::run(&install, (6_000, 6, Follow::Master), say),
+        1_000,
+    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! `cargo chaos -- --minutes 10 --seed 7 [--servers redis-7.0,valkey-9.1] [--mode cluster|sentinel|both]
-//! [--faults 200]`: everything that happens to deployments, one thing after the other, under a
+//! [--faults 200] [--follow master|replica|prefer-replica|local]`: everything that happens to deployments, one thing after the other, under a
 //! constant write load. After the counts of each fault the last line is
 //! `chaos: faults=N full=N partial=N keys=N mismatches=N`; the exit status is 1 if anything differs
 //! or if something happened that must never happen. With `--fleet 100` it measures Keyscape on a
@@ -14,6 +14,7 @@ use clap::{Parser, ValueEnum};
 use integration::chaos::cluster::ClusterStage;
 use integration::chaos::sentinel::SentinelStage;
 use integration::chaos::{self, Options, Outcome};
+use integration::follow::Follow;
 use integration::{cluster, servers};
 
 /// What a run is on.
@@ -48,6 +49,9 @@ struct Arguments {
     /// Nothing but these kinds of fault, separated by commas, such as `Failover,StopLong`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Which nodes are followed.
+    #[arg(long, value_enum, default_value_t = Follow::Master)]
+    follow: Follow,
     /// No chaos: measure Keyscape on a cluster of so many masters of the first server.
     #[arg(long)]
     fleet: Option<usize>,
@@ -73,6 +77,7 @@ fn main() -> Result<ExitCode> {
         faults: arguments.faults.div_ceil(runs),
         seed,
         only: arguments.only.clone(),
+        follow: arguments.follow,
     };
     let (mut all, mut failed) = (Outcome::default(), false);
     for name in &arguments.servers {

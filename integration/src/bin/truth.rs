@@ -11,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Result, bail};
 use clap::Parser;
 use integration::campaign::{self, Options};
+use integration::follow::Follow;
 use integration::truth::memory;
 use integration::{cluster, sentinel, servers};
 
@@ -78,6 +79,9 @@ struct Arguments {
     /// A master with two replicas and three Sentinels of each server, instead of a single one.
     #[arg(long, conflicts_with_all = ["cluster", "cuts", "replica", "trace", "thresholds"])]
     sentinel: bool,
+    /// Which nodes are followed, with `--cluster` and `--sentinel`.
+    #[arg(long, value_enum, default_value_t = Follow::Master)]
+    follow: Follow,
     /// Compare with a real replica instead of Keyscape: a test of this program.
     #[arg(long)]
     replica: bool,
@@ -100,6 +104,13 @@ fn main() -> Result<ExitCode> {
         .unwrap_or_default();
     let seed = arguments.seed.unwrap_or(since.as_secs());
     println!("truth: seed={seed}");
+    let deployed = arguments.cluster || arguments.sentinel;
+    if arguments.follow != Follow::Master && !deployed {
+        bail!("--follow needs --cluster or --sentinel: a plain server is followed as it is");
+    }
+    if arguments.follow == Follow::Local && arguments.cluster {
+        bail!("all masters are compared, and one is local: see `cargo chaos -- --follow local`");
+    }
     if arguments.facts == Which::Memory {
         return weigh(&names, &arguments, seed);
     }
@@ -114,14 +125,15 @@ fn main() -> Result<ExitCode> {
         without: arguments.without.clone(),
         refusals: arguments.refusals,
     };
+    let plan = (arguments.ops, seed, arguments.follow);
     let (mut keys, mut facts, mut mismatches, mut failed) = (0, 0, 0, Vec::new());
     for name in &names {
         let mut say = |line| println!("{line}");
         let outcome = servers::get(name).and_then(|install| {
             if arguments.cluster {
-                cluster::campaign::run(&install, (arguments.ops, seed), &mut say)
+                cluster::campaign::run(&install, plan, &mut say)
             } else if arguments.sentinel {
-                sentinel::campaign::run(&install, (arguments.ops, seed), &mut say)
+                sentinel::campaign::run(&install, plan, &mut say)
             } else {
                 campaign::run(&install, &options, &mut say)
             }

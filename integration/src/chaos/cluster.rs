@@ -11,6 +11,7 @@ use crate::cluster::nodes::Map;
 use crate::cluster::reshard::{self, Move};
 use crate::cluster::writer::ClusterWriter;
 use crate::cluster::{AGREEMENT, Cluster, SLOTS, Shape, client};
+use crate::follow::Follow;
 use crate::resp::Client;
 use crate::seed::Rng;
 use crate::server::Server;
@@ -22,6 +23,9 @@ const SUCCESSION: Duration = Duration::from_secs(30);
 
 /// Short enough for nobody to be replaced.
 const MOMENT: Duration = Duration::from_millis(700);
+
+/// How long a replica stays with another master, if it comes back at all.
+const STAY: Duration = Duration::from_secs(5);
 
 /// Nodes of the largest cluster.
 const NODES_MAX: usize = 9;
@@ -138,6 +142,12 @@ impl ClusterStage {
         let to = bare.unwrap_or_else(|| hands.rng.pick(&others));
         let mut client = Client::connect(pair.replica)?;
         client.ask(&["CLUSTER", "REPLICATE", to])?;
+        if hands.follow == Follow::Replica {
+            // A master without any replica would not be followed.
+            thread::sleep(STAY);
+            self.map()?;
+            client.ask(&["CLUSTER", "REPLICATE", &pair.master_id])?;
+        }
         Ok(())
     }
 

@@ -23,6 +23,7 @@ use anyhow::{Context, Result};
 
 use crate::app::App;
 use crate::fault::{Plan, Proxy};
+use crate::follow::{self, Follow};
 use crate::load::{Load, Writer};
 use crate::quiet::{self, Quiet};
 use crate::resp::Client;
@@ -130,6 +131,8 @@ pub struct Options {
     pub seed: u64,
     /// Nothing but faults of these names; all if there are none.
     pub only: Vec<String>,
+    /// Which nodes are followed.
+    pub follow: Follow,
 }
 
 /// What came of it.
@@ -221,6 +224,8 @@ pub struct Hands<'a> {
     pub app: &'a App,
     /// The proxies between Keyscape and the servers, by the address that the servers announce.
     pub proxies: &'a BTreeMap<SocketAddr, Proxy>,
+    /// Which nodes it follows.
+    pub follow: Follow,
 }
 
 impl Hands<'_> {
@@ -267,6 +272,8 @@ impl Hands<'_> {
 struct Runner<'a, S: Stage> {
     stage: S,
     options: Options,
+    /// The only node that is followed, if it is the one at our side.
+    home: Option<SocketAddr>,
     app: App,
     proxies: BTreeMap<SocketAddr, Proxy>,
     load: Load<S::Writer>,
@@ -291,9 +298,15 @@ pub fn run<S: Stage>(
     for addr in stage.servers() {
         proxies.insert(addr, Proxy::start(addr, Box::new(|_| Plan::CLEAN))?);
     }
-    let app = App::start(&[stage.url()], &config(&proxies))?;
+    let home = home(&stage, options.follow);
+    let url = match home {
+        Some(home) => format!("redis-cluster://{}", proxies[&home].addr),
+        None => stage.url(),
+    };
+    let app = App::start(&[url], &(options.follow.config() + &config(&proxies)))?;
     app.wait_synced(PATIENCE)?;
     let watcher = Watcher::new(&app, stage.servers(), stage.sentinels());
+    let watcher = watcher.following(options.follow);
     let mut runner = Runner {
         load: Load::start(writer, LOAD_PER_S),
         watch: Load::start(watcher, WATCH_PER_S),
@@ -302,6 +315,7 @@ pub fn run<S: Stage>(
         stage,
         rng: Rng::new(options.seed ^ 0xc4a05),
         options,
+        home,
         outcome: Outcome::default(),
         say,
     };
@@ -309,6 +323,13 @@ pub fn run<S: Stage>(
     let log = runner.app.log_tail();
     result.with_context(|| format!("keyscape's log ends with\n{log}"))?;
     Ok(runner.outcome)
+}
+
+/// The node at our side, in the mode that has one. On loopback every node that Sentinels know is.
+fn home<S: Stage>(stage: &S, follow: Follow) -> Option<SocketAddr> {
+    let is_cluster = stage.sentinels().is_empty();
+    let first = stage.servers().first().copied();
+    first.filter(|_| is_cluster && follow == Follow::Local)
 }
 
 /// Reconnects and looks at the map often, re-reads and audits faster than it would of servers in
@@ -348,6 +369,8 @@ impl<S: Stage> Runner<'_, S> {
         let wanted = |kind: &Kind| only.is_empty() || only.contains(&kind.to_string());
         let mut kinds = self.stage.kinds();
         kinds.retain(|(kind, _)| wanted(kind));
+        // The node at our side stays there.
+        kinds.retain(|(kind, _)| self.home.is_none() || *kind != Kind::AddRemove);
         let total: u64 = kinds.iter().map(|(_, weight)| weight).sum();
         let mut at = self.rng.below(total);
         for (kind, weight) in kinds {
@@ -363,6 +386,7 @@ impl<S: Stage> Runner<'_, S> {
         let started = Instant::now();
         let before = self.app.status()?;
         let logged = self.app.log().len();
+        let violations = self.watch.with(|watcher| watcher.violations.len());
         self.load.resume();
         self.watch.resume();
         thread::sleep(BREATH);
@@ -370,6 +394,7 @@ impl<S: Stage> Runner<'_, S> {
             rng: &mut self.rng,
             app: &self.app,
             proxies: &self.proxies,
+            follow: self.options.follow,
         };
         self.stage.strike(kind, &mut hands)?;
         *self.outcome.faults.entry(kind).or_default() += 1;
@@ -389,10 +414,14 @@ impl<S: Stage> Runner<'_, S> {
             self.stage.settle()?
         };
         self.compare(&masters, &what)?;
+        self.seated(&masters, &what)?;
         let after = self.app.status()?;
         let full = after.full_syncs.saturating_sub(before.full_syncs);
         let partial = after.partial_syncs.saturating_sub(before.partial_syncs);
         let log = self.app.log().split_off(logged);
+        if self.watch.with(|watcher| watcher.violations.len()) > violations {
+            self.tell_log(&log);
+        }
         let verdict = self.judge(kind, &masters, (full, &log))?;
         (self.say)(format!(
             "{}: {what}: {took:.1?} and {:.1?}, full +{full} partial +{partial}{verdict}",
@@ -429,10 +458,7 @@ impl<S: Stage> Runner<'_, S> {
             return Ok(format!(", we were {ahead} bytes ahead"));
         }
         self.outcome.in_sync += 1;
-        let told = |line: &&str| !line.contains("in handshake") && !line.contains("g\"");
-        for line in log.lines().filter(told).take(LOGGED) {
-            (self.say)(format!("    {line}"));
-        }
+        self.tell_log(log);
         for &addr in masters {
             let info = Client::connect(addr)?.ask(&["INFO", "replication"])?;
             (self.say)(format!(
@@ -446,15 +472,55 @@ impl<S: Stage> Runner<'_, S> {
         Ok(", NOT CONTINUED".to_owned())
     }
 
-    fn compare(&mut self, masters: &[SocketAddr], what: &str) -> Result<()> {
+    /// What matters of our log.
+    fn tell_log(&mut self, log: &str) {
+        let told = |line: &&str| !line.contains("in handshake") && !line.contains("g\"");
+        for line in log.lines().filter(told).take(LOGGED) {
+            (self.say)(format!("    {line}"));
+        }
+    }
+
+    /// Whether the links are where the mode wants them.
+    fn seated(&mut self, masters: &[SocketAddr], what: &str) -> Result<()> {
+        if !self.options.follow.wants_replica() {
+            return Ok(());
+        }
+        let reached = self.reached();
+        if let Some(wrong) = follow::wait_on_replicas(&self.app, masters, &reached)? {
+            self.outcome.violations.push(format!("{what}: {wrong}"));
+        }
+        Ok(())
+    }
+
+    /// Where Keyscape finds the servers.
+    fn reached(&self) -> BTreeMap<SocketAddr, SocketAddr> {
         let proxies = self.proxies.iter();
-        let reached = proxies.map(|(addr, proxy)| (*addr, proxy.addr)).collect();
+        proxies.map(|(addr, proxy)| (*addr, proxy.addr)).collect()
+    }
+
+    /// The masters whose keys are followed.
+    fn followed(&self, masters: &[SocketAddr]) -> Result<Vec<SocketAddr>> {
+        let Some(home) = self.home else {
+            return Ok(masters.to_vec());
+        };
+        let mut client = Client::connect(home)?;
+        if client.info("replication", "role")? == "master" {
+            return Ok(vec![home]);
+        }
+        let host = client.info("replication", "master_host")?;
+        let port = client.info("replication", "master_port")?;
+        Ok(vec![format!("{host}:{port}").parse()?])
+    }
+
+    fn compare(&mut self, masters: &[SocketAddr], what: &str) -> Result<()> {
+        let (masters, reached) = (self.followed(masters)?, self.reached());
         let quiet = Quiet {
             app: &self.app,
-            masters,
+            masters: &masters,
             reached: &reached,
             databases: self.stage.databases(),
             rules: &quiet::rules(self.stage.install()),
+            follow: self.options.follow,
         };
         let found = quiet.compare().with_context(|| what.to_owned())?;
         if !found.is_clean() {

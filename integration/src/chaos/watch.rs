@@ -3,6 +3,7 @@
 //! - WAIT is never satisfied by us: it counts no more replicas than there are real ones;
 //! - Sentinel never lists us among its replicas, and never names us as the master;
 //! - never two full syncs of ours at once on one host (here all servers are on one);
+//! - with `follow = "replica"` no full sync of ours on a master;
 //! - Sentinel and replicas aside, nobody else is a master than a real server: [`super::Runner`]
 //!   compares with those.
 //!
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::app::App;
+use crate::follow::Follow;
 use crate::load::Writer;
 use crate::resp::{Client, Reply, field_of};
 use crate::sentinel;
@@ -26,6 +28,12 @@ const WAIT_EVERY: Duration = Duration::from_millis(700);
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_millis(800);
+
+/// How long a new master may have a full sync of ours as if it were a replica still.
+const UNAWARE: Duration = Duration::from_secs(10);
+
+/// The port that we announce, as no server can.
+const OURS: u32 = 65_536;
 
 /// Violations remembered.
 const VIOLATIONS_MAX: usize = 50;
@@ -64,6 +72,9 @@ pub struct Watcher {
     /// By history: the master's name at the time, and how far we were.
     seen: BTreeMap<String, (String, i64)>,
     last: (u64, u64),
+    follow: Follow,
+    /// Since when each server was seen to be a master.
+    masters: BTreeMap<SocketAddr, Instant>,
     /// Full syncs, counted over the life of all links.
     pub full: u64,
     /// Partial resyncs likewise.
@@ -93,6 +104,13 @@ impl Watcher {
             sentinels,
             ..Self::default()
         }
+    }
+
+    /// Keyscape follows nodes of this kind.
+    #[must_use]
+    pub fn following(mut self, follow: Follow) -> Self {
+        self.follow = follow;
+        self
     }
 
     /// There are other servers by now.
@@ -179,11 +197,26 @@ impl Watcher {
             let state = value_of(line, "state").unwrap_or_default();
             if real {
                 found.real += 1;
-            } else if ["wait_bgsave", "send_bulk"].contains(&state) {
+            } else if port == Some(OURS) && ["wait_bgsave", "send_bulk"].contains(&state) {
                 found.ours_syncing += 1;
             }
         }
+        self.full_sync_of(addr, &info, found);
         Some((found, info))
+    }
+
+    /// A full sync may have begun while the server was a replica, or while we did not know yet that
+    /// it is none any more.
+    fn full_sync_of(&mut self, addr: SocketAddr, info: &str, found: Replicas) {
+        if field_of(info, "role").as_deref() != Some("master") {
+            self.masters.remove(&addr);
+            return;
+        }
+        let since = *self.masters.entry(addr).or_insert_with(Instant::now);
+        let wrong = self.follow == Follow::Replica && found.ours_syncing > 0;
+        if wrong && since.elapsed() > UNAWARE {
+            self.violation(format!("a full sync on the master {addr}"));
+        }
     }
 
     /// Two full syncs of ours at once; counted only if a second look in the other order says the

@@ -20,6 +20,7 @@ use super::writer::ClusterWriter;
 use super::{AGREEMENT, Cluster, Shape, client};
 use crate::app::App;
 use crate::campaign::Outcome;
+use crate::follow::Follow;
 use crate::load::Load;
 use crate::quiet::{self, Quiet};
 use crate::resp::Client;
@@ -54,6 +55,7 @@ struct Campaign<'a> {
     app: App,
     rng: Rng,
     share: u64,
+    follow: Follow,
     outcome: Outcome,
     say: &'a mut dyn FnMut(String),
 }
@@ -64,7 +66,7 @@ struct Campaign<'a> {
 /// If a server or Keyscape fails to do its part at all (differences are no error).
 pub fn run(
     install: &Install,
-    (ops, seed): (u64, u64),
+    (ops, seed, follow): (u64, u64, Follow),
     say: &mut dyn FnMut(String),
 ) -> Result<Outcome> {
     let mut cluster = Cluster::start(install, Shape::USUAL, &[])?;
@@ -73,7 +75,7 @@ pub fn run(
     writer.fill();
     let share = ops / 5;
     writer.run(share);
-    let app = App::start(&[cluster.url()], CONFIG)?;
+    let app = App::start(&[cluster.url()], &(follow.config() + CONFIG))?;
     app.wait_synced(PATIENCE)?;
     let mut campaign = Campaign {
         cluster,
@@ -81,6 +83,7 @@ pub fn run(
         app,
         rng: Rng::new(seed ^ 0x5eed),
         share,
+        follow,
         outcome: Outcome::default(),
         say,
     };
@@ -185,6 +188,7 @@ impl Campaign<'_> {
             reached: &BTreeMap::new(),
             databases: 1,
             rules: &quiet::rules(&self.cluster.install),
+            follow: self.follow,
         };
         let found = quiet.compare().with_context(|| what.to_owned())?;
         let name = &self.cluster.install.name;

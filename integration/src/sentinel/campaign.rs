@@ -12,6 +12,7 @@ use super::{AGREEMENT, NAME, Watched};
 use crate::app::App;
 use crate::campaign::Outcome;
 use crate::cluster::campaign::CONFIG;
+use crate::follow::Follow;
 use crate::load::Load;
 use crate::quiet::{self, Quiet};
 use crate::servers::Install;
@@ -28,6 +29,7 @@ struct Campaign<'a> {
     load: Load<SentinelWriter>,
     app: App,
     share: u64,
+    follow: Follow,
     outcome: Outcome,
     say: &'a mut dyn FnMut(String),
 }
@@ -38,20 +40,21 @@ struct Campaign<'a> {
 /// If a server or Keyscape fails to do its part at all (differences are no error).
 pub fn run(
     install: &Install,
-    (ops, seed): (u64, u64),
+    (ops, seed, follow): (u64, u64, Follow),
     say: &mut dyn FnMut(String),
 ) -> Result<Outcome> {
     let watched = Watched::start(install)?;
     let mut writer = SentinelWriter::new(install.clone(), watched.addresses(), seed);
     let share = ops / 4;
     writer.run(share);
-    let app = App::start(&[watched.url()], CONFIG)?;
+    let app = App::start(&[watched.url()], &(follow.config() + CONFIG))?;
     app.wait_synced(PATIENCE)?;
     let mut campaign = Campaign {
         watched,
         load: Load::start(writer, LOAD_PER_S),
         app,
         share,
+        follow,
         outcome: Outcome::default(),
         say,
     };
@@ -120,6 +123,7 @@ impl Campaign<'_> {
             reached: &BTreeMap::new(),
             databases: 16,
             rules: &quiet::rules(&self.watched.install),
+            follow: self.follow,
         };
         let found = quiet.compare().with_context(|| what.to_owned())?;
         let name = &self.watched.install.name;
