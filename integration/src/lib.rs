@@ -6,6 +6,7 @@
 //!   [`fake_master`] says what no server would;
 //! - [`truth`] compares every key of both, [`campaign`] is the whole of it, start to end;
 //! - [`fill`] makes keyspaces of any size; [`follow`] knows where our links should be;
+//! - [`suite`] has a server's own tests write;
 //! - [`tap`] remembers what a master said of a key;
 //! - [`resp`], [`http`], [`child`], [`seed`] and [`wait`] are the tools of these.
 //!
@@ -30,6 +31,7 @@ pub mod seed;
 pub mod sentinel;
 pub mod server;
 pub mod servers;
+pub mod suite;
 pub mod tap;
 pub mod truth;
 pub mod wait;

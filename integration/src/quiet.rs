@@ -23,11 +23,8 @@ use crate::servers::Install;
 use crate::truth::{self, Keys, Report, Rules};
 use crate::wait;
 
-/// How long the offsets may take to meet.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long keys may stay inexact after the last write.
-const EXACT: Duration = Duration::from_secs(60);
+/// Long enough for [`Quiet::patience`] on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a round of the audit may take.
 const ROUND: Duration = Duration::from_secs(20);
@@ -59,6 +56,8 @@ pub struct Quiet<'a> {
     pub rules: &'a Rules,
     /// Which nodes are followed.
     pub follow: Follow,
+    /// How long the offsets may take to meet, and then keys to become exact.
+    pub patience: Duration,
 }
 
 /// What was found.
@@ -256,13 +255,17 @@ impl Quiet<'_> {
     /// Waits until every master is followed to its end; returns how many keys are still inexact.
     fn settle(&self) -> Result<u64> {
         let mut seen = String::new();
-        let result = wait::for_true(PATIENCE, "every master to be followed to its end", || {
-            let followed = self.app.followed()?;
-            seen = self.behind(&followed)?;
-            Ok(seen.is_empty())
-        });
+        let result = wait::for_true(
+            self.patience,
+            "every master to be followed to its end",
+            || {
+                let followed = self.app.followed()?;
+                seen = self.behind(&followed)?;
+                Ok(seen.is_empty())
+            },
+        );
         result.with_context(|| format!("{seen}\n{}", self.app.log_tail()))?;
-        let exact = wait::for_true(EXACT, "all keys to be exact", || {
+        let exact = wait::for_true(self.patience, "all keys to be exact", || {
             let status = self.app.status()?;
             Ok(status.synced && status.inexact + status.unverified == 0)
         });

@@ -93,6 +93,7 @@ pub(crate) fn expect_equal_all(app: &App, masters: &[SocketAddr], databases: u32
         databases,
         rules: &Rules::default(),
         follow: Follow::Master,
+        patience: PATIENCE,
     };
     let found = quiet.compare().expect("a quiescent point");
     expect_no_mismatch(&found.report, keys_min, &app.log_tail());

@@ -1,10 +1,12 @@
 //! `cargo truth -- --servers redis-7.0,valkey-9.1 --ops 200000 --seed 7 [--cuts 50]`: the model
 //! against real servers. With `--cluster` each is a cluster of three masters and three replicas
 //! that fails over, moves slots and loses a master on the way; with `--sentinel` a master with two
-//! replicas and three Sentinels. The last line is
+//! replicas and three Sentinels; with `--suite <source tree>` the server's own tests write. The
+//! last line is
 //! `truth: servers=N keys=N facts=N mismatches=N`; the exit status is 1 if anything differs.
 #![expect(clippy::print_stdout, reason = "this program's output is its purpose")]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,8 +14,9 @@ use anyhow::{Result, bail};
 use clap::Parser;
 use integration::campaign::{self, Options};
 use integration::follow::Follow;
+use integration::servers::Install;
 use integration::truth::memory;
-use integration::{cluster, sentinel, servers};
+use integration::{cluster, sentinel, servers, suite};
 
 /// Mismatches printed in full for each server.
 const SHOWN: usize = 25;
@@ -26,6 +29,7 @@ const DEPLOYED: [&str; 5] = [
     "valkey-8.1",
     "valkey-9.1",
 ];
+
 /// Keys of a class told with their history, if asked for.
 const TOLD: usize = 6;
 
@@ -79,6 +83,13 @@ struct Arguments {
     /// A master with two replicas and three Sentinels of each server, instead of a single one.
     #[arg(long, conflicts_with_all = ["cluster", "cuts", "replica", "trace", "thresholds"])]
     sentinel: bool,
+    /// The top of a source tree of Redis or Valkey: its own tests write instead of random commands.
+    /// Needs tclsh.
+    #[arg(long, conflicts_with_all = ["cluster", "sentinel", "cuts", "replica", "trace"])]
+    suite: Option<PathBuf>,
+    /// Units of the suite, such as `unit/type/hash`, separated by commas; those about keys if none.
+    #[arg(long, value_delimiter = ',', requires = "suite")]
+    units: Vec<String>,
     /// Which nodes are followed, with `--cluster` and `--sentinel`.
     #[arg(long, value_enum, default_value_t = Follow::Master)]
     follow: Follow,
@@ -89,7 +100,14 @@ struct Arguments {
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    let all = if arguments.cluster || arguments.sentinel {
+    let deployed = arguments.cluster || arguments.sentinel;
+    if arguments.follow != Follow::Master && !deployed {
+        bail!("--follow needs --cluster or --sentinel: a plain server is followed as it is");
+    }
+    if arguments.follow == Follow::Local && arguments.cluster {
+        bail!("all masters are compared, and one is local: see `cargo chaos -- --follow local`");
+    }
+    let all = if deployed {
         DEPLOYED.to_vec()
     } else {
         servers::names()
@@ -104,17 +122,83 @@ fn main() -> Result<ExitCode> {
         .unwrap_or_default();
     let seed = arguments.seed.unwrap_or(since.as_secs());
     println!("truth: seed={seed}");
-    let deployed = arguments.cluster || arguments.sentinel;
-    if arguments.follow != Follow::Master && !deployed {
-        bail!("--follow needs --cluster or --sentinel: a plain server is followed as it is");
+    let (mut all, mut failed) = (Sum::default(), Vec::new());
+    for name in &names {
+        let outcome = servers::get(name).and_then(|install| match arguments.facts {
+            Which::Memory => weigh(&install, &arguments, seed),
+            Which::All => compare(&install, &arguments, seed),
+        });
+        match outcome {
+            Ok(sum) => all.add(&sum),
+            Err(error) => {
+                println!("{name}: failed: {error:#}");
+                failed.push(name.clone());
+            }
+        }
     }
-    if arguments.follow == Follow::Local && arguments.cluster {
-        bail!("all masters are compared, and one is local: see `cargo chaos -- --follow local`");
+    println!(
+        "truth: servers={} keys={} facts={} mismatches={}",
+        names.len(),
+        all.keys,
+        all.facts,
+        all.mismatches
+    );
+    if !failed.is_empty() {
+        bail!("no result from {}", failed.join(", "));
     }
-    if arguments.facts == Which::Memory {
-        return weigh(&names, &arguments, seed);
+    Ok(if all.mismatches == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What was compared, for the last line.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    keys: u64,
+    facts: u64,
+    mismatches: usize,
+}
+
+impl Sum {
+    fn add(&mut self, other: &Self) {
+        self.keys += other.keys;
+        self.facts += other.facts;
+        self.mismatches += other.mismatches;
     }
-    let options = Options {
+}
+
+/// All facts but memory, on a server, a deployment, or under a server's own tests.
+fn compare(install: &Install, arguments: &Arguments, seed: u64) -> Result<Sum> {
+    let mut say = |line| println!("{line}");
+    let plan = (arguments.ops, seed, arguments.follow);
+    let outcome = if let Some(tree) = &arguments.suite {
+        let options = suite::Options {
+            tree: tree.clone(),
+            units: arguments.units.clone(),
+            seed,
+        };
+        suite::run(install, &options, &mut say)?
+    } else if arguments.cluster {
+        cluster::campaign::run(install, plan, &mut say)?
+    } else if arguments.sentinel {
+        sentinel::campaign::run(install, plan, &mut say)?
+    } else {
+        campaign::run(install, &options(arguments, seed), &mut say)?
+    };
+    for mismatch in outcome.report.mismatches.iter().take(SHOWN) {
+        println!("{}: {mismatch}", install.name);
+    }
+    Ok(Sum {
+        keys: outcome.report.keys,
+        facts: outcome.report.facts,
+        mismatches: outcome.report.mismatches.len(),
+    })
+}
+
+fn options(arguments: &Arguments, seed: u64) -> Options {
+    Options {
         ops: arguments.ops,
         seed,
         cuts: arguments.cuts,
@@ -124,87 +208,23 @@ fn main() -> Result<ExitCode> {
         trace: arguments.trace,
         without: arguments.without.clone(),
         refusals: arguments.refusals,
-    };
-    let plan = (arguments.ops, seed, arguments.follow);
-    let (mut keys, mut facts, mut mismatches, mut failed) = (0, 0, 0, Vec::new());
-    for name in &names {
-        let mut say = |line| println!("{line}");
-        let outcome = servers::get(name).and_then(|install| {
-            if arguments.cluster {
-                cluster::campaign::run(&install, plan, &mut say)
-            } else if arguments.sentinel {
-                sentinel::campaign::run(&install, plan, &mut say)
-            } else {
-                campaign::run(&install, &options, &mut say)
-            }
-        });
-        match outcome {
-            Ok(outcome) => {
-                keys += outcome.report.keys;
-                facts += outcome.report.facts;
-                mismatches += outcome.report.mismatches.len();
-                for mismatch in outcome.report.mismatches.iter().take(SHOWN) {
-                    println!("{name}: {mismatch}");
-                }
-            }
-            Err(error) => {
-                println!("{name}: failed: {error:#}");
-                failed.push(name.clone());
-            }
-        }
     }
-    println!(
-        "truth: servers={} keys={keys} facts={facts} mismatches={mismatches}",
-        names.len()
-    );
-    if !failed.is_empty() {
-        bail!("no result from {}", failed.join(", "));
-    }
-    Ok(if mismatches == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
 }
 
-/// Weighs keys on every server; a bar that is missed counts as a mismatch.
-fn weigh(names: &[String], arguments: &Arguments, seed: u64) -> Result<ExitCode> {
+/// Weighs keys on a server; a bar that is missed counts as a mismatch.
+fn weigh(install: &Install, arguments: &Arguments, seed: u64) -> Result<Sum> {
     let options = memory::Options {
         keys: arguments.keys,
         seed,
         told: if arguments.trace { TOLD } else { 0 },
     };
-    let (mut keys, mut missed, mut failed) = (0, 0, Vec::new());
     let mut say = |line| println!("{line}");
-    for name in names {
-        let outcome = servers::get(name).and_then(|install| {
-            let weighed = memory::run(&install, &options, &mut say)?;
-            memory::print(&install, &weighed, &mut say);
-            Ok(weighed)
-        });
-        match outcome {
-            Ok(weighed) => {
-                for one in &weighed {
-                    keys += one.total().keys;
-                    missed += one.missed.len();
-                }
-            }
-            Err(error) => {
-                println!("{name}: failed: {error:#}");
-                failed.push(name.clone());
-            }
-        }
-    }
-    println!(
-        "truth: servers={} keys={keys} facts={keys} mismatches={missed}",
-        names.len()
-    );
-    if !failed.is_empty() {
-        bail!("no result from {}", failed.join(", "));
-    }
-    Ok(if missed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    let weighed = memory::run(install, &options, &mut say)?;
+    memory::print(install, &weighed, &mut say);
+    let keys = weighed.iter().map(|one| one.total().keys).sum();
+    Ok(Sum {
+        keys,
+        facts: keys,
+        mismatches: weighed.iter().map(|one| one.missed.len()).sum(),
     })
 }

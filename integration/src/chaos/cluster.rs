@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -26,6 +26,9 @@ const MOMENT: Duration = Duration::from_millis(700);
 
 /// How long a replica stays with another master, if it comes back at all.
 const STAY: Duration = Duration::from_secs(5);
+
+/// A replica that did not take over by then has given up.
+const GIVEN_UP: Duration = Duration::from_secs(7);
 
 /// Nodes of the largest cluster.
 const NODES_MAX: usize = 9;
@@ -77,10 +80,12 @@ impl ClusterStage {
 
     /// Waits until somebody else serves the slots of that node.
     fn succeeded(&mut self, id: &str) -> Result<()> {
-        wait::for_true(SUCCESSION, "a successor", || {
-            let map = self.cluster.agreed()?;
-            Ok(map.is_some_and(|map| map.masters().all(|seen| seen.id != id)))
-        })
+        wait::for_true(SUCCESSION, "a successor", || self.has_successor(id))
+    }
+
+    fn has_successor(&mut self, id: &str) -> Result<bool> {
+        let map = self.cluster.agreed()?;
+        Ok(map.is_some_and(|map| map.masters().all(|seen| seen.id != id)))
     }
 
     fn kill(&mut self, hands: &mut Hands<'_>, data: bool, at_once: bool) -> Result<()> {
@@ -102,10 +107,24 @@ impl ClusterStage {
 
     fn fail_over(&mut self, hands: &mut Hands<'_>, how: Option<&str>) -> Result<()> {
         let pair = self.pair(hands.rng)?;
+        self.take_over(pair.replica, how, &pair.master_id)
+    }
+
+    /// A replica takes over from that master; asked again if it gave up, as it does after five
+    /// seconds on a busy machine.
+    fn take_over(&mut self, replica: SocketAddr, how: Option<&str>, id: &str) -> Result<()> {
         let mut words = vec!["CLUSTER", "FAILOVER"];
         words.extend(how);
-        Client::connect(pair.replica)?.ask(&words)?;
-        self.succeeded(&pair.master_id)
+        Client::connect(replica)?.ask(&words)?;
+        let mut asked = Instant::now();
+        wait::for_true(SUCCESSION, "a successor", || {
+            if asked.elapsed() > GIVEN_UP {
+                asked = Instant::now();
+                // An error says that it is the master by now.
+                Client::connect(replica)?.call(&words)?;
+            }
+            self.has_successor(id)
+        })
     }
 
     fn stop_master(&mut self, hands: &mut Hands<'_>, long: bool) -> Result<()> {
@@ -239,9 +258,7 @@ impl ClusterStage {
                 step.begin()?;
                 step.carry(2)?;
                 let replica = map.replicas_of(&owner.id).find_map(|seen| seen.addr);
-                let mut replica = Client::connect(replica.context("a replica")?)?;
-                replica.ask(&["CLUSTER", "FAILOVER"])?;
-                self.succeeded(&owner.id)?;
+                self.take_over(replica.context("a replica")?, None, &owner.id)?;
                 // The new owner may know nothing of the move; it begins anew.
                 step.forget();
                 let map = self.map()?;

@@ -386,6 +386,7 @@ impl<S: Stage> Runner<'_, S> {
         let started = Instant::now();
         let before = self.app.status()?;
         let logged = self.app.log().len();
+        let copies = self.copies();
         let violations = self.watch.with(|watcher| watcher.violations.len());
         self.load.resume();
         self.watch.resume();
@@ -422,7 +423,7 @@ impl<S: Stage> Runner<'_, S> {
         if self.watch.with(|watcher| watcher.violations.len()) > violations {
             self.tell_log(&log);
         }
-        let verdict = self.judge(kind, &masters, (full, &log))?;
+        let verdict = self.judge(kind, &masters, (full, copies, &log))?;
         (self.say)(format!(
             "{}: {what}: {took:.1?} and {:.1?}, full +{full} partial +{partial}{verdict}",
             self.stage.name(),
@@ -431,12 +432,21 @@ impl<S: Stage> Runner<'_, S> {
         Ok(())
     }
 
+    /// Full syncs of the replicas so far, by what they logged; who follows such a one has to take one
+    /// too.
+    fn copies(&self) -> usize {
+        let logs = self.stage.servers().into_iter();
+        let logs = logs.map(|addr| self.stage.log(addr));
+        logs.map(|log| log.matches("Full resync from ").count())
+            .sum()
+    }
+
     /// Whether a failover cost a full sync that it need not have cost.
     fn judge(
         &mut self,
         kind: Kind,
         masters: &[SocketAddr],
-        (full, log): (u64, &str),
+        (full, copies, log): (u64, usize, &str),
     ) -> Result<String> {
         let mut ahead = None;
         for &addr in masters {
@@ -452,6 +462,10 @@ impl<S: Stage> Runner<'_, S> {
             self.outcome.in_sync += 1;
             self.outcome.continued += 1;
             return Ok(", continued".to_owned());
+        }
+        if self.options.follow.wants_replica() && self.copies() > copies {
+            self.outcome.ahead += 1;
+            return Ok(", our replica had to be synced in full".to_owned());
         }
         if let Some(ahead) = ahead {
             self.outcome.ahead += 1;
@@ -521,6 +535,7 @@ impl<S: Stage> Runner<'_, S> {
             databases: self.stage.databases(),
             rules: &quiet::rules(self.stage.install()),
             follow: self.options.follow,
+            patience: quiet::PATIENCE,
         };
         let found = quiet.compare().with_context(|| what.to_owned())?;
         if !found.is_clean() {

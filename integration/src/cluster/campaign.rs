@@ -189,6 +189,7 @@ impl Campaign<'_> {
             databases: 1,
             rules: &quiet::rules(&self.cluster.install),
             follow: self.follow,
+            patience: quiet::PATIENCE,
         };
         let found = quiet.compare().with_context(|| what.to_owned())?;
         let name = &self.cluster.install.name;

@@ -124,6 +124,7 @@ impl Campaign<'_> {
             databases: 16,
             rules: &quiet::rules(&self.watched.install),
             follow: self.follow,
+            patience: quiet::PATIENCE,
         };
         let found = quiet.compare().with_context(|| what.to_owned())?;
         let name = &self.watched.install.name;
