@@ -433,3 +433,48 @@ fn a_copy_of_fields_that_expire_is_read_again_on_valkey() {
         assert_eq!(driver.doubt("copy"), doubt, "{family:?}");
     }
 }
+
+#[test]
+fn what_turns_out_to_be_no_history_is_read_again() {
+    let mut driver = Driver::new();
+    driver.keyspace.begin_load(driver.now_ms);
+    driver.load_str(0, b"deleted", 3, None);
+    driver.load_str(0, b"kept", 3, None);
+    driver.keyspace.commit_load(driver.offset);
+    driver.line("RPUSH list a b");
+    let parted = driver.offset;
+    for line in ["DEL deleted", "RPUSH list c", "SET new v", "INCR counter"] {
+        driver.line(line);
+    }
+    assert_eq!(driver.keyspace.undoable_from(), 0);
+    assert_eq!(driver.keyspace.go_back(parted), 4);
+    assert_eq!(driver.keyspace.applied(), parted);
+    for name in ["deleted", "list", "new", "counter"] {
+        assert_eq!(driver.doubt(name), Doubt::Value, "{name}");
+    }
+    assert_eq!(driver.doubt("kept"), Doubt::Probe);
+    while driver.want(Need::Value).is_some() {}
+    for name in ["new", "counter"] {
+        let missing = driver
+            .keyspace
+            .settle_value(0, name.as_bytes(), parted, None);
+        assert_eq!(missing, Settled::Taken);
+    }
+    assert_eq!(driver.read("deleted", parted, 3), Settled::Taken);
+    let facts = driver.keyspace.facts(0, b"deleted").expect("there again");
+    assert_eq!((facts.kind, facts.doubt), (Kind::String, Doubt::None));
+    // Once is enough: what was read is history.
+    assert_eq!(driver.keyspace.go_back(parted), 0);
+    driver.keyspace.audit().expect("sums agree");
+}
+
+#[test]
+fn a_flush_cannot_be_undone() {
+    let mut driver = Driver::new();
+    driver.line("SET a 1");
+    driver.line("FLUSHALL");
+    driver.line("SET b 1");
+    assert_eq!(driver.keyspace.undoable_from(), 20);
+    driver.line("FCALL f 0");
+    assert_eq!(driver.keyspace.undoable_from(), 40);
+}

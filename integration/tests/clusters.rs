@@ -140,6 +140,47 @@ fn a_failover_costs_no_full_sync() {
 }
 
 #[test]
+fn a_successor_that_is_behind_us_costs_no_full_sync() {
+    for name in BOTH {
+        let (mut cluster, mut writer) = with_data(name);
+        let app = follow(&cluster, CONFIG);
+        let map = cluster.wait_agreed(AGREEMENT).expect("a map");
+        let all: Vec<_> = map.masters().filter_map(|seen| seen.addr).collect();
+        let master = map.masters().next().expect("a master");
+        let replica = map.replicas_of(&master.id).find_map(|seen| seen.addr);
+        let replica = replica.expect("a replica");
+        let index_of = |addr| cluster.index_of(addr).expect("its process");
+        let (at, behind) = (
+            index_of(master.addr.expect("an address")),
+            index_of(replica),
+        );
+
+        // The replica never hears of what is written now, and we do.
+        cluster.nodes[behind].stop().expect("SIGSTOP");
+        let mut dying = cluster.nodes[at].client().expect("connect");
+        dying
+            .ask(&["CLIENT", "KILL", "TYPE", "replica"])
+            .expect("CLIENT KILL");
+        writer.run(400);
+        expect_equal_all(&app, &all, 1, 1_000);
+        cluster.nodes[at].kill().expect("kill -9");
+        cluster.nodes[behind].go_on().expect("SIGCONT");
+        wait::for_true(AGREEMENT, "the replica to take over", || {
+            let mut replica = client(replica);
+            replica.ask(&["CLUSTER", "FAILOVER", "TAKEOVER"])?;
+            Ok(replica.info("replication", "role")? == "master")
+        })
+        .expect("a successor");
+        cluster.nodes[at].start_again().expect("the old master");
+        writer.run(200);
+        expect_equal(&mut cluster, &app);
+        let (status, log) = (app.status().expect("status"), app.log());
+        assert_eq!(status.full_syncs, 3, "{name}: {}\n{log}", status.text);
+        assert!(log.contains("going back to where"), "{name}: {log}");
+    }
+}
+
+#[test]
 fn a_slot_half_moved_is_whole() {
     let (mut cluster, mut writer) = with_data("redis-7.0");
     let app = follow(&cluster, CONFIG);

@@ -15,6 +15,7 @@ mod fill;
 mod gauge;
 mod generation;
 mod image;
+mod journal;
 mod load;
 mod ring;
 mod settle;
@@ -25,11 +26,12 @@ mod wants;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::command::dispatch::{Call, Dispatch};
-use crate::command::{Args, Context, Entry, server};
+use crate::command::{Args, Context, Doubt, Entry, server};
 use crate::input::{Command, Key, KeySpec, Outcome, Part, Shape, Source};
 use crate::keyspace::db::{Db, NewStr, OldStr, Pulse, Scratch, Tools, Turn};
 use crate::keyspace::gauge::Gauge;
 use crate::keyspace::generation::Generation;
+use crate::keyspace::journal::Journal;
 use crate::keyspace::load::Loading;
 use crate::keyspace::ring::Ring;
 use crate::keyspace::suspects::Suspicion;
@@ -98,6 +100,7 @@ pub struct Keyspace {
     loading: Option<Box<Loading>>,
     /// Databases that are no longer used and are freed bit by bit.
     retired: VecDeque<Db>,
+    journal: Journal,
     wants: Wants,
     suspicions: VecDeque<Suspicion>,
     gauge: Gauge,
@@ -124,6 +127,7 @@ impl Keyspace {
             live: Generation::new(seed, None),
             loading: None,
             retired: VecDeque::new(),
+            journal: Journal::default(),
             wants: Wants::default(),
             suspicions: VecDeque::new(),
             gauge: Gauge::default(),
@@ -283,6 +287,7 @@ impl Keyspace {
         let mut old = std::mem::replace(&mut self.live, filled.generation);
         self.retired.extend(old.take_all());
         self.wants = Wants::default();
+        self.journal.begin(offset);
         self.applied = offset;
         self.offset = offset;
     }
@@ -392,8 +397,15 @@ impl Keyspace {
         let result = match call {
             Call::Handler(handler) => handler(&mut context, args),
             Call::Ignore => return Outcome::Ignored,
-            Call::Resync => return Outcome::Resync,
-            Call::Unknown => return server::unknown(&mut context, args),
+            Call::Resync => {
+                self.journal.begin(command.end_offset);
+                return Outcome::Resync;
+            }
+            Call::Unknown => {
+                let outcome = server::unknown(&mut context, args);
+                self.journal.begin(command.end_offset);
+                return outcome;
+            }
         };
         match result {
             Err(_) => {
@@ -409,6 +421,27 @@ impl Keyspace {
     pub fn advance(&mut self, end_offset: u64) {
         self.catch_up();
         self.applied = end_offset;
+    }
+
+    /// The earliest offset that [`Keyspace::go_back`] can go back to.
+    pub fn undoable_from(&self) -> u64 {
+        self.journal.since()
+    }
+
+    /// Goes back to an offset at which another history begins: keys that were written beyond it are
+    /// to be read again, and are in doubt until then. Returns how many. The offset must not be
+    /// before `undoable_from()`.
+    pub fn go_back(&mut self, offset: u64) -> usize {
+        self.catch_up();
+        self.applied = offset;
+        self.offset = offset;
+        let keys = self.journal.take_after(offset);
+        for (db, name) in &keys {
+            self.edit(*db, name, |slot, _| {
+                slot.get_or_insert_with(server::unread).doubt(Doubt::Value);
+            });
+        }
+        keys.len()
     }
 
     /// Frees what is no longer used and counts what large values allocate, a piece at a time; a
@@ -523,6 +556,7 @@ impl Keyspace {
     /// Empties a database.
     pub(crate) fn flush(&mut self, db: u32) {
         self.wants.touch_db(db, self.offset);
+        self.journal.begin(self.offset);
         if let Some(db) = self.live.take(db) {
             self.writes += 1;
             self.retired.push_back(db);
@@ -541,6 +575,7 @@ impl Keyspace {
     pub(crate) fn swap(&mut self, a: u32, b: u32) {
         self.wants.touch_db(a, self.offset);
         self.wants.touch_db(b, self.offset);
+        self.journal.begin(self.offset);
         self.live.swap(a, b);
         self.writes += 1;
     }

@@ -57,6 +57,8 @@ pub struct Plan {
     pub resume: Option<Position>,
     /// The way there.
     pub trail: Trail,
+    /// How far back the model can go on it.
+    pub undoable_from: u64,
     /// A full sync begins no sooner than this.
     pub full_not_before: Instant,
     /// How often in a row a replica was behind us; it may never catch up.
@@ -110,6 +112,7 @@ impl Plan {
         let pass = match resume {
             Some(_) => None,
             None => {
+                self.tell_why(&intro);
                 let pass = self.permit(&mut side, &host).await?;
                 self.identify(&mut side).await?;
                 Some(pass)
@@ -229,6 +232,20 @@ impl Plan {
         Ok(())
     }
 
+    /// Says why a position is given up.
+    fn tell_why(&self, intro: &Intro) {
+        let (Some(position), Some(backlog)) = (self.resume, &intro.backlog) else {
+            return;
+        };
+        tracing::warn!(
+            server = %self.target.source,
+            %position,
+            undoable_from = self.undoable_from,
+            ?backlog,
+            "the server does not continue from our position: a full sync"
+        );
+    }
+
     /// True if the server we followed was another process.
     fn is_restarted(&self, intro: &Intro) -> bool {
         let known = self.known.as_ref().and_then(|known| known.server.as_ref());
@@ -258,7 +275,7 @@ impl Plan {
             }
             return Ok(self.resume);
         };
-        let earlier = || self.trail.earlier(&resume, backlog);
+        let earlier = || self.trail.earlier(&resume, self.undoable_from, backlog);
         match resume.coverage(backlog) {
             Coverage::Continues => Ok(Some(resume)),
             Coverage::Ahead if intro.role == Role::Replica && self.behind < BEHIND_MAX => {

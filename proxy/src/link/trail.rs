@@ -1,15 +1,15 @@
 //! Where else than at its position a link may continue.
 //!
 //! ```text
-//!   A: ----x..........p1         x  the last command that could change a key
-//!                      \         .  PING, PUBLISH and the like
-//!   B:                  ....p2   p  where we left a history for another
+//!   A: ----------.......p1           p  where we left a history for another
+//!            \           \          .  what the promoted replica never had
+//!             C           B: ...p2
 //! ```
 //!
 //! A server that does not know `B` may know `A`. A killed master that comes back as a master of its
 //! own, before Sentinel or the cluster demotes it, continues `A` under a new replid; the replica that
-//! was promoted meanwhile has never heard of that one, and continues `A` as well. As long as nothing
-//! has changed a key since, going back to `p1` loses nothing.
+//! was promoted meanwhile has never heard of that one, and left `A` for its own `C`. As far as the
+//! model can undo what was followed since (`Keyspace::go_back`), it goes back to where `C` begins.
 
 use replica_shim::position::{Backlog, Offset};
 use replica_shim::{Coverage, Position};
@@ -17,25 +17,17 @@ use replica_shim::{Coverage, Position};
 /// Histories remembered; a server itself remembers two.
 const FORMER_MAX: usize = 4;
 
-/// The way we came since a key last changed.
+/// The histories that we came through.
 #[derive(Debug, Clone, Default)]
 pub struct Trail {
-    /// End of the last command that could change a key.
-    changed_at: u64,
-    /// Where histories were left since then, the latest last; none is beyond our position.
+    /// Where each was left, the latest last; none is beyond our position.
     former: Vec<Position>,
 }
 
 impl Trail {
     /// Begins anew with a snapshot.
-    pub fn begin(&mut self, at: Offset) {
-        self.changed_at = at.get();
+    pub fn begin(&mut self) {
         self.former.clear();
-    }
-
-    /// A command that could change a key ended there.
-    pub fn changed(&mut self, at: Offset) {
-        self.changed_at = at.get();
     }
 
     /// The link was at `before` and goes on at `now`.
@@ -43,7 +35,6 @@ impl Trail {
         if before.replid == now.replid {
             return;
         }
-        self.former.retain(|p| self.changed_at <= p.offset.get());
         if self.former.len() >= FORMER_MAX {
             self.former.remove(0);
         }
@@ -55,18 +46,23 @@ impl Trail {
         self.former.retain(|p| p.offset <= to.offset);
     }
 
-    /// A position that the server continues from, for one that it does not continue from.
+    /// A position that the server continues from, for one that it does not continue from; none
+    /// before `undoable_from`.
     #[must_use]
-    pub fn earlier(&self, position: &Position, backlog: &Backlog) -> Option<Position> {
+    pub fn earlier(
+        &self,
+        position: &Position,
+        undoable_from: u64,
+        backlog: &Backlog,
+    ) -> Option<Position> {
         let known = std::iter::once(position).chain(self.former.iter().rev());
         known
             .filter_map(|position| continued(position, backlog))
-            .find(|position| self.changed_at <= position.offset.get())
+            .find(|position| undoable_from <= position.offset.get())
     }
 }
 
-/// The position itself, or where the server left its history to become a master: one that is
-/// replaced while it lives goes on sending PING, PUBLISH and Sentinel's greetings.
+/// The position itself, or where the server left its history to become a master.
 fn continued(position: &Position, backlog: &Backlog) -> Option<Position> {
     let end = backlog.second.filter(|(id, _)| *id == position.replid);
     let end = end.and_then(|(_, end)| end.get().checked_sub(1));
@@ -107,36 +103,28 @@ mod tests {
     }
 
     #[test]
-    fn a_history_that_was_only_pinged_is_left_behind() {
-        let mut trail = Trail::default();
-        trail.begin(Offset(90));
-        assert_eq!(
-            trail.earlier(&at(b'a', 120), &promoted(b'a')),
-            Some(at(b'a', 100))
-        );
-        trail.changed(Offset(110));
-        assert_eq!(trail.earlier(&at(b'a', 120), &promoted(b'a')), None);
+    fn what_the_promoted_replica_never_had_is_gone_back_over() {
+        let trail = Trail::default();
+        let earlier = |undoable| trail.earlier(&at(b'a', 120), undoable, &promoted(b'a'));
+        assert_eq!(earlier(90), Some(at(b'a', 100)));
+        assert_eq!(earlier(110), None);
     }
 
     #[test]
     fn a_history_that_the_server_does_not_know_leads_to_one_that_it_knows() {
         let mut trail = Trail::default();
-        trail.changed(Offset(90));
         trail.went_on(at(b'a', 100), &at(b'b', 100));
-        assert_eq!(
-            trail.earlier(&at(b'b', 130), &promoted(b'a')),
-            Some(at(b'a', 100))
-        );
-        assert_eq!(trail.earlier(&at(b'b', 130), &promoted(b'd')), None);
-        trail.changed(Offset(115));
-        assert_eq!(trail.earlier(&at(b'b', 130), &promoted(b'a')), None);
+        let earlier = |undoable, known| trail.earlier(&at(b'b', 130), undoable, &promoted(known));
+        assert_eq!(earlier(90, b'a'), Some(at(b'a', 100)));
+        assert_eq!(earlier(90, b'd'), None);
+        assert_eq!(earlier(115, b'a'), None);
     }
 
     #[test]
     fn the_same_history_is_no_other() {
         let mut trail = Trail::default();
         trail.went_on(at(b'a', 80), &at(b'a', 80));
-        assert_eq!(trail.earlier(&at(b'b', 130), &promoted(b'a')), None);
+        assert_eq!(trail.earlier(&at(b'b', 130), 0, &promoted(b'a')), None);
     }
 
     #[test]
@@ -145,9 +133,7 @@ mod tests {
         trail.went_on(at(b'a', 60), &at(b'b', 60));
         trail.went_on(at(b'b', 95), &at(b'd', 95));
         trail.went_back(&at(b'a', 60));
-        // A change at 70 of the history gone back to says nothing of 95 in the other one.
-        trail.changed(Offset(70));
-        assert_eq!(trail.earlier(&at(b'e', 99), &promoted(b'b')), None);
+        assert_eq!(trail.earlier(&at(b'e', 99), 0, &promoted(b'b')), None);
     }
 
     #[test]
@@ -157,9 +143,8 @@ mod tests {
             trail.went_on(at(name, 100), &at(b'a', 100));
         }
         assert_eq!(trail.former.len(), FORMER_MAX);
-        assert_eq!(
-            trail.earlier(&at(b'f', 100), &promoted(b'9')),
-            Some(at(b'9', 100))
-        );
+        let earlier = |known| trail.earlier(&at(b'f', 100), 0, &promoted(known));
+        assert_eq!(earlier(b'9'), Some(at(b'9', 100)));
+        assert_eq!(earlier(b'1'), None);
     }
 }

@@ -206,13 +206,13 @@ impl Mirror {
         self.drop_held();
     }
 
-    /// Goes back to a position since which the stream held nothing that changes keys: what follows
-    /// it in another server's history is to be followed from there.
-    pub fn rewind(&mut self, position: Position) {
+    /// Goes back to where another server's history begins. Keys that were written since are in
+    /// doubt until they are read there; returns how many.
+    pub fn rewind(&mut self, position: Position) -> usize {
         self.drop_held();
-        self.keyspace.advance(position.offset.get());
         self.trail.went_back(&position);
         self.position = Some(position);
+        self.keyspace.go_back(position.offset.get())
     }
 
     /// Answers that were asked for on a lost second connection will not come.
@@ -255,7 +255,6 @@ impl Mirror {
             Event::Multi => self.in_transaction = true,
             Event::Exec { end_offset } => {
                 self.in_transaction = false;
-                self.trail.changed(*end_offset);
                 self.advance(end_offset.get());
             }
             Event::Ping { end_offset } => self.advance(end_offset.get()),
@@ -309,7 +308,7 @@ impl Mirror {
             return;
         };
         self.keyspace.commit_load(position.offset.get());
-        self.trail.begin(position.offset);
+        self.trail.begin();
         self.generation += 1;
         self.counters.full_syncs_done += 1;
         self.replid = Arc::from(position.replid.to_string());
@@ -337,9 +336,6 @@ impl Mirror {
             Pace::Now
         };
         let outcome = ingest::apply(&mut self.keyspace, command, now_ms, pace);
-        if outcome != Outcome::Ignored {
-            self.trail.changed(command.end_offset);
-        }
         match outcome {
             Outcome::Applied | Outcome::NoChange | Outcome::Ignored => self.counters.commands += 1,
             Outcome::Unknown => self.unknown(command),

@@ -33,6 +33,7 @@ impl Owner<'_> {
             known: self.known.clone(),
             resume: self.mirror.position,
             trail: self.mirror.trail.clone(),
+            undoable_from: self.mirror.keyspace.undoable_from(),
             full_not_before: self.waits.full_not_before,
             behind: self.waits.behind,
         };
@@ -55,8 +56,8 @@ impl Owner<'_> {
         if let Some(resume) = attached.options.resume
             && self.mirror.position.is_some_and(|at| resume != at)
         {
-            tracing::info!(master = %self.given.master, position = %resume, "going back to where the server left our history");
-            self.mirror.rewind(resume);
+            let doubtful = self.mirror.rewind(resume);
+            tracing::info!(master = %self.given.master, position = %resume, doubtful, "going back to where the server left our history");
         }
         self.mirror
             .keyspace
