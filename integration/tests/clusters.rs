@@ -199,6 +199,12 @@ fn a_slot_half_moved_is_whole() {
     writer.run(500);
     expect_same_names(&mut cluster, &app);
     step.run(&map).expect("the rest moves");
+    // What was refused on its way in is asked for as soon as it has arrived.
+    wait::for_true(Duration::from_secs(20), "every key to be exact", || {
+        let status = app.status()?;
+        Ok(status.inexact + status.unverified == 0)
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{:?}", app.status()));
     expect_equal(&mut cluster, &app);
     let status = app.status().expect("status");
     assert_eq!(status.full_syncs, 3, "{}", status.text);

@@ -29,6 +29,13 @@ const FLIGHTS_MAX: usize = QUEUE_MAX - 2;
 /// How long a parked key waits.
 const PARKED_FOR: Duration = Duration::from_secs(60);
 
+/// How long after its master got or lost slots: a key that was asked for just before was refused
+/// because its slot was on its way.
+const PARKED_BRIEFLY: Duration = Duration::from_secs(1);
+
+/// How long after that keys are parked briefly.
+const MOVED_LATELY: Duration = Duration::from_secs(5);
+
 /// Parked keys; beyond it the oldest comes back early.
 const PARKED_MAX: usize = 10_000;
 
@@ -90,6 +97,8 @@ pub struct Rereads {
     flights: usize,
     parked: VecDeque<(Instant, Name)>,
     paused_until: Option<Instant>,
+    /// Until when a key that is refused may be one whose slot has just arrived.
+    moved_until: Option<Instant>,
 }
 
 /// What was asked in one round.
@@ -115,6 +124,7 @@ impl Rereads {
             flights: 0,
             parked: VecDeque::new(),
             paused_until: None,
+            moved_until: None,
         }
     }
 
@@ -141,7 +151,18 @@ impl Rereads {
         if self.parked.len() == PARKED_MAX {
             self.unpark(keyspace);
         }
-        self.parked.push_back((now + PARKED_FOR, name));
+        let lately = self.moved_until.is_some_and(|until| until > now);
+        let time = if lately { PARKED_BRIEFLY } else { PARKED_FOR };
+        self.parked.push_back((now + time, name));
+    }
+
+    /// The master has other slots than before: what it refused because it does not own the slot, or
+    /// not yet, is asked for again.
+    pub fn slots_moved(&mut self, keyspace: &mut Keyspace, now: Instant) {
+        self.moved_until = Some(now + MOVED_LATELY);
+        while !self.parked.is_empty() {
+            self.unpark(keyspace);
+        }
     }
 
     fn unpark(&mut self, keyspace: &mut Keyspace) {

@@ -28,7 +28,7 @@ use wake::Wake;
 use crate::clock;
 use crate::config::Config;
 use crate::fault::{AttachError, Fault};
-use crate::fleet::{Counters, Deployment, Loss, Master, Seat, State, Status};
+use crate::fleet::{Counters, Deployment, Loss, Master, Place, Seat, State, Status};
 use crate::link::attach::{Attached, Shared};
 use crate::link::backoff::Backoff;
 use crate::link::connect::{Connection, DialError};
@@ -95,6 +95,8 @@ pub struct Owner<'a> {
     process: Option<String>,
     /// What the server had been called for at the last look, if there was one.
     calls: Option<Calls>,
+    /// Where the master was at the last look, with its slots.
+    place: Arc<Place>,
     attempts: Attempts,
     waits: Waits,
     status: Status,
@@ -158,6 +160,7 @@ impl<'a> Owner<'a> {
             known: None,
             process: None,
             calls: None,
+            place: given.master.place(),
             attempts: Attempts::default(),
             status: Status::default(),
             timers: Timers {

@@ -1,5 +1,6 @@
 //! Everything that goes over the second connection: what is asked, and what becomes of the answers.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use analyzer::profile::{Family, Version};
@@ -32,6 +33,7 @@ impl Owner<'_> {
         for name in std::mem::take(&mut self.mirror.parked) {
             self.rereads.park(&mut self.mirror.keyspace, name, now);
         }
+        self.look_at_slots(now);
         let Some(session) = &self.session else {
             return;
         };
@@ -72,6 +74,18 @@ impl Owner<'_> {
         self.mirror.counters.probes += asked.probes;
         self.mirror.counters.audits += asked.audits;
         self.mirror.counters.rereads += asked.values;
+    }
+
+    /// Keys of slots on their way are refused by both sides (`MOVED`, `ASK`) until they have arrived.
+    fn look_at_slots(&mut self, now: Instant) {
+        let place = self.given.master.place();
+        if Arc::ptr_eq(&place, &self.place) {
+            return;
+        }
+        if place.slots != self.place.slots {
+            self.rereads.slots_moved(&mut self.mirror.keyspace, now);
+        }
+        self.place = place;
     }
 
     pub(super) fn side(&mut self, answer: SideAnswer) {
