@@ -72,7 +72,7 @@ fn main() -> Result<ExitCode> {
         Mode::Cluster | Mode::Sentinel => vec![arguments.mode],
     };
     let runs = (arguments.servers.len() * modes.len()).max(1) as u64;
-    let options = Options {
+    let mut options = Options {
         limit: Duration::from_secs(arguments.minutes * 60 / runs),
         faults: arguments.faults.div_ceil(runs),
         seed,
@@ -82,7 +82,11 @@ fn main() -> Result<ExitCode> {
     let (mut all, mut failed) = (Outcome::default(), false);
     for name in &arguments.servers {
         for mode in &modes {
-            match one(name, *mode, options.clone()) {
+            println!("{name} {mode:?}: seed={}", options.seed);
+            let outcome = one(name, *mode, options.clone());
+            // Another order of faults for the next, and one that can be had by itself.
+            options.seed = options.seed.wrapping_add(1);
+            match outcome {
                 Ok(outcome) => all.add(outcome),
                 Err(error) => {
                     println!("{name} {mode:?}: failed: {error:#}");
