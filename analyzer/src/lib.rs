@@ -10,6 +10,7 @@ pub mod slots;
 pub mod text;
 pub mod value;
 pub mod view;
+pub mod whatif;
 
 mod aggregate;
 mod audit;

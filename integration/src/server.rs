@@ -13,6 +13,9 @@ use crate::resp::{Client, Reply};
 use crate::servers::{Family, Install, Program};
 use crate::wait;
 
+/// The RDB file in a server's directory.
+pub const DUMP: &str = "dump.rdb";
+
 /// How long a server may take to answer after its start.
 const START: Duration = Duration::from_secs(60);
 
@@ -46,12 +49,26 @@ impl Server {
         Err(last.context("no attempt was made")?)
     }
 
+    /// As [`Self::start`], but the server finds this RDB file and loads it.
+    ///
+    /// # Errors
+    /// As [`Self::start`], or the file cannot be copied.
+    pub fn start_on(install: &Install, options: &[(&str, &str)], dump: &Path) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("keyscape-").tempdir()?;
+        fs::copy(dump, dir.path().join(DUMP)).context("copy the RDB file")?;
+        Self::start_in(dir, install, options)
+    }
+
     /// As [`Self::start`], without trying again: for those who chose a port and may choose another.
     ///
     /// # Errors
     /// As [`Self::start`].
     pub fn start_once(install: &Install, options: &[(&str, &str)]) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("keyscape-").tempdir()?;
+        Self::start_in(dir, install, options)
+    }
+
+    fn start_in(dir: TempDir, install: &Install, options: &[(&str, &str)]) -> Result<Self> {
         let mut addr = free_addr()?;
         if let Some((_, port)) = options.iter().find(|option| option.0 == "port") {
             addr.set_port(port.parse()?);

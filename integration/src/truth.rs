@@ -11,6 +11,7 @@
 
 pub mod histories;
 pub mod memory;
+pub mod whatif;
 
 use std::collections::BTreeMap;
 use std::fmt;

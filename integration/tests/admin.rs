@@ -158,6 +158,18 @@ fn plain_questions_from_a_shell() {
             vec!["KS.SUMMARY"],
             vec!["KS.TOP", "BYTES", "5"],
             vec!["KS.TOP", "ELEMENTS", "5", "TYPE", "hash", "MATCH", "app:*"],
+            vec!["KS.WHATIF", "SERVER", "valkey-9.1"],
+            vec![
+                "-3",
+                "KS.WHATIF",
+                "CONFIG",
+                "hash-max-ziplist-entries",
+                "64",
+                "ALLOCATOR",
+                "jemalloc-bundled",
+                "FORMAT",
+                "TEXT",
+            ],
             vec!["-3", "KS.SUMMARY"],
         ] {
             let text = run(name, port, &words);

@@ -17,3 +17,4 @@ mod scene;
 mod sentinels;
 mod tidy;
 mod truth;
+mod whatif;

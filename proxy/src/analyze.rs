@@ -22,6 +22,7 @@ use crate::filling;
 use crate::ingest::{self, LoadReport};
 
 mod csv;
+mod elsewhere;
 
 /// Block size of reads.
 const READ_BYTES: usize = 1 << 20;
@@ -54,6 +55,11 @@ fn report(flags: &Analyze, out: &mut dyn Write) -> anyhow::Result<()> {
     if is_stdin && flags.format == Format::Csv {
         anyhow::bail!("csv reads the file twice, so standard input will not do: name a file");
     }
+    if flags.format == Format::Csv && !flags.servers.is_empty() {
+        anyhow::bail!("csv has a line a key, and no place for --as: choose text or json");
+    }
+    // A name that is wrong is said before a long file is read.
+    elsewhere::known(&flags.servers)?;
     let profile = Profile::defaults(Family::Redis, Version::new(7, 0));
     let mut keyspace = Keyspace::new(profile, app::random()).with_helper(filling::hire);
     let now_ms = i64::try_from(clock::unix_ms())?;
@@ -65,8 +71,11 @@ fn report(flags: &Analyze, out: &mut dyn Write) -> anyhow::Result<()> {
         load(file, Some(size), &mut keyspace, now_ms)?
     };
     match flags.format {
-        Format::Text => text(&mut keyspace, &loaded, flags.top, out),
-        Format::Json => json(&mut keyspace, &loaded, flags.top, out),
+        Format::Text => {
+            text(&mut keyspace, &loaded, flags.top, out)?;
+            elsewhere::text(&keyspace, &flags.servers, out)
+        }
+        Format::Json => json(&mut keyspace, &loaded, flags, out),
         Format::Csv => csv::rows(File::open(&flags.file)?, &keyspace, out),
     }
 }
@@ -173,7 +182,7 @@ fn text(
 fn json(
     keyspace: &mut Keyspace,
     loaded: &LoadReport,
-    k: usize,
+    flags: &Analyze,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let profile = keyspace.profile().clone();
@@ -188,7 +197,7 @@ fn json(
         })
     });
     let totals: Vec<_> = totals.collect();
-    let largest = top(keyspace, k).into_iter().map(|row| {
+    let largest = top(keyspace, flags.top).into_iter().map(|row| {
         json!({
             "db": row.db,
             "key": shown(&row.name),
@@ -201,7 +210,7 @@ fn json(
     });
     let largest: Vec<_> = largest.collect();
     let version = profile.version;
-    let report = json!({
+    let mut report = json!({
         "server": family(profile.family),
         "version": format!("{}.{}.{}", version.major, version.minor, version.patch),
         "rdb_version": loaded.header.map(|(_, version)| version),
@@ -213,6 +222,9 @@ fn json(
         "totals": totals,
         "largest": largest,
     });
+    if !flags.servers.is_empty() {
+        report["as"] = elsewhere::json(keyspace, &flags.servers)?.into();
+    }
     serde_json::to_writer_pretty(&mut *out, &report)?;
     writeln!(out)?;
     Ok(())

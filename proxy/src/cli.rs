@@ -74,6 +74,10 @@ pub struct Analyze {
     /// Largest keys to list in text and JSON.
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub top: usize,
+    /// What the keys would take on another server that loads the file, as `valkey-9.1`; may be given
+    /// several times. The allocator is taken to be the same.
+    #[arg(long = "as", value_name = "SERVER")]
+    pub servers: Vec<String>,
 }
 
 /// Flags of every verb that talks to servers.
@@ -147,6 +151,10 @@ mod tests {
             ),
             ("keyscape check redis://a --tls-ca-file ca.pem", true),
             ("keyscape analyze d.rdb --format csv", true),
+            (
+                "keyscape analyze d.rdb --as redis-8.0 --as valkey-9.1",
+                true,
+            ),
             ("keyscape analyze d.rdb --format xml", false),
             ("keyscape serve --listen nowhere", false),
             ("keyscape check", false),

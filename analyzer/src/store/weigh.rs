@@ -192,7 +192,7 @@ impl Scale {
     }
 
     /// A value's memory with its key's part.
-    fn keyed(&self, memory: u64, key: Seated) -> u64 {
+    pub(crate) fn keyed(&self, memory: u64, key: Seated) -> u64 {
         let allocator = self.profile.allocator;
         let header = u64::from(tight_header(key.name));
         match self.blocks {

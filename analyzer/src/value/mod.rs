@@ -119,11 +119,18 @@ impl Encoding {
 
     /// The name that OBJECT ENCODING answers on that server.
     pub fn name(self, profile: &Profile) -> &'static str {
+        if self == Encoding::Listpack && profile.ziplists() {
+            return "ziplist";
+        }
+        self.word()
+    }
+
+    /// The name that it has from 7.0 on.
+    pub fn word(self) -> &'static str {
         match self {
             Encoding::Raw | Encoding::Module => "raw",
             Encoding::Embstr => "embstr",
             Encoding::Int => "int",
-            Encoding::Listpack if profile.ziplists() => "ziplist",
             Encoding::Listpack => "listpack",
             Encoding::ListpackEx => "listpackex",
             Encoding::Quicklist => "quicklist",

@@ -78,6 +78,16 @@ impl Cursor {
         }
     }
 
+    /// Where in the order it stands.
+    pub(crate) fn order(&self) -> u64 {
+        self.order
+    }
+
+    /// Goes on at a position inside the page that came last.
+    pub(crate) fn pause(&mut self, order: u64) {
+        self.order = order;
+    }
+
     /// True if the record was not met before the cursor came to its page.
     pub(crate) fn is_new(&self, table: &Table, page: usize, record: &Record<'_>) -> bool {
         // Only after a merge of pages can a cursor stand inside one.

@@ -15,7 +15,7 @@ use clap::Parser;
 use integration::campaign::{self, Options};
 use integration::follow::Follow;
 use integration::servers::Install;
-use integration::truth::memory;
+use integration::truth::{memory, whatif};
 use integration::{cluster, sentinel, servers, suite};
 
 /// Mismatches printed in full for each server.
@@ -38,6 +38,8 @@ const TOLD: usize = 6;
 enum Which {
     All,
     Memory,
+    #[value(name = "whatif")]
+    WhatIf,
 }
 
 /// Compares Keyscape's model with real servers under random writes.
@@ -46,8 +48,8 @@ struct Arguments {
     /// Names from the matrix, separated by commas; all if not given.
     #[arg(long, value_delimiter = ',')]
     servers: Vec<String>,
-    /// What to compare: `all` facts but memory under random writes, or `memory`: MEMORY USAGE of
-    /// keys of every size.
+    /// What to compare: `all` facts but memory under random writes, `memory`: MEMORY USAGE of keys of
+    /// every size, or `whatif`: what KS.WHATIF foretells, done on real servers.
     #[arg(long, value_enum, default_value_t = Which::All)]
     facts: Which,
     /// Keys to weigh, with `--facts memory`.
@@ -126,6 +128,7 @@ fn main() -> Result<ExitCode> {
     for name in &names {
         let outcome = servers::get(name).and_then(|install| match arguments.facts {
             Which::Memory => weigh(&install, &arguments, seed),
+            Which::WhatIf => foretell(&install, &arguments, seed),
             Which::All => compare(&install, &arguments, seed),
         });
         match outcome {
@@ -226,5 +229,24 @@ fn weigh(install: &Install, arguments: &Arguments, seed: u64) -> Result<Sum> {
         keys,
         facts: keys,
         mismatches: weighed.iter().map(|one| one.missed.len()).sum(),
+    })
+}
+
+/// Asks a server what its keys would be elsewhere, and does it; what does not come as foretold counts
+/// as a mismatch.
+fn foretell(install: &Install, arguments: &Arguments, seed: u64) -> Result<Sum> {
+    let options = whatif::Options {
+        keys: arguments.keys,
+        seed,
+        into: Vec::new(),
+        configurations: true,
+        told: arguments.trace,
+    };
+    println!("| from | question | keys | bytes now | foretold | came | foretold / came |");
+    let all = whatif::run(install, &options, &mut |line| println!("{line}"))?;
+    Ok(Sum {
+        keys: all.iter().map(|one| one.keys).sum(),
+        facts: all.len() as u64,
+        mismatches: all.iter().filter(|one| !one.holds()).count(),
     })
 }

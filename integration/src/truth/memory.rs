@@ -26,10 +26,10 @@ use crate::wait;
 const PIPELINE: usize = 300;
 
 /// How long a follower may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Re-reads are not what is measured: they may come at once.
-const CONFIG: &str = "
+pub(super) const CONFIG: &str = "
 [reread]
 values_per_s_max = 5000
 probes_per_s_max = 20000
@@ -312,7 +312,7 @@ enum Phase {
 }
 
 /// Waits until Keyscape stands where the server stands, and is sure of every key.
-fn meet(control: &mut Client, app: &App) -> Result<()> {
+pub(super) fn meet(control: &mut Client, app: &App) -> Result<()> {
     let mut seen = (0, 0);
     let met = wait::for_true(PATIENCE, "the offsets to meet", || {
         let theirs: i64 = control.info("replication", "master_repl_offset")?.parse()?;
@@ -341,7 +341,7 @@ pub fn print(install: &Install, [live, loaded]: &[Weighed; 2], say: &mut dyn FnM
     }
 }
 
-fn write(client: &mut Client, histories: &[History]) -> Result<()> {
+pub(super) fn write(client: &mut Client, histories: &[History]) -> Result<()> {
     for some in histories.chunks(20) {
         for command in some.iter().flat_map(|history| &history.commands) {
             client.push(command);
@@ -388,7 +388,7 @@ fn questions(histories: &[History]) -> Vec<Command> {
     commands
 }
 
-fn usage(history: &History) -> Command {
+pub(super) fn usage(history: &History) -> Command {
     let words = [
         b"MEMORY".as_slice(),
         b"USAGE",
@@ -427,7 +427,7 @@ fn told(command: &[Vec<u8>]) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
-const fn as_f64(n: u64) -> f64 {
+pub(super) const fn as_f64(n: u64) -> f64 {
     n as f64
 }
 

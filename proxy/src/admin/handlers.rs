@@ -5,6 +5,7 @@ use super::request::Request;
 use super::session::Session;
 use super::{
     cluster, info, keys, memory, monitor, nodes, report, slots, streams, target, transaction,
+    whatif,
 };
 
 /// A command that is answered by asking.
@@ -46,6 +47,8 @@ pub(crate) enum Model {
     Target,
     /// KS.SLOTS.
     Slots,
+    /// KS.WHATIF.
+    WhatIf,
     /// CLUSTER COUNTKEYSINSLOT.
     CountInSlot,
     /// CLUSTER GETKEYSINSLOT.
@@ -73,6 +76,7 @@ pub(crate) async fn answer(session: &mut Session, model: Model, request: &Reques
         Model::Top => report::top(session, request).await,
         Model::Target => target::target(session, request),
         Model::Slots => slots::slots(session, request).await,
+        Model::WhatIf => whatif::what_if(session, request).await,
         Model::CountInSlot => cluster::count(session, request).await,
         Model::KeysInSlot => cluster::keys(session, request).await,
     };

@@ -26,6 +26,8 @@ pub(crate) enum Cell {
     Name(Vec<u8>),
     /// A number.
     Count(u64),
+    /// A number that may be negative.
+    Signed(i64),
     /// A part of a whole, 0 to 1.
     Share(f64),
     /// Yes or no.
@@ -51,6 +53,7 @@ impl Cell {
             Cell::Text(text) => text.into(),
             Cell::Name(name) => name.into(),
             Cell::Count(count) => Reply::count(count),
+            Cell::Signed(number) => Reply::Int(number),
             Cell::Share(share) => Reply::Double(share),
             Cell::Bool(truth) => Reply::Bool(truth),
             Cell::Nothing => Reply::Null,
@@ -62,6 +65,7 @@ impl Cell {
             Cell::Text(text) => text.as_str().into(),
             Cell::Name(name) => readable(name).into(),
             Cell::Count(count) => (*count).into(),
+            Cell::Signed(number) => (*number).into(),
             Cell::Share(share) => (*share).into(),
             Cell::Bool(truth) => (*truth).into(),
             Cell::Nothing => serde_json::Value::Null,
@@ -73,6 +77,7 @@ impl Cell {
             Cell::Text(text) => text.clone(),
             Cell::Name(name) => readable(name),
             Cell::Count(count) => count.to_string(),
+            Cell::Signed(number) => number.to_string(),
             Cell::Share(share) => format!("{:.1}%", share * 100.0),
             Cell::Bool(truth) => if *truth { "yes" } else { "no" }.to_owned(),
             Cell::Nothing => "-".to_owned(),
@@ -160,7 +165,7 @@ impl Table {
         if let Some(first) = self.lines.first() {
             table.set_header(first.iter().map(|(name, _)| *name));
             for (column, (_, cell)) in table.column_iter_mut().zip(first) {
-                if matches!(cell, Cell::Count(_) | Cell::Share(_)) {
+                if matches!(cell, Cell::Count(_) | Cell::Signed(_) | Cell::Share(_)) {
                     column.set_cell_alignment(CellAlignment::Right);
                 }
             }

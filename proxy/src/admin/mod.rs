@@ -47,6 +47,7 @@ mod table;
 mod target;
 mod tls;
 mod transaction;
+mod whatif;
 
 #[cfg(test)]
 mod tests;

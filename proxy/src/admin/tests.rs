@@ -456,6 +456,10 @@ async fn reports_have_three_forms_and_say_how_fresh_they_are() {
     let (_rig, mut c) = served().await;
     exchange(&mut c, "KS.TOP\r\n", "-ERR wrong number").await;
     let (_rig, mut c) = served().await;
+    exchange(&mut c, "KS.WHATIF LIMIT 3\r\n", "-ERR KS.WHATIF wants").await;
+    let (_rig, mut c) = served().await;
+    exchange(&mut c, "KS.WHATIF CONFIG a\r\n", "-ERR syntax").await;
+    let (_rig, mut c) = served().await;
     exchange(&mut c, "HELLO 3\r\n", "%7").await;
     let (_rig, mut c) = served().await;
     exchange(

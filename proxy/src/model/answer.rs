@@ -17,12 +17,16 @@ use crate::model::ask::{
 };
 use crate::model::mirror::Mirror;
 use crate::model::slots::{self, Named, Tally};
+use crate::model::whatif;
 
 /// Longest slice of a walk.
 const SLICE_MAX: Duration = Duration::from_millis(2);
 
 /// Keys between two looks at the clock.
 const KEYS_AT_ONCE: usize = 1_000;
+
+/// Elements weighed between two looks at the clock, where a walk looks into collections.
+const ELEMENTS_AT_ONCE: u64 = 8_000;
 
 /// Walks at once; one more is not begun, and its reply channel is dropped.
 const WALKS_MAX: usize = 16;
@@ -66,6 +70,7 @@ enum Job {
     },
     Tally(Tally),
     Named(Named),
+    WhatIf(whatif::Job),
 }
 
 impl Walks {
@@ -93,7 +98,7 @@ impl Walks {
         };
         if walk.generation != mirror.generation {
             walk.generation = mirror.generation;
-            walk.job.restart();
+            walk.job.restart(&mirror.keyspace);
         }
         let until = clock::now() + SLICE_MAX;
         if walk.job.advance(&mut mirror.keyspace, until) {
@@ -128,7 +133,7 @@ impl Job {
         }
     }
 
-    fn restart(&mut self) {
+    fn restart(&mut self, keyspace: &Keyspace) {
         match self {
             Job::Top {
                 by,
@@ -145,6 +150,7 @@ impl Job {
             }
             Job::Tally(tally) => tally.restart(),
             Job::Named(named) => named.restart(),
+            Job::WhatIf(walk) => walk.restart(keyspace),
         }
     }
 
@@ -154,6 +160,7 @@ impl Job {
             Job::Walk { reply, .. } => reply.is_closed(),
             Job::Tally(tally) => tally.is_abandoned(),
             Job::Named(named) => named.is_abandoned(),
+            Job::WhatIf(walk) => walk.is_abandoned(),
         }
     }
 
@@ -176,6 +183,7 @@ impl Job {
                 }
                 Job::Tally(tally) => tally.advance(keyspace, KEYS_AT_ONCE),
                 Job::Named(named) => named.advance(keyspace, KEYS_AT_ONCE),
+                Job::WhatIf(walk) => walk.advance(keyspace, ELEMENTS_AT_ONCE),
             };
             if done || clock::now() >= until {
                 return done;
@@ -196,6 +204,7 @@ impl Job {
             Job::Walk { found, reply, .. } => send(reply, fresh, found),
             Job::Tally(tally) => tally.finish(fresh),
             Job::Named(named) => named.finish(fresh),
+            Job::WhatIf(walk) => walk.finish(keyspace, fresh),
         }
     }
 }
@@ -203,8 +212,7 @@ impl Job {
 /// Answers, or begins the walk that will.
 pub fn answer(ask: Ask, mirror: &mut Mirror, walks: &mut Walks, live: bool) {
     mirror.counters.asks += 1;
-    let fresh = mirror.freshness(live);
-    let keyspace = &mirror.keyspace;
+    let (fresh, keyspace) = (mirror.freshness(live), &mirror.keyspace);
     match ask {
         Ask::Facts { keys, reply } => {
             let found = keys.iter().enumerate().map(|(i, (db, key))| {
@@ -265,6 +273,10 @@ pub fn answer(ask: Ask, mirror: &mut Mirror, walks: &mut Walks, live: bool) {
         } => {
             let named = Named::new((db, slots), limit, reply);
             walks.push(mirror.generation, Job::Named(named));
+        }
+        Ask::WhatIf { goal, limit, reply } => {
+            let job = Job::WhatIf(whatif::Job::new((goal, limit), keyspace, reply));
+            walks.push(mirror.generation, job);
         }
         Ask::StreamInfo { db, key, reply } => send(reply, fresh, look(keyspace, db, &key)),
         Ask::Monitor { lines } => mirror.monitors.add(lines),

@@ -11,8 +11,11 @@ use std::sync::Arc;
 
 use analyzer::command::Doubt;
 use analyzer::value::{Encoding, Kind};
+use analyzer::whatif::Goal;
 use cluster_map::Slots;
 use tokio::sync::{mpsc, oneshot};
+
+use crate::model::whatif::Found;
 
 /// Where an answer comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,6 +188,16 @@ pub enum Ask {
         limit: usize,
         /// Their names, in no order.
         reply: Reply<Vec<Vec<u8>>>,
+    },
+    /// What all keys would take on another server, or with another configuration. Cut short after
+    /// eight seconds.
+    WhatIf {
+        /// What is to be different.
+        goal: Goal,
+        /// Single keys to name, at most [`LIMIT_MAX`](crate::model::whatif::LIMIT_MAX).
+        limit: usize,
+        /// What was found; in words, why that cannot be told.
+        reply: Reply<Result<Found, String>>,
     },
     /// What XINFO STREAM, GROUPS and CONSUMERS tell of one stream.
     StreamInfo {

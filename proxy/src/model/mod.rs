@@ -8,4 +8,5 @@ pub mod owner;
 pub mod rereads;
 pub mod session;
 pub mod slots;
+pub mod whatif;
 pub mod wire;

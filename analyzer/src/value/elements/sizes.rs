@@ -83,6 +83,15 @@ impl Sizes {
         }
     }
 
+    /// Those of `other`, but with scores as texts of our length: as they stand in a blob of ours that
+    /// `other` loads.
+    pub(crate) fn scores_on(self, other: Sizes) -> Sizes {
+        Sizes {
+            long_scores: self.long_scores,
+            ..other
+        }
+    }
+
     /// How often setting a new hash field looks into its table: Redis searches before it adds, but
     /// for 7.4 (t_hash.c `hashTypeSet`).
     pub(crate) fn field_steps(self) -> u32 {

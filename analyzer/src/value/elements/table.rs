@@ -105,6 +105,13 @@ impl Table {
         }
     }
 
+    /// The table that `n` keys leave that are added to an empty one without a search, one step each.
+    pub(crate) fn filled(kind: Kind, n: u64) -> Table {
+        let mut table = Table::empty(kind);
+        table.fill(kind, 0, n);
+        table
+    }
+
     /// `from` keys and then those up to `to` added one by one, each with one step.
     pub(crate) fn fill(&mut self, kind: Kind, from: u64, to: u64) {
         for used in from..to {

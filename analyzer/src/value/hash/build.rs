@@ -132,7 +132,7 @@ impl Builder {
 ///
 /// The order in which they came is not that of the table they went to, so the first long one is
 /// assumed where it is on average.
-fn loaded_table(n: u64, long: u64, expiring: bool, profile: &Profile) -> Table {
+pub(crate) fn loaded_table(n: u64, long: u64, expiring: bool, profile: &Profile) -> Table {
     let kind = Sizes::of(profile).kind;
     let redis = profile.family == Family::Redis;
     if expiring && redis && n > profile.hash_entries_max {

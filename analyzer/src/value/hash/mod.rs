@@ -13,6 +13,7 @@
 mod build;
 
 pub use build::Builder;
+pub(crate) use build::loaded_table;
 
 use super::elements::{
     At, BLOB_MAX, Block, Elements, Field, FieldRecord, Sizes, Stay, Table, expiry_entry,
@@ -176,6 +177,19 @@ impl Hash {
     /// Calls `visit` with every field.
     pub(crate) fn each(&self, mut visit: impl FnMut(Field)) {
         self.fields.each(|_, payload| visit(Field::unpack(payload)));
+    }
+
+    /// Calls `visit` with fields until it says that it has seen enough.
+    pub(crate) fn some(&self, mut visit: impl FnMut(Field) -> bool) {
+        self.fields.all(|payload| visit(Field::unpack(payload)));
+    }
+
+    /// The running sum of the form: entry bytes or blocks.
+    pub(crate) fn known_sum(&self) -> u64 {
+        let (Form::Listpack { bytes: sum }
+        | Form::ListpackEx { bytes: sum }
+        | Form::Hashtable { blocks: sum, .. }) = self.form;
+        sum
     }
 
     /// A command with these pairs comes: the server converts before it looks at any of them
@@ -351,10 +365,15 @@ impl Hash {
         }
     }
 
-    /// A table for the fields there are, then made larger for `hint` (`hashTypeConvert`).
+    /// A table for the fields there are, then made larger for `hint` (`hashTypeConvert`). Before 7.0 it
+    /// is not made for as many, but grows as they come.
     fn become_table(&mut self, hint: u64, profile: &Profile) {
         let kind = Sizes::of(profile).kind;
-        let mut table = Table::sized(kind, self.count());
+        let mut table = if profile.ziplists() {
+            Table::filled(kind, self.count())
+        } else {
+            Table::sized(kind, self.count())
+        };
         if hint > 0 {
             table.expand(kind, self.count(), hint);
         }

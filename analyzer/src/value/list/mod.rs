@@ -20,6 +20,7 @@ mod item;
 mod load;
 mod node;
 mod nodes;
+mod reload;
 mod rules;
 mod search;
 #[cfg(test)]

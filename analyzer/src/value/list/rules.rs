@@ -37,7 +37,7 @@ pub(super) struct Rules {
     pub(super) depth: usize,
     allocator: Allocator,
     /// Struct of a node.
-    node_struct: u64,
+    pub(super) node_struct: u64,
 }
 
 impl Rules {
@@ -127,11 +127,15 @@ impl Rules {
     /// limit.
     pub(super) fn fits_bare(&self, node: &Node, shrinking: bool) -> bool {
         let part = if shrinking { 2 } else { 1 };
-        !node.is_plain()
-            && match self.bytes_max {
-                Some(max) => node.bytes() <= max / part,
-                None => node.count() <= self.count_max / part,
-            }
+        !node.is_plain() && self.fits(node.bytes(), node.count(), part)
+    }
+
+    /// True if a blob is within a part of the limit.
+    pub(super) fn fits(&self, bytes: u64, count: u64, part: u64) -> bool {
+        match self.bytes_max {
+            Some(max) => bytes <= max / part,
+            None => count <= self.count_max / part,
+        }
     }
 
     /// True if a packed node can only be in a quicklist: its one element was too large to be pushed
@@ -152,10 +156,15 @@ impl Rules {
     /// Bytes of the node's block. MEMORY USAGE of 6.x does not ask the allocator: it reads the length
     /// field of the blob, which in a compressed one is that of the compressed bytes.
     pub(super) fn block(&self, node: &Node) -> u64 {
-        match (node.compressed(), self.ziplist) {
-            (None, true) => node.bytes(),
+        self.block_of(node.bytes(), node.compressed())
+    }
+
+    /// The same for a blob of `bytes`, compressed or not.
+    pub(super) fn block_of(&self, bytes: u64, compressed: Option<u64>) -> u64 {
+        match (compressed, self.ziplist) {
+            (None, true) => bytes,
             (Some(bytes), true) => bytes,
-            (None, false) => self.allocator.class(node.bytes()),
+            (None, false) => self.allocator.class(bytes),
             (Some(bytes), false) => self.allocator.class(LZF_HEADER + bytes),
         }
     }

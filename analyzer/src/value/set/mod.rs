@@ -300,6 +300,30 @@ impl Set {
         }
     }
 
+    /// Calls `visit` with members until it says that it has seen enough.
+    pub(crate) fn some(&self, mut visit: impl FnMut(Member) -> bool) {
+        self.members.all(|payload| visit(Member::unpack(payload)));
+    }
+
+    /// Bytes per integer of an intset: of the widest that was ever in it, or is, in another form.
+    pub(crate) fn int_width(&self) -> u8 {
+        if let Form::Intset { width } = self.form {
+            return width;
+        }
+        let mut width = INTSET_WIDTH;
+        self.each(|_, member| width = width.max(member.text.class.intset_width()));
+        width
+    }
+
+    /// The running sum of the form: members of an intset, entry bytes or blocks.
+    pub(crate) fn known_sum(&self) -> u64 {
+        match self.form {
+            Form::Intset { .. } => self.count(),
+            Form::Listpack { bytes } => bytes,
+            Form::Hashtable { blocks, .. } => blocks,
+        }
+    }
+
     fn longest(&self) -> u64 {
         let mut longest = 0;
         self.each(|_, member| longest = longest.max(member.text.len));

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rax::Shape;
+use super::rax::{Regrown, Shape};
 use super::rules::Rules;
 
 /// A group.
@@ -185,17 +185,32 @@ impl Group {
         }
     }
 
+    /// What MEMORY USAGE counts for the group on a server that has loaded it.
+    pub(super) fn reloaded(&self, rules: &Rules, trees: &mut Regrown) -> u64 {
+        let shape = trees.tree(self.shape, self.pending.keys().copied());
+        let mut consumer_shape = Shape::default();
+        for consumer in self.consumers.values() {
+            let tree = trees.tree(consumer.shape, consumer.pending.iter().copied());
+            consumer_shape = consumer_shape.plus(tree);
+        }
+        self.weigh(rules, shape, consumer_shape)
+    }
+
     /// What MEMORY USAGE counts for the group.
     pub(super) fn memory(&self, rules: &Rules) -> u64 {
+        self.weigh(rules, self.shape, self.consumer_shape)
+    }
+
+    fn weigh(&self, rules: &Rules, shape: Shape, consumer_shape: Shape) -> u64 {
         let (pending, consumers) = (self.pending.len() as u64, self.consumers.len() as u64);
         rules.group()
-            + rules.meter.memory(1, pending, self.shape)
+            + rules.meter.memory(1, pending, shape)
             + 24 * pending
             + consumers * rules.consumer()
             + self.names
             + rules
                 .meter
-                .memory(consumers, self.consumer_ids, self.consumer_shape)
+                .memory(consumers, self.consumer_ids, consumer_shape)
     }
 
     /// Bytes the model allocates.

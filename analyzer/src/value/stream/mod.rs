@@ -20,9 +20,10 @@ use std::collections::VecDeque;
 use crate::input::StreamId;
 use crate::profile::Profile;
 use crate::value::Encoding;
+use crate::whatif::{Becomes, Guess, SAMPLE_MAX};
 use group::Group;
 use node::{Node, ms, seq};
-use rax::{Ids, Shape};
+use rax::{Ids, Regrown, Shape};
 use rules::Rules;
 
 pub use load::Builder;
@@ -202,6 +203,25 @@ impl Stream {
         }
         for group in &mut self.groups {
             group.recreate(&rules);
+        }
+    }
+
+    /// Bytes of the value part of MEMORY USAGE on a server as `to` that has loaded it from a server
+    /// as `from`: nodes as they are, without spare room, and trees that were never used where they
+    /// are empty.
+    pub(crate) fn reloaded(&self, from: &Profile, to: &Profile) -> Becomes {
+        let rules = Rules::of(to);
+        let mut trees = Regrown::new(from, rules.meter, SAMPLE_MAX);
+        let nodes = &self.nodes.nodes;
+        let shape = trees.tree(self.nodes.shape, nodes.iter().map(|node| node.id));
+        let blocks: u64 = nodes.iter().map(|node| rules.block(node.bytes)).sum();
+        let groups = self.groups.iter();
+        let groups: u64 = groups.map(|group| group.reloaded(&rules, &mut trees)).sum();
+        let tree = rules.meter.memory(1, nodes.len() as u64, shape);
+        Becomes {
+            encoding: Encoding::Stream,
+            memory: OBJECT + rules.stream() + tree + blocks + groups,
+            guess: trees.sampled.then_some(Guess::Sampled),
         }
     }
 

@@ -159,6 +159,66 @@ impl Shape {
     }
 }
 
+/// Trees as another server has them that loads them: the same nodes, in its blocks.
+#[derive(Debug)]
+pub(super) struct Regrown {
+    meter: Meter,
+    /// The blocks are not those that are known.
+    anew: bool,
+    /// Ids that are still looked at.
+    left: u64,
+    /// What the trees came to that were looked at.
+    seen: Shape,
+    /// Trees were too large to be looked at: what was seen stands for them.
+    pub(super) sampled: bool,
+}
+
+impl Regrown {
+    /// Trees of a server as `from` on one with this meter; looks at no more than `most` ids.
+    pub(super) fn new(from: &Profile, meter: Meter, most: u64) -> Regrown {
+        let known = Meter::of(from);
+        let other = !known.blocks || known.allocator != meter.allocator;
+        Regrown {
+            meter,
+            anew: meter.blocks && other,
+            left: most,
+            seen: Shape::default(),
+            sampled: false,
+        }
+    }
+
+    /// A tree whose shape is known, with these ids, in their order.
+    pub(super) fn tree(&mut self, known: Shape, ids: impl ExactSizeIterator<Item = u128>) -> Shape {
+        let count = ids.len() as u64;
+        if count == 0 {
+            return Shape::empty(&self.meter);
+        }
+        if !self.anew {
+            return known;
+        }
+        if count <= self.left {
+            self.left -= count;
+            let (mut tree, mut shape) = (BTreeSet::new(), Shape::empty(&self.meter));
+            for id in ids {
+                shape = shape.added(&tree, id, &self.meter);
+                tree.insert(id);
+            }
+            self.seen = self.seen.plus(shape);
+            return shape;
+        }
+        self.sampled = true;
+        let leaf = self.meter.piece(Piece::Leaf);
+        let (nodes, bytes) = match self.seen.nodes {
+            0 => (1, leaf.bytes),
+            nodes => (nodes, self.seen.bytes),
+        };
+        Shape {
+            nodes: known.nodes,
+            bytes: known.nodes * bytes / nodes,
+        }
+    }
+}
+
 /// Bytes that two ids share at their front.
 fn shared(a: u128, b: u128) -> u64 {
     u64::from((a ^ b).leading_zeros() / 8)

@@ -232,6 +232,19 @@ impl Zset {
         true
     }
 
+    /// Calls `visit` with members until it says that it has seen enough.
+    pub(crate) fn some(&self, mut visit: impl FnMut(Scored) -> bool) {
+        self.members.all(|payload| visit(Scored::unpack(payload)));
+    }
+
+    /// The running sum of the form: entry bytes, or thousandths of block bytes.
+    pub(crate) fn known_sum(&self) -> u64 {
+        match self.form {
+            Form::Listpack { bytes } => bytes,
+            Form::Skiplist { blocks, .. } => blocks,
+        }
+    }
+
     fn sum(&mut self) -> &mut u64 {
         match &mut self.form {
             Form::Listpack { bytes } => bytes,
@@ -272,8 +285,7 @@ impl Zset {
         if profile.small_sets() {
             return self.become_skiplist(self.count() + 1, profile);
         }
-        let mut table = Table::empty(kind);
-        table.fill(kind, 0, self.count());
+        let table = Table::filled(kind, self.count());
         self.reform(Form::Skiplist { table, blocks: 0 }, profile);
     }
 

@@ -54,4 +54,15 @@ pub(super) const COMMANDS: &[Command] = &[
             "0.1.0",
             "Lists the largest keys of all databases, largest first.",
         ),
+    Command::new("ks.whatif", -3, Handler::Model(Model::WhatIf))
+        .flags(READ)
+        .syntax(
+            "[SERVER name] [CONFIG option value [CONFIG option value ...]] [ALLOCATOR name] \
+             [LIMIT count] [FORMAT <TEXT | JSON>]",
+        )
+        .about(
+            "analytics",
+            "0.1.0",
+            "Weighs all keys as another server, configuration or allocator would have them.",
+        ),
 ];

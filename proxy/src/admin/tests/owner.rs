@@ -146,6 +146,8 @@ fn answer(
             let names = own.map(|(_, name)| name.clone()).take(limit);
             drop(reply.send(fresh(generation, names.collect())));
         }
+        // These keys have no values to weigh: as an owner that is gone.
+        Ask::WhatIf { reply, .. } => drop(reply),
         Ask::StreamInfo { db, key, reply } => {
             let looked = match keys.get(&(db, key)) {
                 None => Looked::Missing,
