@@ -145,7 +145,12 @@ pub(crate) fn loaded_table(n: u64, long: u64, expiring: bool, profile: &Profile)
         return Table::sized(kind, n);
     }
     let before = (n - long) / (long + 1);
-    let mut table = Table::sized(kind, before);
+    let mut table = if profile.ziplists() {
+        // Before 7.0 a blob that is unpacked gets no table made for it.
+        Table::filled(kind, before)
+    } else {
+        Table::sized(kind, before)
+    };
     table.insert(kind, before, 1);
     let left = n - before - 1;
     if left > if redis { 4 } else { 0 } {
