@@ -80,12 +80,10 @@ impl ClusterStage {
 
     /// Waits until somebody else serves the slots of that node.
     fn succeeded(&mut self, id: &str) -> Result<()> {
-        wait::for_true(SUCCESSION, "a successor", || self.has_successor(id))
-    }
-
-    fn has_successor(&mut self, id: &str) -> Result<bool> {
-        let map = self.cluster.agreed()?;
-        Ok(map.is_some_and(|map| map.masters().all(|seen| seen.id != id)))
+        wait::for_true(SUCCESSION, "a successor", || {
+            let map = self.cluster.agreed()?;
+            Ok(map.is_some_and(|map| map.masters().all(|seen| seen.id != id)))
+        })
     }
 
     fn kill(&mut self, hands: &mut Hands<'_>, data: bool, at_once: bool) -> Result<()> {
@@ -107,24 +105,8 @@ impl ClusterStage {
 
     fn fail_over(&mut self, hands: &mut Hands<'_>, how: Option<&str>) -> Result<()> {
         let pair = self.pair(hands.rng)?;
-        self.take_over(pair.replica, how, &pair.master_id)
-    }
-
-    /// A replica takes over from that master; asked again if it gave up, as it does after five
-    /// seconds on a busy machine.
-    fn take_over(&mut self, replica: SocketAddr, how: Option<&str>, id: &str) -> Result<()> {
-        let mut words = vec!["CLUSTER", "FAILOVER"];
-        words.extend(how);
-        Client::connect(replica)?.ask(&words)?;
-        let mut asked = Instant::now();
-        wait::for_true(SUCCESSION, "a successor", || {
-            if asked.elapsed() > GIVEN_UP {
-                asked = Instant::now();
-                // An error says that it is the master by now.
-                Client::connect(replica)?.call(&words)?;
-            }
-            self.has_successor(id)
-        })
+        take_over(pair.replica, how)?;
+        self.succeeded(&pair.master_id)
     }
 
     fn stop_master(&mut self, hands: &mut Hands<'_>, long: bool) -> Result<()> {
@@ -258,9 +240,11 @@ impl ClusterStage {
                 step.begin()?;
                 step.carry(2)?;
                 let replica = map.replicas_of(&owner.id).find_map(|seen| seen.addr);
-                self.take_over(replica.context("a replica")?, None, &owner.id)?;
-                // The new owner may know nothing of the move; it begins anew.
+                take_over(replica.context("a replica")?, None)?;
+                // The new owner may know nothing of the move; it begins anew. A node that imports
+                // the slot does not believe in a new owner before it is told to forget the move.
                 step.forget();
+                self.succeeded(&owner.id)?;
                 let map = self.map()?;
                 let to = map.nodes.iter().find(|seen| seen.id == step.to.0);
                 let again = Move::new(&map, slot, to.context("the target")?)?;
@@ -304,6 +288,24 @@ fn some_slot(rng: &mut Rng) -> u16 {
         return client::slot_of(format!("t{}", rng.below(20)).as_bytes());
     }
     u16::try_from(rng.below(u64::from(SLOTS))).unwrap_or(0)
+}
+
+/// A replica takes over from its master; asked again if it gave up, as it does after five seconds
+/// on a busy machine.
+fn take_over(replica: SocketAddr, how: Option<&str>) -> Result<()> {
+    let mut words = vec!["CLUSTER", "FAILOVER"];
+    words.extend(how);
+    Client::connect(replica)?.ask(&words)?;
+    let mut asked = Instant::now();
+    wait::for_true(SUCCESSION, "a replica to take over", || {
+        let mut client = Client::connect(replica)?;
+        if asked.elapsed() > GIVEN_UP {
+            asked = Instant::now();
+            // An error says that it is the master by now.
+            client.call(&words)?;
+        }
+        Ok(client.info("replication", "role")? == "master")
+    })
 }
 
 impl Stage for ClusterStage {
