@@ -1,19 +1,16 @@
 //! The stream: a follower is stopped, the master writes, the follower goes on; how long until it
 //! stands where the master stands? Once with a real replica, once with keyscape.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 use integration::app::App;
 use integration::fill::{self, Shape};
-use integration::resp::Client;
 use integration::server::{Server, signal};
 use integration::{servers, wait};
 use serde_json::{Value, json};
 
-use super::{Rows, fraction};
-
-const PATIENCE: Duration = Duration::from_secs(300);
+use super::{FULL_SPEED, PATIENCE, Rows, fraction, offset};
 
 /// The result.
 pub(super) struct Apply {
@@ -37,13 +34,7 @@ pub(super) fn measure(shape: Shape, count: u64) -> Result<Apply> {
 
 fn catch_up(shape: Shape, count: u64, ours: bool) -> Result<(f64, u64)> {
     let install = servers::get("redis-7.0")?;
-    let options = [
-        ("repl-backlog-size", "2gb"),
-        ("client-output-buffer-limit", "replica 0 0 0"),
-        ("repl-ping-replica-period", "3600"),
-        ("repl-timeout", "600"),
-    ];
-    let master = Server::start(&install, &options)?;
+    let master = Server::start(&install, &FULL_SPEED)?;
     let mut control = master.client()?;
     let (replica, app);
     let (pid, mut follower, field) = if ours {
@@ -75,10 +66,6 @@ fn catch_up(shape: Shape, count: u64, ours: bool) -> Result<(f64, u64)> {
         started.elapsed().as_secs_f64(),
         u64::try_from(end - before)?,
     ))
-}
-
-fn offset(client: &mut Client, field: &str) -> Result<i64> {
-    Ok(client.info("replication", field)?.parse()?)
 }
 
 impl Apply {

@@ -3,7 +3,8 @@
 //! - ingest: our decoder and model on an RDB file, versus redis-server 7.0 loading the same file;
 //! - apply: a keyscape process catching up with a stream, versus a replica catching up with it;
 //! - memory: what a keyscape process takes, versus `used_memory` of the master (7.0; 8.0 and Valkey
-//!   9.1 beside it, from the same file).
+//!   9.1 beside it, from the same file);
+//! - queries: how long answers take while a stream is applied at full speed, versus the budgets.
 //!
 //! Prints a table and writes `target/sidebyside.json`. `ingest_ratio` and `apply_ratio` are their
 //! seconds over ours (2.0: we are twice as fast), `memory_ratio` is our bytes over theirs.
@@ -12,9 +13,11 @@
 mod apply;
 mod ingest;
 mod memory;
+mod queries;
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -37,7 +40,21 @@ struct Arguments {
     /// Leave out the stream.
     #[arg(long)]
     no_apply: bool,
+    /// Only the questions.
+    #[arg(long)]
+    queries: bool,
 }
+
+/// A master that lets a follower be late by gigabytes.
+const FULL_SPEED: [(&str, &str); 4] = [
+    ("repl-backlog-size", "2gb"),
+    ("client-output-buffer-limit", "replica 0 0 0"),
+    ("repl-ping-replica-period", "3600"),
+    ("repl-timeout", "600"),
+];
+
+/// How long a follower may take.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// One kind of data.
 struct Load {
@@ -49,6 +66,12 @@ struct Load {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let part = if arguments.quick { 10 } else { 1 };
+    if arguments.queries {
+        let mut rows = Rows::default();
+        ask(part, &mut rows)?;
+        rows.print();
+        return Ok(());
+    }
     let loads = [
         Load {
             name: "small",
@@ -90,6 +113,7 @@ fn main() -> Result<()> {
             apply_ratio[name] = json!(apply.ratio());
             rows.json[format!("apply_{name}")] = apply.json();
         }
+        ask(part, &mut rows)?;
     }
     rows.print();
     let mut out = rows.json;
@@ -98,6 +122,13 @@ fn main() -> Result<()> {
     out["memory_ratio"] = memory_ratio;
     out["quick"] = json!(arguments.quick);
     write(&out)
+}
+
+fn ask(part: u64, rows: &mut Rows) -> Result<()> {
+    let queries = queries::measure(10_000_000 / part, 5_000_000 / part)?;
+    queries.show(rows);
+    rows.json["queries"] = queries.json();
+    Ok(())
 }
 
 /// A master with data, and the file it saved.
@@ -115,7 +146,7 @@ impl Data {
         let master = Server::start(&servers::get("redis-7.0")?, &[])?;
         let mut client = master.client()?;
         let elements = fill::fill(&mut client, load.shape, load.keys)?;
-        client.read_timeout(std::time::Duration::from_secs(300))?;
+        client.read_timeout(PATIENCE)?;
         client.ask(&["SAVE"])?;
         let file = master.file("dump.rdb");
         let file_bytes = fs::metadata(&file).context("the saved file")?.len();
@@ -173,6 +204,11 @@ fn write(out: &Value) -> Result<()> {
     fs::write(&path, serde_json::to_string_pretty(out)?)?;
     println!("\nwritten to target/sidebyside.json");
     Ok(())
+}
+
+/// An offset as INFO gives it.
+fn offset(client: &mut Client, field: &str) -> Result<i64> {
+    Ok(client.info("replication", field)?.parse()?)
 }
 
 /// `used_memory` of a server.
