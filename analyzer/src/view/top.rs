@@ -1,8 +1,9 @@
 //! The largest keys, found by visiting only the pages that can hold one.
 //!
 //! A page knows bounds of what its keys weigh. The pages are passed in their order; one whose bound
-//! is below the smallest row kept so far is not looked into, so that after the first few the walk
-//! costs one comparison per page.
+//! is not above the smallest row kept so far is not looked into, so that after the first few the walk
+//! costs one comparison per page. Of keys of one size, of which most keyspaces have millions, those
+//! that are met first are named.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -153,7 +154,7 @@ impl Top {
                 By::Bytes => facts.bytes,
                 By::Elements => facts.count,
             };
-            if self.floor().is_some_and(|floor| size < floor) {
+            if self.floor().is_some_and(|floor| size <= floor) {
                 continue;
             }
             let name = table.name(&record);
@@ -190,7 +191,7 @@ impl Keyspace {
                 By::Elements => table.page(page).max_count,
             };
             spent += PASS_COST;
-            let visit = search.floor().is_none_or(|floor| bound >= floor);
+            let visit = search.floor().is_none_or(|floor| bound > floor);
             if visit {
                 spent += table.page(page).len();
                 search.look(self, db, table, page);
