@@ -21,6 +21,8 @@ use crate::resp::{Command, encode};
 pub struct Identity {
     /// `redis_version`.
     pub version: String,
+    /// `redis_mode`.
+    pub mode: String,
     /// `run_id`.
     pub run_id: String,
     /// `master_replid`.
@@ -33,6 +35,7 @@ impl Default for Identity {
     fn default() -> Self {
         Self {
             version: "7.0.15".to_owned(),
+            mode: "standalone".to_owned(),
             run_id: "f".repeat(40),
             replid: "a".repeat(40),
             offset: 1000,
@@ -255,7 +258,7 @@ fn is_timeout(error: &std::io::Error) -> bool {
     )
 }
 
-fn answer(name: &str, argument: &str, identity: &Identity) -> String {
+pub(crate) fn answer(name: &str, argument: &str, identity: &Identity) -> String {
     match name {
         "ping" => "+PONG\r\n".to_owned(),
         "info" => {
@@ -275,12 +278,13 @@ fn answer(name: &str, argument: &str, identity: &Identity) -> String {
 fn info(identity: &Identity) -> String {
     let Identity {
         version,
+        mode,
         run_id,
         replid,
         offset,
     } = identity;
     format!(
-        "# Server\r\nredis_version:{version}\r\nredis_mode:standalone\r\nrun_id:{run_id}\r\n\
+        "# Server\r\nredis_version:{version}\r\nredis_mode:{mode}\r\nrun_id:{run_id}\r\n\
          # Persistence\r\nloading:0\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\n\
          master_replid:{replid}\r\nmaster_replid2:{}\r\nmaster_repl_offset:{offset}\r\n\
          second_repl_offset:-1\r\nrepl_backlog_active:1\r\nrepl_backlog_size:1048576\r\n\
@@ -290,7 +294,7 @@ fn info(identity: &Identity) -> String {
 }
 
 /// One command from the front of the input and its length; an empty one for a bare newline.
-fn parse(input: &[u8]) -> Result<Option<(Command, usize)>> {
+pub(crate) fn parse(input: &[u8]) -> Result<Option<(Command, usize)>> {
     let Some((line, mut at)) = line(input, 0) else {
         return Ok(None);
     };
@@ -353,6 +357,25 @@ impl Snapshot {
         self.0.push(0);
         self.text(key);
         self.text(value);
+        self
+    }
+
+    /// A collection in its oldest form, each part shorter than 64 bytes: a list (1) or set (2) of
+    /// these, a hash (4) of these with themselves, a sorted set (5) of these with the score 1.
+    #[must_use]
+    pub fn collection(mut self, kind: u8, key: &str, elements: &[&str]) -> Self {
+        self.0.push(kind);
+        self.text(key);
+        self.0
+            .push(u8::try_from(elements.len()).unwrap_or(63) & 0x3f);
+        for element in elements {
+            self.text(element);
+            match kind {
+                4 => self.text(element),
+                5 => self.0.extend(1_f64.to_le_bytes()),
+                _ => {}
+            }
+        }
         self
     }
 

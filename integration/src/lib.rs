@@ -3,7 +3,7 @@
 //! - [`servers`] gets the servers of the matrix without root; [`server`] runs one;
 //! - [`driver`] writes to it whatever its command table allows, from a seed;
 //! - [`app`] runs Keyscape beside it, [`fault`] puts a bad network between the two,
-//!   [`fake_master`] says what no server would;
+//!   [`fake_master`] says what no server would, [`fake_fleet`] is a thousand of them;
 //! - [`truth`] compares every key of both, [`campaign`] is the whole of it, start to end;
 //! - [`fill`] makes keyspaces of any size; [`follow`] knows where our links should be;
 //! - [`suite`] has a server's own tests write;
@@ -19,6 +19,7 @@ pub mod chaos;
 pub mod child;
 pub mod cluster;
 pub mod driver;
+pub mod fake_fleet;
 pub mod fake_master;
 pub mod fault;
 pub mod fill;

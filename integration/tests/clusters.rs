@@ -14,12 +14,12 @@ use integration::cluster::reshard::{self, Move};
 use integration::cluster::writer::ClusterWriter;
 use integration::cluster::{AGREEMENT, Cluster, Shape};
 use integration::follow::Follow;
-use integration::resp::{Client, Reply};
+use integration::resp::Client;
 use integration::servers::{self, Program};
 use integration::truth;
 use integration::wait;
 
-use crate::scene::{self, PATIENCE, campaign_outcome, expect_equal_all};
+use crate::scene::{self, PATIENCE, campaign_outcome, expect_equal_all, nodes};
 
 /// One server of each family.
 const BOTH: [&str; 2] = ["redis-7.0", "valkey-9.1"];
@@ -30,7 +30,7 @@ fn cluster(name: &str, options: &[(&str, &str)]) -> Cluster {
 }
 
 /// A cluster with some thousand keys in all slots, and who wrote them.
-fn with_data(name: &str) -> (Cluster, ClusterWriter) {
+pub(crate) fn with_data(name: &str) -> (Cluster, ClusterWriter) {
     let mut cluster = cluster(name, &[]);
     let seeds = cluster.running();
     let mut writer = ClusterWriter::new(&cluster.install, &seeds, 11).expect("a writer");
@@ -40,29 +40,19 @@ fn with_data(name: &str) -> (Cluster, ClusterWriter) {
     (cluster, writer)
 }
 
-fn follow(cluster: &Cluster, config: &str) -> App {
+pub(crate) fn follow(cluster: &Cluster, config: &str) -> App {
     let app = App::start(&[cluster.url()], config).expect("keyscape starts");
     app.wait_synced(PATIENCE).expect("keyscape syncs");
     app
 }
 
-fn masters(cluster: &mut Cluster) -> Vec<SocketAddr> {
+pub(crate) fn masters(cluster: &mut Cluster) -> Vec<SocketAddr> {
     let map = cluster.wait_agreed(AGREEMENT).expect("an agreed map");
     map.masters().filter_map(|seen| seen.addr).collect()
 }
 
-fn expect_equal(cluster: &mut Cluster, app: &App) {
+pub(crate) fn expect_equal(cluster: &mut Cluster, app: &App) {
     expect_equal_all(app, &masters(cluster), 1, 1_000);
-}
-
-/// KS.NODES as a table.
-fn nodes(app: &App) -> String {
-    let reply = app
-        .client()
-        .and_then(|mut client| client.ask(&["KS.NODES", "FORMAT", "TEXT"]));
-    let reply = reply.expect("KS.NODES");
-    let lines: Vec<String> = reply.items().iter().map(Reply::string).collect();
-    reply.string() + &lines.join("\n")
 }
 
 /// The merged port lists what the masters list together, each name once. Keys on their way in
@@ -388,11 +378,7 @@ fn half_a_cluster_is_followed_and_told() {
     let seeds: Vec<String> = cluster.running().iter().map(ToString::to_string).collect();
     let url = format!("redis-cluster://{}", seeds.join(","));
     let app = App::start(&[url], CONFIG).expect("keyscape starts");
-    wait::for_true(PATIENCE, "two masters to be synced", || {
-        let synced = app.followed()?.into_iter().filter(|f| f.state == "synced");
-        Ok(synced.count() == 2)
-    })
-    .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
+    scene::wait_synced(&app, 2);
     for addr in gone {
         // The others find a replica dead after their timeout, and we ask them after that.
         wait::for_true(PATIENCE, "the dead to be told", || {
@@ -414,19 +400,8 @@ fn a_node_that_refuses_us_is_told_and_the_rest_goes_on() {
     let rights = ["ACL", "SETUSER", "default", "-psync", "-sync"];
     control.ask(&rights).expect("ACL SETUSER");
     let app = App::start(&[cluster.url()], CONFIG).expect("keyscape starts");
-    wait::for_true(PATIENCE, "two masters to be synced", || {
-        let synced = app.followed()?.into_iter().filter(|f| f.state == "synced");
-        Ok(synced.count() == 2)
-    })
-    .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
-    wait::for_true(PATIENCE, "a word about the refusal", || {
-        let text = nodes(&app);
-        let mut lines = text
-            .lines()
-            .filter(|line| line.contains(&refusing.to_string()));
-        Ok(lines.any(|line| line.to_lowercase().contains("noperm")))
-    })
-    .unwrap_or_else(|error| panic!("{error:#}\n{}\n{}", nodes(&app), app.log_tail()));
+    scene::wait_synced(&app, 2);
+    scene::expect_told(&app, &refusing.to_string(), "noperm");
     assert!(app.log().contains("psync") || app.log().contains("NOPERM"));
 }
 

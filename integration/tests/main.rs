@@ -16,5 +16,6 @@ mod register;
 mod scene;
 mod sentinels;
 mod tidy;
+mod trouble;
 mod truth;
 mod whatif;

@@ -10,7 +10,7 @@ use integration::driver::{Driver, Options};
 use integration::fill::{self, Shape};
 use integration::follow::Follow;
 use integration::quiet::Quiet;
-use integration::resp::Client;
+use integration::resp::{Client, Reply};
 use integration::server::Server;
 use integration::truth::{self, Report, Rules};
 use integration::{campaign, servers, wait};
@@ -53,6 +53,35 @@ pub(crate) fn follow(server: &Server, config: &str) -> App {
     let app = App::start(&[server.url()], config).expect("keyscape starts");
     app.wait_synced(PATIENCE).expect("keyscape syncs");
     app
+}
+
+/// KS.NODES as a table.
+pub(crate) fn nodes(app: &App) -> String {
+    let reply = app
+        .client()
+        .and_then(|mut client| client.ask(&["KS.NODES", "FORMAT", "TEXT"]));
+    let reply = reply.expect("KS.NODES");
+    let lines: Vec<String> = reply.items().iter().map(Reply::string).collect();
+    reply.string() + &lines.join("\n")
+}
+
+/// Waits until a line of KS.NODES about that node has the word.
+pub(crate) fn expect_told(app: &App, node: &str, word: &str) {
+    wait::for_true(PATIENCE, "a word in KS.NODES", || {
+        let text = nodes(app).to_lowercase();
+        let mut lines = text.lines().filter(|line| line.contains(node));
+        Ok(lines.any(|line| line.contains(word)))
+    })
+    .unwrap_or_else(|error| panic!("{word}: {error:#}\n{}\n{}", nodes(app), app.log_tail()));
+}
+
+/// Waits until so many masters are synced.
+pub(crate) fn wait_synced(app: &App, count: usize) {
+    wait::for_true(PATIENCE, "masters to be synced", || {
+        let synced = app.followed()?.into_iter().filter(|f| f.state == "synced");
+        Ok(synced.count() == count)
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}\n{}", nodes(app), app.log_tail()));
 }
 
 /// Waits until Keyscape stands where the master stands and is sure of every key.

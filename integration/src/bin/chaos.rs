@@ -3,7 +3,8 @@
 //! constant write load. After the counts of each fault the last line is
 //! `chaos: faults=N full=N partial=N keys=N mismatches=N`; the exit status is 1 if anything differs
 //! or if something happened that must never happen. With `--fleet 100` it measures Keyscape on a
-//! cluster of 100 small masters instead.
+//! cluster of 100 small masters instead;
+//! with `--fleet 1000 --fake` the masters are scripted.
 #![expect(clippy::print_stdout, reason = "this program's output is its purpose")]
 
 use std::process::ExitCode;
@@ -55,12 +56,21 @@ struct Arguments {
     /// No chaos: measure Keyscape on a cluster of so many masters of the first server.
     #[arg(long)]
     fleet: Option<usize>,
+    /// With `--fleet`: scripted masters in place of real ones.
+    #[arg(long, requires = "fleet")]
+    fake: bool,
+    /// With `--fake`: so many hosts, by address; full syncs queue on each.
+    #[arg(long, default_value_t = 100, requires = "fake")]
+    hosts: usize,
+    /// With `--fake`: keys of each master.
+    #[arg(long, default_value_t = 100, requires = "fake")]
+    keys: usize,
 }
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     if let Some(masters) = arguments.fleet {
-        return fleet(&arguments.servers[0], masters);
+        return fleet(&arguments, masters);
     }
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -115,18 +125,13 @@ fn one(name: &str, mode: Mode, options: Options) -> Result<Outcome> {
     chaos::run(stage, writer, options, &mut say)
 }
 
-fn fleet(name: &str, masters: usize) -> Result<ExitCode> {
-    let found = cluster::fleet::measure(&servers::get(name)?, masters)?;
-    println!(
-        "fleet: masters={} keys={} of {} complete_ms={} processor_ms={} resident_mib={} threads={}",
-        found.masters,
-        found.keys,
-        found.keys_theirs,
-        found.complete.as_millis(),
-        found.processor_ms,
-        found.resident >> 20,
-        found.threads,
-    );
+fn fleet(arguments: &Arguments, masters: usize) -> Result<ExitCode> {
+    let found = if arguments.fake {
+        cluster::fleet::measure_fakes(masters, arguments.hosts, arguments.keys)?
+    } else {
+        cluster::fleet::measure(&servers::get(&arguments.servers[0])?, masters)?
+    };
+    println!("{found}");
     Ok(ExitCode::SUCCESS)
 }
 

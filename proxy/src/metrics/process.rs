@@ -22,6 +22,11 @@ pub(super) fn write(build: &Build, text: &mut Text) {
         "Unix time at which the process started.",
     )
     .put(&[], started);
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let tasks = runtime.metrics().num_alive_tasks();
+        text.family("keyscape_tasks", Kind::Gauge, "Tasks that are alive.")
+            .put(&[], tasks);
+    }
     if let Some(used) = cpu() {
         text.family(
             "process_cpu_seconds_total",
