@@ -27,6 +27,8 @@ pub(crate) struct Totals {
     pub(crate) expiry_sum: i128,
     /// Keys whose doubt a probe settles.
     pub(crate) probes: u64,
+    /// Keys whose size must be asked for.
+    pub(crate) sizes: u64,
     /// Keys whose value must be read again.
     pub(crate) values: u64,
     forms: [Sum; Form::COUNT],
@@ -78,6 +80,7 @@ impl Totals {
         self.expires += other.expires;
         self.expiry_sum += other.expiry_sum;
         self.probes += other.probes;
+        self.sizes += other.sizes;
         self.values += other.values;
         for (sum, more) in self.forms.iter_mut().zip(&other.forms) {
             sum.keys += more.keys;
@@ -104,6 +107,7 @@ impl Totals {
         match weight.doubt {
             Doubt::None => {}
             Doubt::Probe => self.probes += 1,
+            Doubt::Size => self.sizes += 1,
             Doubt::Value => self.values += 1,
         }
         if let Some(sum) = self.forms.get_mut(weight.form.index()) {
@@ -123,6 +127,7 @@ impl Totals {
         match weight.doubt {
             Doubt::None => {}
             Doubt::Probe => self.probes -= 1,
+            Doubt::Size => self.sizes -= 1,
             Doubt::Value => self.values -= 1,
         }
         if let Some(sum) = self.forms.get_mut(weight.form.index()) {

@@ -67,6 +67,25 @@ pub fn nearest_frame(family: Family, version: Version) -> Option<&'static str> {
     }
 }
 
+/// What the server did, as far as its command statistics tell: a snapshot does not show what some
+/// commands leave behind. A server counts what it replays as a replica, too, and begins anew with a
+/// restart, whose load leaves nothing behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// Strings may have been grown in place (APPEND, SETRANGE, SETBIT, BITFIELD, PFADD).
+    pub grew: bool,
+    /// Expiries may have been taken back (PERSIST, GETEX).
+    pub persisted: bool,
+}
+
+impl Past {
+    /// Anything may have been done.
+    pub const UNKNOWN: Past = Past {
+        grew: true,
+        persisted: true,
+    };
+}
+
 /// Where the numbers of a [`Profile`] come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -90,6 +109,8 @@ pub struct Profile {
     /// The server read most of its keys from a file (a restart, DEBUG RELOAD) and did not make them
     /// by commands: what it loaded has no spare room. A guess, from INFO persistence.
     pub reloaded: bool,
+    /// What was done to its keys before they came in a snapshot.
+    pub past: Past,
     /// Where the thresholds below come from.
     pub origin: Origin,
     /// `hash-max-listpack-entries` (`-ziplist-` before 7.0).
@@ -131,6 +152,7 @@ impl Profile {
                 libc: false,
             },
             reloaded: false,
+            past: Past::UNKNOWN,
             origin: Origin::Defaults,
             hash_entries_max: 512,
             hash_value_max: 64,

@@ -68,6 +68,7 @@ fn facts(keyspace: &Keyspace, key: &str) -> String {
     let doubt = match facts.doubt {
         Doubt::None => "",
         Doubt::Probe => " probe",
+        Doubt::Size => " size",
         Doubt::Value => " reread",
     };
     let encoding = facts.encoding.name(keyspace.profile());

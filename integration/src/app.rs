@@ -123,7 +123,8 @@ impl App {
         let mut status = Status {
             synced: field_of(&own, "keyscape_synced").as_deref() == Some("1"),
             inexact: number("keyscape_keys_inexact").unwrap_or(0),
-            unverified: number("keyscape_keys_unverified").unwrap_or(0),
+            unverified: number("keyscape_keys_unverified").unwrap_or(0)
+                + number("keyscape_keys_unsized").unwrap_or(0),
             offset: field_of(&replication, "slave_repl_offset")
                 .and_then(|text| text.parse().ok())
                 .unwrap_or(-1),

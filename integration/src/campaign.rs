@@ -49,8 +49,13 @@ retry_max_ms = 200
 [reread]
 values_per_s_max = 5000
 probes_per_s_max = 20000
+sizes_per_s_max = 20000
 audits_per_s_max = 20000
+elements_per_s_max = 50000000
 ";
+
+/// Mistakes that the audit logged and that are told.
+const MISTAKES_TOLD: usize = 25;
 
 /// How long a round of the audit may take.
 const ROUND: Duration = Duration::from_secs(20);
@@ -314,9 +319,9 @@ impl Campaign<'_> {
             return Ok(());
         };
         // A round asks for no key twice, so as many audits as there are keys are a round at least.
-        let before = app.metric("keyscape_audits_total")?;
+        let before = app.metric("keyscape_audit_keys_total")?;
         let round = wait::for_true(ROUND, "a round of the audit", || {
-            Ok(app.metric("keyscape_audits_total")? - before >= keys as u64)
+            Ok(app.metric("keyscape_audit_keys_total")? - before >= keys as u64)
         });
         if let Err(error) = round {
             (self.say)(format!("{}: {error:#}", self.master.install.name));
@@ -366,6 +371,11 @@ impl Campaign<'_> {
         if let Follower::App(app) = follower {
             let (_, metrics) = app.get("/metrics").unwrap_or_default();
             let told = |line: &&str| line.contains("reread") || line.contains("_audit");
+            let log = app.log();
+            let wrong = log.lines().filter(|line| line.contains("was wrong about"));
+            for line in wrong.take(MISTAKES_TOLD) {
+                (self.say)(format!("{name}: {line}"));
+            }
             let rereads = metrics.lines().filter(told);
             for line in rereads.filter(|line| !line.starts_with('#')) {
                 (self.say)(format!("{name}: {line}"));

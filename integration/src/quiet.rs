@@ -298,7 +298,7 @@ impl Quiet<'_> {
     /// Waits for one round of the audit of every master: servers change some encodings without
     /// replicating anything, and only the audit finds those.
     fn audit(&self, keys: &[usize]) {
-        let audits = || self.app.series("keyscape_audits_total");
+        let audits = || self.app.series("keyscape_audit_keys_total");
         let Ok(before) = audits() else { return };
         // A series belongs to a master, but which is not told alike by all versions of the labels:
         // as many audits of each as the largest master has keys are a round of each.

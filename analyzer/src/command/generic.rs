@@ -222,6 +222,6 @@ fn restore(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
 pub(crate) fn without_encoding(doubt: Doubt, expires: bool, version: Version) -> Doubt {
     match doubt {
         Doubt::Probe if !expires || version >= Version::new(7, 0) => Doubt::None,
-        Doubt::None | Doubt::Probe | Doubt::Value => doubt,
+        Doubt::None | Doubt::Probe | Doubt::Size | Doubt::Value => doubt,
     }
 }

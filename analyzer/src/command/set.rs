@@ -66,7 +66,7 @@ pub(super) fn store(ctx: &mut Context<'_>, dest: &[u8], result: Value, doubt: Do
 pub(super) fn inherited(source: Option<&Entry>) -> Doubt {
     match source.map(|entry| entry.doubt) {
         Some(Doubt::Value) => Doubt::Value,
-        Some(Doubt::None | Doubt::Probe) | None => Doubt::None,
+        Some(Doubt::None | Doubt::Probe | Doubt::Size) | None => Doubt::None,
     }
 }
 

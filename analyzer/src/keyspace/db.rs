@@ -132,6 +132,8 @@ pub(crate) struct Held {
     before: Option<Weight>,
     handle: Option<u32>,
     lru: u32,
+    /// Not a write, but a correction: the block that the key has.
+    corrected: Option<bool>,
 }
 
 /// A key as a string command finds it.
@@ -182,6 +184,7 @@ impl Db {
                 before: None,
                 handle: None,
                 lru: 0,
+                corrected: None,
             };
             return (held, None);
         };
@@ -192,6 +195,7 @@ impl Db {
             before: Some(before),
             handle: None,
             lru: record.lru,
+            corrected: None,
         };
         if let Body::Elsewhere(handle) = record.body() {
             held.handle = Some(handle);
@@ -231,6 +235,26 @@ impl Db {
         }
     }
 
+    /// Corrects what is known of a key, which is no write to it.
+    pub(crate) fn correct<R>(
+        &mut self,
+        key: Named<'_>,
+        tools: &mut Tools<'_>,
+        correct: impl FnOnce(&mut Entry, &mut Seated, &Scale) -> R,
+    ) -> Option<R> {
+        let (mut held, entry) = self.checkout(key, tools.scale);
+        let (mut entry, before) = entry.zip(held.before)?;
+        let mut seated = Seated {
+            name: key.name.len() as u64,
+            expire_ms: entry.expire_ms,
+            seat: before.seat,
+        };
+        let out = correct(&mut entry, &mut seated, tools.scale);
+        held.corrected = Some(seated.seat);
+        self.write(key, &held, entry, tools);
+        Some(out)
+    }
+
     fn drop_held(&mut self, key: Named<'_>, held: &Held, scale: &Scale) -> Option<Weight> {
         let place = held.place?;
         if let Some(handle) = held.handle {
@@ -253,12 +277,17 @@ impl Db {
             expire_ms: entry.expire_ms,
             seat: false,
         };
-        let seat = tools.scale.seat(held.before.as_ref(), after, None);
-        let weight = tools.scale.weigh_entry(&entry, after.name, seat);
-        let lru = match held.place {
-            Some(_) => tools.pulse.again(held.lru),
-            None => tools.pulse.fresh(),
+        let (seat, lru) = match (held.corrected, held.place) {
+            (Some(seat), _) => (seat, held.lru),
+            (None, place) => (
+                tools.scale.seat(held.before.as_ref(), after, None),
+                match place {
+                    Some(_) => tools.pulse.again(held.lru),
+                    None => tools.pulse.fresh(),
+                },
+            ),
         };
+        let weight = tools.scale.weigh_entry(&entry, after.name, seat);
         let Scratch { record, packed } = &mut *tools.scratch;
         record.clear();
         packed.clear();

@@ -7,14 +7,14 @@
 //! The two halves share nothing but the batches that go from one to the other. The second takes each
 //! as soon as it is full, here or, in a large load, beside the first (`fill`).
 
-use crate::command::Entry;
+use crate::command::{Doubt, Entry};
 use crate::input::{Key, Part, Source};
 use crate::keyspace::db::Pulse;
 use crate::keyspace::fill::{Filler, Filling, Hire};
 use crate::keyspace::image::{Image, unsaid};
 use crate::keyspace::stage::{Finished, Head, Stage};
 use crate::store::packing;
-use crate::store::record::Body;
+use crate::store::record::{Body, Form};
 use crate::store::weigh::{Scale, Seated};
 use crate::value::Value;
 use crate::value::elements::Stay;
@@ -145,12 +145,15 @@ impl Loading {
             expires: key.expire_ms.is_some(),
         };
         let value = Str::loaded(len, int, holder, scale.profile());
-        let doubt = unsaid(&Value::String(value));
         let seated = Seated {
             name: holder.name,
             expire_ms: key.expire_ms,
             seat: scale.loaded_seat(holder.name),
         };
+        let mut doubt = unsaid(&Value::String(value));
+        if scale.is_open(Form::of_str(&value), seated) {
+            doubt = Doubt::Size;
+        }
         let weight = scale.weigh_str(&value, seated, doubt);
         let head = Head {
             db: key.db,
@@ -164,7 +167,16 @@ impl Loading {
 
     fn entry(&mut self, head: &Head<'_>, mut entry: Entry, scale: &Scale) {
         let name = head.name.len() as u64;
-        let weight = scale.weigh_entry(&entry, name, scale.loaded_seat(name));
+        let seated = Seated {
+            name,
+            expire_ms: head.expire_ms,
+            seat: scale.loaded_seat(name),
+        };
+        let form = Form::of(entry.value.kind(), entry.value.encoding());
+        if scale.is_open(form, seated) {
+            entry.doubt(Doubt::Size);
+        }
+        let weight = scale.weigh_entry(&entry, name, seated.seat);
         self.packed.clear();
         let value = if let Value::String(value) = &entry.value {
             Finished::Inside(Body::Str(*value))

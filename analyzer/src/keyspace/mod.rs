@@ -17,6 +17,8 @@ mod generation;
 mod image;
 mod journal;
 mod load;
+mod look;
+mod recent;
 mod ring;
 mod settle;
 mod stage;
@@ -33,6 +35,7 @@ use crate::keyspace::gauge::Gauge;
 use crate::keyspace::generation::Generation;
 use crate::keyspace::journal::Journal;
 use crate::keyspace::load::Loading;
+use crate::keyspace::recent::Recent;
 use crate::keyspace::ring::Ring;
 use crate::keyspace::suspects::Suspicion;
 use crate::keyspace::wants::Wants;
@@ -43,6 +46,8 @@ use crate::value::Value;
 pub use batch::Batch;
 pub use fill::{Filler, Helper, Hire};
 pub use image::Image;
+pub use look::{Compared, Difference, Fact, Looked, Question, Seen};
+pub use recent::Touch;
 pub use settle::{Found, Probed, Restore};
 pub use wants::{Need, Settled, Want};
 
@@ -110,6 +115,7 @@ pub struct Keyspace {
     hire: Option<Hire>,
     dispatch: Dispatch,
     ring: Ring,
+    recent: Recent,
     scratch: Scratch,
 }
 
@@ -137,6 +143,7 @@ impl Keyspace {
             hire: None,
             dispatch: Dispatch::new(),
             ring: Ring::default(),
+            recent: Recent::default(),
             scratch: Scratch::default(),
         }
     }
@@ -351,6 +358,7 @@ impl Keyspace {
                 now_ms: waiting.now_ms,
                 end_offset: waiting.end_offset,
             };
+            self.recent.note(waiting.digest, waiting.end_offset, argv);
             self.apply_as(&command, Call::Handler(waiting.handler));
         });
         self.ring = ring;
@@ -362,6 +370,10 @@ impl Keyspace {
         match command.argv.first() {
             Some(name) => {
                 let call = self.dispatch.call(name);
+                if let Some(key) = command.argv.get(1) {
+                    let digest = key.digest(self.seed);
+                    self.recent.note(digest, command.end_offset, command.argv);
+                }
                 self.apply_as(command, call)
             }
             None => Outcome::Malformed,

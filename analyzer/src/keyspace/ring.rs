@@ -30,7 +30,7 @@ pub(crate) struct Waiting {
     pub(crate) end_offset: u64,
     first: usize,
     last: usize,
-    digest: u64,
+    pub(crate) digest: u64,
 }
 
 /// The waiting commands.

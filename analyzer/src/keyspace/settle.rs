@@ -6,12 +6,14 @@ use crate::keyspace::Keyspace;
 use crate::keyspace::db::Turn;
 use crate::keyspace::image::{Image, unsaid};
 use crate::keyspace::wants::{Flight, Need, Settled, Want};
-use crate::profile::{Profile, Version};
+use crate::profile::Profile;
+use crate::store::record::Form;
+use crate::store::weigh::Scale;
 use crate::value::{Encoding, Value};
 use crate::view::Cursor;
 
 /// Pages that one call of `next_want` looks through for keys that are not queued.
-const WALK_PAGES: usize = 64;
+pub(in crate::keyspace) const WALK_PAGES: usize = 64;
 
 /// Keys that one call of `next_want` queues from them.
 const WALK_KEYS: usize = 512;
@@ -21,7 +23,7 @@ const DROPS_MAX: usize = 4096;
 
 /// How far the server's clock may be from ours: an expiry that is nearer may be past there, and
 /// its key there and unreadable.
-const EXPIRY_SLACK_MS: i64 = 10_000;
+pub(in crate::keyspace) const EXPIRY_SLACK_MS: i64 = 10_000;
 
 /// What a probe found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,62 +134,9 @@ impl Keyspace {
         None
     }
 
-    fn start(&mut self, db: u32, name: &[u8], audit: bool) {
+    pub(in crate::keyspace) fn start(&mut self, db: u32, name: &[u8], audit: bool) {
         let written = self.applied;
         self.wants.start(db, name, Flight { written, audit });
-    }
-
-    /// The next key that is in no doubt, to be compared with the server by a probe all the same:
-    /// servers convert some small values without a word in the stream. Goes round the keys whose
-    /// encoding can change like that; `None` if none was met within one slice of work.
-    pub fn next_audit(&mut self) -> Option<Want> {
-        self.catch_up();
-        for round in 0..2 {
-            while let Some((db, name)) = self.wants.audits.pop() {
-                let facts = self.facts(db, &name);
-                let sure = facts.is_some_and(|facts| facts.doubt == Doubt::None);
-                if sure && !self.wants.is_in_flight(db, &name) {
-                    self.start(db, &name, true);
-                    return Some(Want {
-                        db,
-                        name: name.into_vec(),
-                        need: Need::Probe,
-                    });
-                }
-            }
-            if round == 0 && !self.walk_for_audit() {
-                break;
-            }
-        }
-        None
-    }
-
-    /// Queues the next keys to be audited; false if none was met.
-    fn walk_for_audit(&mut self) -> bool {
-        let mut cursor = self.wants.audits.walk;
-        let mut met = Vec::new();
-        for _ in 0..WALK_PAGES {
-            let Some((db, table, page)) = cursor.page(self) else {
-                cursor = Cursor::start();
-                break;
-            };
-            let open = table.records(page).filter(|record| {
-                record.doubt == Doubt::None && can_convert(record.form.encoding())
-            });
-            met.extend(open.map(|record| (db, table.name(&record).to_vec())));
-            if !cursor.advance(table) {
-                cursor = Cursor::start();
-                break;
-            }
-            if !met.is_empty() {
-                break;
-            }
-        }
-        self.wants.audits.walk = cursor;
-        for (db, name) in &met {
-            self.wants.audits.push(*db, name);
-        }
-        !met.is_empty()
     }
 
     fn is_wanted(&self, db: u32, name: &[u8], need: Need) -> bool {
@@ -201,6 +150,7 @@ impl Keyspace {
         let doubts = self.doubts();
         let open = match need {
             Need::Probe => doubts.probe,
+            Need::Size => doubts.size,
             Need::Value => doubts.value,
         };
         if open == 0 {
@@ -245,16 +195,12 @@ impl Keyspace {
 
     /// Takes the reply to a probe, stamped with the server's offset.
     pub fn settle_probe(&mut self, db: u32, name: &[u8], at: u64, found: Probed) -> Settled {
-        let sure = match self.receive(db, name, at) {
-            Ok(doubt) => doubt == Doubt::None,
-            Err(settled) => return settled,
-        };
+        if let Err(settled) = self.receive(db, name, at) {
+            return settled;
+        }
         let Some(encoding) = found.encoding else {
             return self.settle_missing(db, name);
         };
-        if sure {
-            return self.settle_audit(db, name, encoding, found.expire_ms);
-        }
         let doubt = self.edit(db, name, |slot, profile| {
             slot.as_mut().map_or(Doubt::None, |entry| {
                 if entry.doubt == Doubt::Probe {
@@ -286,6 +232,10 @@ impl Keyspace {
             take_encoding(&mut entry, encoding, self.profile());
             entry.doubt = Doubt::None;
         }
+        let form = Form::of(entry.value.kind(), entry.value.encoding());
+        if entry.doubt == Doubt::None && Scale::is_open_again(form) {
+            entry.doubt = Doubt::Size;
+        }
         self.edit(db, name, |slot, profile| {
             if let (Some(old), Value::String(new)) = (slot.as_ref(), &mut entry.value)
                 && let Value::String(old) = &old.value
@@ -314,7 +264,7 @@ impl Keyspace {
         }
     }
 
-    fn requeue(&mut self, db: u32, name: &[u8]) {
+    pub(in crate::keyspace) fn requeue(&mut self, db: u32, name: &[u8]) {
         let doubt = self.facts(db, name).map(|facts| facts.doubt);
         if let Some(need) = doubt.and_then(need_of)
             && !self.wants.lane(need).push(db, name)
@@ -325,7 +275,12 @@ impl Keyspace {
 
     /// Ends a read and returns the doubt that its reply is to settle, which is none if it was an
     /// audit; an error says why the reply may not be taken.
-    fn receive(&mut self, db: u32, name: &[u8], at: u64) -> Result<Doubt, Settled> {
+    pub(in crate::keyspace) fn receive(
+        &mut self,
+        db: u32,
+        name: &[u8],
+        at: u64,
+    ) -> Result<Doubt, Settled> {
         self.catch_up();
         if self.is_early(at) && self.wants.is_in_flight(db, name) {
             return Err(Settled::Early);
@@ -347,36 +302,10 @@ impl Keyspace {
         Ok(doubt)
     }
 
-    /// Takes what an audit found; most find nothing.
-    fn settle_audit(
-        &mut self,
-        db: u32,
-        name: &[u8],
-        encoding: Encoding,
-        expire_ms: Option<Option<i64>>,
-    ) -> Settled {
-        // Before 7.0 only the time to live can be asked for, which is never exact.
-        let exact = self.profile().version >= Version::new(7, 0);
-        let expire_ms = expire_ms.filter(|_| exact);
-        let same = self.facts(db, name).is_none_or(|facts| {
-            facts.encoding == encoding && expire_ms.is_none_or(|at| at == facts.expire_ms)
-        });
-        if same {
-            return Settled::Moot;
-        }
-        self.counters.drifted += 1;
-        self.edit(db, name, |slot, profile| {
-            if let Some(entry) = slot {
-                probe(entry, encoding, expire_ms, profile);
-            }
-        });
-        Settled::Taken
-    }
-
     /// The server has no such key at that offset. A key that has just expired reads as missing and
     /// stays until its DEL comes, which a master sends for the very read; if none came for long,
     /// there was no such key.
-    fn settle_missing(&mut self, db: u32, name: &[u8]) -> Settled {
+    pub(in crate::keyspace) fn settle_missing(&mut self, db: u32, name: &[u8]) -> Settled {
         let expire_ms = self.facts(db, name).and_then(|facts| facts.expire_ms);
         let just_expired = expire_ms.is_some_and(|at| {
             let age = self.now_ms.saturating_sub(at);
@@ -396,24 +325,12 @@ impl Keyspace {
             return Settled::Taken;
         }
         self.requeue(db, name);
+        if doubt == Doubt::Size {
+            // What was asked is known; that it was so raises another question.
+            self.counters.settled += 1;
+            return Settled::Taken;
+        }
         Settled::Stale
-    }
-}
-
-/// True for encodings that a server leaves without being told to by a command that it passes on.
-fn can_convert(encoding: Encoding) -> bool {
-    match encoding {
-        Encoding::Int
-        | Encoding::Embstr
-        | Encoding::Listpack
-        | Encoding::ListpackEx
-        | Encoding::Intset => true,
-        Encoding::Raw
-        | Encoding::Quicklist
-        | Encoding::Hashtable
-        | Encoding::Skiplist
-        | Encoding::Stream
-        | Encoding::Module => false,
     }
 }
 
@@ -421,6 +338,7 @@ fn need_of(doubt: Doubt) -> Option<Need> {
     match doubt {
         Doubt::None => None,
         Doubt::Probe => Some(Need::Probe),
+        Doubt::Size => Some(Need::Size),
         Doubt::Value => Some(Need::Value),
     }
 }
@@ -430,15 +348,19 @@ fn probe(entry: &mut Entry, encoding: Encoding, expire_ms: Option<Option<i64>>, 
     if let Some(expire_ms) = expire_ms {
         entry.expire_ms = expire_ms;
     }
+    let known = entry.value.encoding();
     take_encoding(entry, encoding, profile);
-    entry.doubt = if entry.value.encoding() == encoding {
-        Doubt::None
-    } else {
+    entry.doubt = if entry.value.encoding() != encoding {
         Doubt::Value
+    } else if encoding == Encoding::Raw && known != encoding {
+        // It was edited in place, which leaves room behind.
+        Doubt::Size
+    } else {
+        Doubt::None
     };
 }
 
-fn take_encoding(entry: &mut Entry, encoding: Encoding, profile: &Profile) {
+pub(in crate::keyspace) fn take_encoding(entry: &mut Entry, encoding: Encoding, profile: &Profile) {
     match &mut entry.value {
         Value::String(value) => value.settle(encoding),
         Value::List(value) => value.settle_encoding(encoding),

@@ -26,6 +26,8 @@ const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub enum Need {
     /// By asking for the encoding and the expiry.
     Probe,
+    /// By asking for every fact but the value, MEMORY USAGE among them.
+    Size,
     /// By reading the value.
     Value,
 }
@@ -95,6 +97,7 @@ pub(crate) struct Flight {
 #[derive(Debug, Default)]
 pub(crate) struct Wants {
     pub(crate) probes: Lane,
+    pub(crate) sizes: Lane,
     pub(crate) values: Lane,
     /// Keys without a doubt, to be compared with the server.
     pub(crate) audits: Lane,
@@ -106,6 +109,7 @@ impl Wants {
     pub(crate) fn lane(&mut self, need: Need) -> &mut Lane {
         match need {
             Need::Probe => &mut self.probes,
+            Need::Size => &mut self.sizes,
             Need::Value => &mut self.values,
         }
     }

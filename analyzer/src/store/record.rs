@@ -276,6 +276,7 @@ fn doubt_of(first: u8) -> Doubt {
     match first >> DOUBT_SHIFT {
         0 => Doubt::None,
         1 => Doubt::Probe,
+        2 => Doubt::Size,
         _ => Doubt::Value,
     }
 }

@@ -70,6 +70,10 @@ impl Scale {
         }
     }
 
+    pub(crate) fn blocks(&self) -> Blocks {
+        self.blocks
+    }
+
     pub(crate) fn profile(&self) -> &Profile {
         &self.profile
     }
@@ -176,7 +180,7 @@ impl Scale {
         self.blocks == Blocks::KeyInEntry && self.profile.reloaded && name < 32
     }
 
-    fn string(&self, value: &Str, key: Seated) -> u64 {
+    pub(crate) fn string(&self, value: &Str, key: Seated) -> u64 {
         let allocator = self.profile.allocator;
         let name = u64::from(tight_header(key.name)) + key.name + 1;
         let slot = if key.has_slot() { 8 } else { 0 };

@@ -23,6 +23,7 @@ pub(crate) mod elements;
 
 use crate::profile::Profile;
 use elements::Stay;
+pub use elements::{Fit, Samples, Usage};
 
 /// Largest in-record form of a value, bytes; a larger one lives in an allocation of its own.
 pub const INLINE_MAX: usize = 512;

@@ -282,6 +282,25 @@ impl Str {
         };
     }
 
+    /// Takes the block that the server says a raw string has; false if no such block can be.
+    pub(crate) fn take_block(&mut self, block: u64, profile: &Profile) -> bool {
+        let cut = Room::cut(self.len, profile);
+        if self.encoding() != Encoding::Raw || profile.allocator.class(block) != block {
+            return false;
+        }
+        if block == profile.allocator.class(cut.block) {
+            self.form = Form::Raw;
+            return true;
+        }
+        // The header is that of the room which was asked for.
+        let header = header_on(block.saturating_sub(10).max(self.len), profile).max(3);
+        let fits = u64::from(header) + self.len < block;
+        if fits {
+            self.form = Form::Grown(Room { block, header });
+        }
+        fits
+    }
+
     /// Bytes of the value part of MEMORY USAGE, where the object holds no key.
     pub fn memory(&self, profile: &Profile) -> u64 {
         match self.form {

@@ -73,6 +73,8 @@ pub struct FormTotals {
 pub struct Doubts {
     /// Whose encoding or expiry is to be asked for.
     pub probe: u64,
+    /// Whose size is to be asked for.
+    pub size: u64,
     /// Whose value is to be read again.
     pub value: u64,
 }
@@ -111,6 +113,7 @@ impl Keyspace {
         let mut doubts = Doubts::default();
         for (_, db) in self.live().all() {
             doubts.probe += db.totals.probes;
+            doubts.size += db.totals.sizes;
             doubts.value += db.totals.values;
         }
         doubts

@@ -52,6 +52,9 @@ struct Arguments {
     /// every size, or `whatif`: what KS.WHATIF foretells, done on real servers.
     #[arg(long, value_enum, default_value_t = Which::All)]
     facts: Which,
+    /// With `--facts memory`: attach to a master whose keys have a past, without probes and with.
+    #[arg(long)]
+    history: bool,
     /// Keys to weigh, with `--facts memory`.
     #[arg(long, default_value_t = 4_400)]
     keys: u64,
@@ -219,11 +222,17 @@ fn weigh(install: &Install, arguments: &Arguments, seed: u64) -> Result<Sum> {
     let options = memory::Options {
         keys: arguments.keys,
         seed,
+        history: arguments.history,
         told: if arguments.trace { TOLD } else { 0 },
     };
     let mut say = |line| println!("{line}");
     let weighed = memory::run(install, &options, &mut say)?;
-    memory::print(install, &weighed, &mut say);
+    let whats = if arguments.history {
+        ["guessed", "probed"]
+    } else {
+        ["live", "loaded"]
+    };
+    memory::print(install, whats, &weighed, &mut say);
     let keys = weighed.iter().map(|one| one.total().keys).sum();
     Ok(Sum {
         keys,

@@ -40,7 +40,9 @@ retry_max_ms = 200
 [reread]
 values_per_s_max = 5000
 probes_per_s_max = 20000
+sizes_per_s_max = 20000
 audits_per_s_max = 20000
+elements_per_s_max = 50000000
 ";
 
 /// Commands a second while something happens to the cluster.

@@ -4,6 +4,8 @@
 //! ```text
 //! live     Keyscape is attached to an empty master and follows every write
 //! loaded   the master reads its own snapshot (DEBUG RELOAD), Keyscape attaches anew
+//! guessed  Keyscape attaches to a master whose keys have a past, and does not probe
+//! probed   the same with probes, at the rates of production
 //! ```
 //!
 //! The bars are those of the project: what is determined is exact, and what is random (levels of
@@ -11,7 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -33,8 +35,16 @@ pub(super) const CONFIG: &str = "
 [reread]
 values_per_s_max = 5000
 probes_per_s_max = 20000
+sizes_per_s_max = 20000
 audits_per_s_max = 20000
+elements_per_s_max = 50000000
 ";
+
+/// Mean error that a model may have whose master had a past before it came.
+const HISTORY_PERCENT: f64 = 0.5;
+
+/// How long its probes may take.
+const HISTORY_TIME: Duration = Duration::from_secs(60);
 
 /// Marks the class of lists whose nodes are compressed as they are pushed to.
 const COMPRESSING: &str = ", compressed, estimated";
@@ -46,6 +56,8 @@ pub struct Options {
     pub keys: u64,
     /// Where the random numbers start.
     pub seed: u64,
+    /// Attach to a master with a past, without probes and with them, instead.
+    pub history: bool,
     /// Wrong keys told in full for each class that has a bar of 100%.
     pub told: usize,
 }
@@ -149,6 +161,18 @@ impl Weighed {
         encodings
     }
 
+    /// The bars of a model that knows the past from a snapshot and probes alone.
+    fn judge_history(&mut self, took: Duration) {
+        let mean = self.total().mean_percent();
+        if mean > HISTORY_PERCENT {
+            let text = format!("all keys: mean error {mean:.3}%, not {HISTORY_PERCENT}%");
+            self.missed.push(text);
+        }
+        if took > HISTORY_TIME {
+            self.missed.push(format!("probes took {took:?}"));
+        }
+    }
+
     fn judge(&mut self, family: Family) {
         let mut missed = Vec::new();
         for (name, class) in &self.classes {
@@ -220,6 +244,12 @@ pub fn run(
         histories: &lists,
         ..plain
     };
+    if options.history {
+        let (mut weighed, took) = plain.run_history(say)?;
+        say(format!("{}: probed in {took:?}", install.name));
+        weighed[1].judge_history(took);
+        return Ok(weighed);
+    }
     let mut weighed = plain.run(say)?;
     for (all, lists) in weighed.iter_mut().zip(compressing.run(say)?) {
         all.classes.extend(lists.classes);
@@ -265,6 +295,30 @@ impl Round<'_> {
         Ok([live, loaded])
     }
 
+    /// Attaches to a master whose keys have a past: without probes, then with them. How long those
+    /// took.
+    fn run_history(&self, say: &mut dyn FnMut(String)) -> Result<([Weighed; 2], Duration)> {
+        let server = Server::start(self.install, &[("repl-timeout", "7200")])?;
+        let mut control = server.client()?;
+        control.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"])?;
+        write(&mut control, self.histories)?;
+        let guessed = {
+            let app = App::start(&[server.url()], "[reread]\nsizes_per_s_max = 0\n")?;
+            app.wait_synced(PATIENCE)?;
+            wait::for_true(PATIENCE, "encodings", || {
+                Ok(app.metric("keyscape_keys_unverified")? == 0)
+            })?;
+            self.weigh_at(&mut control, &app, Phase::Guessed, say)?
+        };
+        let app = App::start(&[server.url()], "")?;
+        app.wait_synced(PATIENCE)?;
+        let since = Instant::now();
+        meet(&mut control, &app)?;
+        let took = since.elapsed();
+        let probed = self.weigh_at(&mut control, &app, Phase::Probed, say)?;
+        Ok(([guessed, probed], took))
+    }
+
     fn weigh(
         &self,
         control: &mut Client,
@@ -273,6 +327,16 @@ impl Round<'_> {
         say: &mut dyn FnMut(String),
     ) -> Result<Weighed> {
         meet(control, app)?;
+        self.weigh_at(control, app, phase, say)
+    }
+
+    fn weigh_at(
+        &self,
+        control: &mut Client,
+        app: &App,
+        phase: Phase,
+        say: &mut dyn FnMut(String),
+    ) -> Result<Weighed> {
         let mut ours = app.client()?;
         let mut weighed = Weighed {
             libc: control.info("memory", "mem_allocator")? == "libc",
@@ -309,6 +373,8 @@ impl Round<'_> {
 enum Phase {
     Live,
     Loaded,
+    Guessed,
+    Probed,
 }
 
 /// Waits until Keyscape stands where the server stands, and is sure of every key.
@@ -325,8 +391,13 @@ pub(super) fn meet(control: &mut Client, app: &App) -> Result<()> {
 }
 
 /// The table of one server, for reading and for the README.
-pub fn print(install: &Install, [live, loaded]: &[Weighed; 2], say: &mut dyn FnMut(String)) {
-    for (what, weighed) in [("live", live), ("loaded", loaded)] {
+pub fn print(
+    install: &Install,
+    whats: [&str; 2],
+    both: &[Weighed; 2],
+    say: &mut dyn FnMut(String),
+) {
+    for (what, weighed) in whats.iter().zip(both) {
         say(format!(
             "{} {} {what}: keys, exact %, mean error %, worst %, sum ours / theirs",
             install.name, install.version
@@ -367,10 +438,10 @@ pub(super) fn write(client: &mut Client, histories: &[History]) -> Result<()> {
 /// compressed nodes follow from what is in them, so they are estimated.
 fn class_of(history: &History, kind: &str, encoding: &str, phase: Phase) -> String {
     let mark = match (history.subject(), phase) {
-        ("hll", Phase::Live) => ", HyperLogLog, estimated",
-        ("hll", Phase::Loaded) => ", HyperLogLog",
-        ("long", Phase::Live) => COMPRESSING,
-        ("long", Phase::Loaded) => ", compressed",
+        ("hll", Phase::Live | Phase::Guessed) => ", HyperLogLog, estimated",
+        ("hll", Phase::Loaded | Phase::Probed) => ", HyperLogLog",
+        ("long", Phase::Live | Phase::Guessed) => COMPRESSING,
+        ("long", Phase::Loaded | Phase::Probed) => ", compressed",
         ("fttl", _) => ", field TTL",
         (_, _) => "",
     };

@@ -287,6 +287,7 @@ fn keyscape(port: &Port, text: &mut String) {
         ("keyscape_masters", masters.len().to_string()),
         ("keyscape_keys_inexact", sum(|s| s.inexact)),
         ("keyscape_keys_unverified", sum(|s| s.unverified)),
+        ("keyscape_keys_unsized", sum(|s| s.unsized_keys)),
         (
             "keyscape_unknown_commands",
             sum(|s| s.counters.unknown_commands),
@@ -303,7 +304,7 @@ fn keyscape(port: &Port, text: &mut String) {
         let _ = write!(
             text,
             "keyscape_master{index}:name={},state={},generation={},replid={},offset={},\
-             lag_bytes={},lag_ms={},keys={},inexact={},unverified={},full_syncs={},\
+             lag_bytes={},lag_ms={},keys={},inexact={},unverified={},unsized={},full_syncs={},\
              partial_syncs={},profile={},memory_as={},cluster={},shard={}\r\n",
             plain(&master.name()),
             status.state.name(),
@@ -315,6 +316,7 @@ fn keyscape(port: &Port, text: &mut String) {
             status.keys,
             status.inexact,
             status.unverified,
+            status.unsized_keys,
             status.counters.full_syncs,
             status.counters.partial_syncs,
             profile(status),

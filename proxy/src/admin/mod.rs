@@ -47,6 +47,7 @@ mod table;
 mod target;
 mod tls;
 mod transaction;
+mod verify;
 mod whatif;
 
 #[cfg(test)]

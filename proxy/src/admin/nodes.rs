@@ -123,6 +123,7 @@ const LINK: &[Figure] = &[
     }),
     ("inexact", |s| Cell::Count(s.inexact)),
     ("unverified", |s| Cell::Count(s.unverified)),
+    ("unsized", |s| Cell::Count(s.unsized_keys)),
     ("profile", |s| Cell::text(info::profile(s))),
     ("memory_as", |s| {
         info::memory_as(s).map_or(Cell::Nothing, Cell::text)

@@ -198,6 +198,7 @@ pub(crate) fn doubt(facts: &Facts) -> &'static str {
     match facts.doubt {
         Doubt::None => "none",
         Doubt::Probe => "encoding",
+        Doubt::Size => "bytes",
         Doubt::Value => "value",
     }
 }

@@ -92,6 +92,7 @@ fn exact(fresh: Option<&Freshness>, status: &Status) -> bool {
     fresh.is_some_and(|fresh| fresh.generation.loaded())
         && status.inexact == 0
         && status.unverified == 0
+        && status.unsized_keys == 0
         && info::memory_as(status).is_none()
 }
 
@@ -135,6 +136,13 @@ fn note(master: &Master, fresh: Option<&Freshness>, status: &Status) -> Vec<Stri
     if let Some(known) = info::memory_as(status) {
         notes.push(format!(
             "how {name} lays out its keys is not known yet; bytes are those of {known}"
+        ));
+    }
+    if status.unsized_keys > 0 {
+        notes.push(format!(
+            "the bytes of {} keys of {name} are guessed until they are asked for \
+             ([reread] sizes_per_s_max): the snapshot leaves them open",
+            status.unsized_keys
         ));
     }
     if status.unverified > 0 {

@@ -98,8 +98,12 @@ pub enum Preflight {
 pub struct Reread {
     /// Keys a second whose encoding or expiry is asked; 0 is off.
     pub probes_per_s_max: u32,
-    /// Keys a second that are checked though nothing speaks against them; 0 is off.
+    /// Keys a second whose size is asked because a snapshot leaves it open; 0 is off.
+    pub sizes_per_s_max: u32,
+    /// Keys a second that are compared though nothing speaks against them; 0 is off.
     pub audits_per_s_max: u32,
+    /// Elements of collections a second that the server walks for MEMORY USAGE.
+    pub elements_per_s_max: u64,
     /// Keys a second whose value is read; 0 is off.
     pub values_per_s_max: u32,
     /// Bytes a second of such values.
@@ -219,7 +223,9 @@ impl Config {
             link: link(raw.link, credentials)?,
             reread: Reread {
                 probes_per_s_max: raw.reread.probes_per_s_max,
+                sizes_per_s_max: raw.reread.sizes_per_s_max,
                 audits_per_s_max: raw.reread.audits_per_s_max,
+                elements_per_s_max: raw.reread.elements_per_s_max,
                 values_per_s_max: raw.reread.values_per_s_max,
                 bytes_per_s_max: raw.reread.bytes_per_s_max,
                 value_bytes_max: raw.reread.value_bytes_max,

@@ -161,8 +161,12 @@ pub struct Log {
 pub struct Reread {
     /// Keys a second whose encoding or expiry is asked; 0 turns it off.
     pub probes_per_s_max: u32,
-    /// Keys a second that are checked though nothing speaks against them; 0 turns it off.
+    /// Keys a second whose size is asked because a snapshot leaves it open; 0 turns it off.
+    pub sizes_per_s_max: u32,
+    /// Keys a second that are compared though nothing speaks against them; 0 turns it off.
     pub audits_per_s_max: u32,
+    /// Elements of collections a second that the server walks for MEMORY USAGE.
+    pub elements_per_s_max: u64,
     /// Keys a second whose value is read again; 0 turns it off.
     pub values_per_s_max: u32,
     /// Bytes a second of such values.
@@ -273,7 +277,9 @@ impl Default for Reread {
     fn default() -> Reread {
         Reread {
             probes_per_s_max: 5_000,
-            audits_per_s_max: 100,
+            sizes_per_s_max: 2_000,
+            audits_per_s_max: 1,
+            elements_per_s_max: 200_000,
             values_per_s_max: 200,
             bytes_per_s_max: 64 * 1024 * 1024,
             value_bytes_max: 16 * 1024 * 1024,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use analyzer::keyspace::Fact;
 use analyzer::profile::{Family, Origin, Version};
 
 use crate::model::ask::Generation;
@@ -51,6 +52,8 @@ pub struct Status {
     pub inexact: u64,
     /// Keys whose encoding or expiry is being asked for.
     pub unverified: u64,
+    /// Keys whose bytes a snapshot left open and that were not asked for yet.
+    pub unsized_keys: u64,
     /// Counters since the process started.
     pub counters: Counters,
     /// The last error of the link, for people; empty if there was none.
@@ -242,10 +245,12 @@ pub struct Counters {
     pub malformed_commands: u64,
     /// Probes (encoding, expiry) sent, in keys.
     pub probes: u64,
-    /// Keys checked though nothing spoke against them.
+    /// Keys whose size was asked for because a snapshot left it open.
+    pub sizes: u64,
+    /// Keys compared with the server though nothing spoke against them.
     pub audits: u64,
-    /// Of those, keys that were not what the model held.
-    pub audit_repairs: u64,
+    /// What differed in such keys, by fact in the order of [`Fact::ALL`].
+    pub audit_mismatches: [u64; Fact::ALL.len()],
     /// Values read again, in keys.
     pub rereads: u64,
     /// Bytes of those values.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use analyzer::keyspace::Fact;
 use analyzer::profile::Family as ServerFamily;
 use cluster_map::Slots;
 use tokio::sync::oneshot;
@@ -194,6 +195,12 @@ const FIGURES: &[Figure] = &[
         |s| s.unverified,
     ),
     (
+        "keyscape_keys_unsized",
+        Kind::Gauge,
+        "Keys whose bytes the snapshot left open and that were not asked for yet.",
+        |s| s.unsized_keys,
+    ),
+    (
         "keyscape_ingest_lag_bytes",
         Kind::Gauge,
         "Bytes behind the master at the last INFO.",
@@ -271,16 +278,16 @@ const FIGURES: &[Figure] = &[
         |s| s.counters.probes,
     ),
     (
-        "keyscape_audits_total",
+        "keyscape_sizes_total",
         Kind::Counter,
-        "Keys whose encoding was asked for though nothing spoke against it.",
-        |s| s.counters.audits,
+        "Keys whose size was asked for because the snapshot left it open.",
+        |s| s.counters.sizes,
     ),
     (
-        "keyscape_audit_repairs_total",
+        "keyscape_audit_keys_total",
         Kind::Counter,
-        "Keys that such an audit found changed.",
-        |s| s.counters.audit_repairs,
+        "Keys compared with the server though nothing spoke against them.",
+        |s| s.counters.audits,
     ),
     (
         "keyscape_rereads_total",
@@ -375,6 +382,17 @@ fn link(samples: &[Sample], text: &mut Text) {
         for reason in Loss::ALL {
             let drops = sample.status.counters.drops.get(&reason).unwrap_or(&0);
             family.put_of(&sample.labels, &[("reason", reason.name())], drops);
+        }
+    }
+    let mut family = text.family(
+        "keyscape_audit_mismatches_total",
+        Kind::Counter,
+        "Facts in which such keys differed, by fact.",
+    );
+    for sample in samples {
+        let mismatches = sample.status.counters.audit_mismatches;
+        for (fact, count) in Fact::ALL.iter().zip(mismatches) {
+            family.put_of(&sample.labels, &[("fact", fact.name())], count);
         }
     }
     let mut family = text.family(

@@ -17,6 +17,7 @@ use crate::model::ask::{
 };
 use crate::model::mirror::Mirror;
 use crate::model::slots::{self, Named, Tally};
+use crate::model::verify::Verify;
 use crate::model::whatif;
 
 /// Longest slice of a walk.
@@ -210,18 +211,16 @@ impl Job {
 }
 
 /// Answers, or begins the walk that will.
-pub fn answer(ask: Ask, mirror: &mut Mirror, walks: &mut Walks, live: bool) {
+pub fn answer(
+    ask: Ask,
+    mirror: &mut Mirror,
+    (walks, verify): (&mut Walks, &mut Verify),
+    live: bool,
+) {
     mirror.counters.asks += 1;
     let (fresh, keyspace) = (mirror.freshness(live), &mirror.keyspace);
     match ask {
-        Ask::Facts { keys, reply } => {
-            let found = keys.iter().enumerate().map(|(i, (db, key))| {
-                let known = (i < FACTS_MAX).then(|| keyspace.facts(*db, key)).flatten();
-                known.map(|known| facts(keyspace, &known))
-            });
-            let found = found.collect();
-            send(reply, fresh, found);
-        }
+        Ask::Facts { keys, reply } => send(reply, fresh, facts_of_each(keyspace, &keys)),
         Ask::Scan {
             db,
             cursor,
@@ -235,8 +234,8 @@ pub fn answer(ask: Ask, mirror: &mut Mirror, walks: &mut Walks, live: bool) {
         Ask::Dbs { reply } => send(reply, fresh, dbs(keyspace)),
         Ask::Totals { reply } => send(reply, fresh, totals(keyspace)),
         Ask::Random { db, reply } => {
-            let random = keyspace.random(db, clock::unix_us().wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            send(reply, fresh, random);
+            let dice = clock::unix_us().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            send(reply, fresh, keyspace.random(db, dice));
         }
         Ask::Top {
             by,
@@ -279,6 +278,9 @@ pub fn answer(ask: Ask, mirror: &mut Mirror, walks: &mut Walks, live: bool) {
             walks.push(mirror.generation, job);
         }
         Ask::StreamInfo { db, key, reply } => send(reply, fresh, look(keyspace, db, &key)),
+        Ask::Verify { count, reply } => {
+            verify.begin(keyspace, (mirror.generation, count), reply);
+        }
         Ask::Monitor { lines } => mirror.monitors.add(lines),
     }
 }
@@ -286,6 +288,14 @@ pub fn answer(ask: Ask, mirror: &mut Mirror, walks: &mut Walks, live: bool) {
 pub(super) fn send<T>(reply: Reply<T>, fresh: Freshness, value: T) {
     // Who asked may have gone.
     drop(reply.send(Answer { fresh, value }));
+}
+
+fn facts_of_each(keyspace: &Keyspace, keys: &[(u32, Vec<u8>)]) -> Vec<Option<Facts>> {
+    let found = keys.iter().enumerate().map(|(i, (db, key))| {
+        let known = (i < FACTS_MAX).then(|| keyspace.facts(*db, key)).flatten();
+        known.map(|known| facts(keyspace, &known))
+    });
+    found.collect()
 }
 
 fn facts(keyspace: &Keyspace, known: &ModelFacts) -> Facts {

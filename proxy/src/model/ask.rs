@@ -15,6 +15,7 @@ use analyzer::whatif::Goal;
 use cluster_map::Slots;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::model::verify::Verified;
 use crate::model::whatif::Found;
 
 /// Where an answer comes from.
@@ -207,6 +208,13 @@ pub enum Ask {
         key: Vec<u8>,
         /// The facts.
         reply: Reply<Looked<StreamFacts>>,
+    },
+    /// Compares keys with the server.
+    Verify {
+        /// So many random keys; `None` is all of them.
+        count: Option<u64>,
+        /// What was found, when it is done or after [`ANSWER_MAX`](crate::model::verify::ANSWER_MAX).
+        reply: Reply<Verified>,
     },
     /// Lines for MONITOR, from now on, until the receiver is dropped. At the channel's bound lines
     /// are dropped, and the next one that fits says how many.

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use analyzer::Keyspace;
 use analyzer::input::Outcome;
-use analyzer::keyspace::{Found, Probed};
+use analyzer::keyspace::{Found, Looked, Probed, Seen};
 use analyzer::profile::{Origin, Profile};
 use replica_shim::{Command, Event, Position};
 
@@ -25,6 +25,7 @@ use crate::link::trail::Trail;
 use crate::model::ask::{Freshness, Generation};
 use crate::model::monitor::Monitors;
 use crate::side::intro;
+use crate::side::look::Sight;
 use crate::side::task::{Name, Probe, Value};
 
 /// Held answers: more than can be in flight.
@@ -66,6 +67,8 @@ pub struct Mirror {
     pub unasked: Vec<Vec<u8>>,
     /// Keys in flight that the server would not or could not tell: to be asked again later.
     pub parked: Vec<Name>,
+    /// What looks came to.
+    pub looked: Vec<Sighting>,
     /// The running load, if there is one.
     pub load: Option<Load>,
     profile_from: ProfileFrom,
@@ -73,8 +76,6 @@ pub struct Mirror {
     reconfigured: bool,
     /// Malformed commands that owners before this one met.
     malformed_before: u64,
-    /// Keys that audits of owners before this one repaired.
-    drifted_before: u64,
     held: VecDeque<Held>,
     /// Offset of the first of `held`; `u64::MAX` if there is none.
     held_at: u64,
@@ -105,10 +106,25 @@ struct Held {
 pub enum Stamped {
     /// Encodings and expiries.
     Probes(Vec<(Name, Probe)>),
+    /// Looks.
+    Looks(Vec<(Name, Sight)>),
     /// Values.
     Values(Vec<(Name, Value)>),
     /// What CONFIG GET told.
     Config(Configured),
+}
+
+/// What a look at one key came to.
+#[derive(Debug)]
+pub struct Sighting {
+    /// The key.
+    pub name: Name,
+    /// The offset that it was true for.
+    pub at: u64,
+    /// What was told.
+    pub seen: Seen,
+    /// What became of it; `None` if the server refused.
+    pub looked: Option<Looked>,
 }
 
 /// What a look at the server's configuration told.
@@ -144,11 +160,11 @@ impl Mirror {
             desync: false,
             unasked: Vec::new(),
             parked: Vec::new(),
+            looked: Vec::new(),
             load: None,
             profile_from: ProfileFrom::Snapshot,
             reconfigured: false,
             malformed_before: counters.malformed_commands,
-            drifted_before: counters.audit_repairs,
             counters,
             held: VecDeque::new(),
             held_at: u64::MAX,
@@ -179,8 +195,15 @@ impl Mirror {
         match profile {
             Some(profile) => {
                 self.profile_from = ProfileFrom::Server;
-                if *self.keyspace.profile() != profile {
-                    self.reconfigured = self.generation > 0;
+                let known = self.keyspace.profile();
+                if *known != profile {
+                    // What the server did to its keys is no configuration.
+                    let past = known.past;
+                    let alike = Profile {
+                        past,
+                        ..profile.clone()
+                    };
+                    self.reconfigured = self.generation > 0 && *known != alike;
                     self.keyspace.set_profile(profile);
                 }
             }
@@ -356,7 +379,6 @@ impl Mirror {
     /// Everything received has been followed: what waits takes effect.
     pub fn catch_up(&mut self) {
         self.keyspace.catch_up();
-        self.counters.audit_repairs = self.drifted_before + self.keyspace.counters().drifted;
         self.counters.malformed_commands =
             self.malformed_before + self.keyspace.counters().malformed;
     }
@@ -411,6 +433,11 @@ impl Mirror {
                     self.settle_probe(at, name, probe);
                 }
             }
+            Stamped::Looks(found) => {
+                for (name, sight) in found {
+                    self.settle_look(at, name, sight);
+                }
+            }
             Stamped::Values(found) => {
                 for (name, value) in found {
                     self.settle_value(at, name, value);
@@ -436,6 +463,30 @@ impl Mirror {
             }
         };
         self.keyspace.settle_probe(name.db, &name.key, at, probed);
+    }
+
+    fn settle_look(&mut self, at: u64, name: Name, sight: Sight) {
+        let seen = match sight {
+            Sight::Missing => None,
+            Sight::Found(seen) => Some(seen),
+            Sight::Refused => {
+                self.looked.push(Sighting {
+                    name: name.clone(),
+                    at,
+                    seen: Seen::default(),
+                    looked: None,
+                });
+                self.parked.push(name);
+                return;
+            }
+        };
+        let looked = self.keyspace.settle_look(name.db, &name.key, at, seen);
+        self.looked.push(Sighting {
+            name,
+            at,
+            seen: seen.unwrap_or_default(),
+            looked: Some(looked),
+        });
     }
 
     fn settle_value(&mut self, at: u64, name: Name, value: Value) {

@@ -8,5 +8,6 @@ pub mod owner;
 pub mod rereads;
 pub mod session;
 pub mod slots;
+pub mod verify;
 pub mod whatif;
 pub mod wire;

@@ -10,15 +10,27 @@ use std::time::{Duration, Instant};
 
 use analyzer::Keyspace;
 use analyzer::keyspace::{Need, Want};
+use analyzer::view::Doubts;
 
 use crate::config;
+use crate::model::verify::Verify;
+use crate::side::look::{Depth, Look};
 use crate::side::task::{Name, QUEUE_MAX, Side, SideAsk};
 
 /// Keys in one batch of probes.
 const PROBES_BATCH: usize = 128;
 
-/// Most audits at once.
-const SECOND_BATCH: u64 = 100;
+/// Keys in one batch of looks: a fraction of a millisecond of the server's time.
+const LOOKS_BATCH: usize = 64;
+
+/// Elements that one batch of looks has the server walk; one key may exceed it.
+const ELEMENTS_BATCH: u64 = 8192;
+
+/// Keys a second that are compared because somebody wants to know.
+const VERIFY_PER_S: u64 = 2000;
+
+/// Mistakes a second that are logged.
+const TOLD_PER_S: u64 = 10;
 
 /// Keys in one batch of values.
 const VALUES_BATCH: usize = 16;
@@ -91,7 +103,11 @@ impl Budget {
 #[derive(Debug)]
 pub struct Rereads {
     probes: Budget,
+    sizes: Budget,
     audits: Budget,
+    verified: Budget,
+    elements: Budget,
+    told: Budget,
     values: Budget,
     bytes: Budget,
     flights: usize,
@@ -106,7 +122,9 @@ pub struct Rereads {
 pub struct Asked {
     /// Keys probed.
     pub probes: u64,
-    /// Keys checked without a doubt.
+    /// Keys whose size was asked.
+    pub sizes: u64,
+    /// Keys compared without a doubt, for the audit or because somebody wants to know.
     pub audits: u64,
     /// Values read.
     pub values: u64,
@@ -117,8 +135,11 @@ impl Rereads {
     pub fn new(limits: &config::Reread, now: Instant) -> Rereads {
         Rereads {
             probes: Budget::new(u64::from(limits.probes_per_s_max), PROBES_BATCH as u64, now),
-            // A second's worth at once: there is a look every second at least.
-            audits: Budget::new(u64::from(limits.audits_per_s_max), SECOND_BATCH, now),
+            sizes: Budget::new(u64::from(limits.sizes_per_s_max), LOOKS_BATCH as u64, now),
+            audits: Budget::new(u64::from(limits.audits_per_s_max), 1, now),
+            verified: Budget::new(VERIFY_PER_S, LOOKS_BATCH as u64, now),
+            elements: Budget::new(limits.elements_per_s_max, ELEMENTS_BATCH, now),
+            told: Budget::new(TOLD_PER_S, TOLD_PER_S, now),
             values: Budget::new(u64::from(limits.values_per_s_max), VALUES_BATCH as u64, now),
             bytes: Budget::new(limits.bytes_per_s_max, 1, now),
             flights: 0,
@@ -172,7 +193,13 @@ impl Rereads {
     }
 
     /// Asks for what the budgets allow.
-    pub fn ask(&mut self, keyspace: &mut Keyspace, side: &Side, now: Instant) -> Asked {
+    pub fn ask(
+        &mut self,
+        keyspace: &mut Keyspace,
+        verify: &mut Verify,
+        side: &Side,
+        now: Instant,
+    ) -> Asked {
         while self.parked.front().is_some_and(|(until, _)| *until <= now) {
             self.unpark(keyspace);
         }
@@ -196,28 +223,85 @@ impl Rereads {
             self.probes.take(asked.probes);
             self.send(keyspace, side, names, SideAsk::Probes);
         }
-        if asked == Asked::default() && self.flights == 0 {
-            let room = self.audits.available(now).min(PROBES_BATCH);
-            let next = std::iter::from_fn(|| keyspace.next_audit());
-            let names: Vec<Name> = next.take(room).map(name).collect();
-            asked.audits = names.len() as u64;
-            self.audits.take(asked.audits);
-            self.send(keyspace, side, names, SideAsk::Probes);
+        if self.wants_sizes(doubts) && self.flights < FLIGHTS_MAX {
+            let room = self.sizes.available(now);
+            let looks = self.looks(keyspace, (room, Depth::Size), now, |keyspace| {
+                keyspace.next_want(Need::Size)
+            });
+            asked.sizes = looks.len() as u64;
+            self.sizes.take(asked.sizes);
+            self.send(keyspace, side, looks, SideAsk::Looks);
+        }
+        if verify.is_wanted() && self.flights < FLIGHTS_MAX {
+            let room = self.verified.available(now);
+            let looks = self.looks(keyspace, (room, Depth::All), now, |keyspace| {
+                verify.next(keyspace)
+            });
+            asked.audits += looks.len() as u64;
+            self.verified.take(looks.len() as u64);
+            self.send(keyspace, side, looks, SideAsk::Looks);
+        }
+        if self.flights == 0 {
+            let room = self.audits.available(now);
+            let looks = self.looks(keyspace, (room, Depth::All), now, Keyspace::next_audit);
+            asked.audits += looks.len() as u64;
+            self.audits.take(looks.len() as u64);
+            self.send(keyspace, side, looks, SideAsk::Looks);
         }
         asked
     }
 
-    /// True if audits are to go on faster than once a second.
-    pub fn is_eager(&self) -> bool {
-        self.audits.per_s > self.audits.burst
+    /// A batch of looks at the keys that `next` gives, within what the server may be made to walk.
+    fn looks(
+        &mut self,
+        keyspace: &mut Keyspace,
+        (room, depth): (usize, Depth),
+        now: Instant,
+        mut next: impl FnMut(&mut Keyspace) -> Option<Want>,
+    ) -> Vec<Look> {
+        let mut looks = Vec::new();
+        let mut left = self.elements.available(now) as u64;
+        while looks.len() < room.min(LOOKS_BATCH) && left > 0 {
+            let Some(want) = next(keyspace) else { break };
+            let name = name(want);
+            let Some(question) = keyspace.question(name.db, &name.key) else {
+                continue;
+            };
+            left = left.min(ELEMENTS_BATCH).saturating_sub(question.walked);
+            self.elements.take(question.walked);
+            looks.push(Look {
+                name,
+                question,
+                depth,
+            });
+        }
+        looks
     }
 
-    fn send(
+    /// True if audits are to go on faster than once a second.
+    pub fn is_eager(&self) -> bool {
+        self.audits.per_s > 1.0
+    }
+
+    /// True if there are sizes to be asked for.
+    pub fn wants_sizes(&self, doubts: Doubts) -> bool {
+        doubts.size > 0 && self.sizes.per_s > 0.0
+    }
+
+    /// True if a mistake of the model may be logged: a model that is all wrong is told of in a few
+    /// lines, and counted.
+    pub fn may_tell(&mut self, now: Instant) -> bool {
+        let may = self.told.available(now) > 0;
+        self.told.take(u64::from(may));
+        may
+    }
+
+    fn send<T>(
         &mut self,
         keyspace: &mut Keyspace,
         side: &Side,
-        names: Vec<Name>,
-        ask: fn(Vec<Name>) -> SideAsk,
+        names: Vec<T>,
+        ask: fn(Vec<T>) -> SideAsk,
     ) {
         if names.is_empty() {
             return;

@@ -52,12 +52,13 @@ pub(super) async fn exec(
 /// The replies to one key's requests and their instant; no replies for a key that was refused.
 pub(super) type Answer = (Option<Stamp>, Vec<BytesFrame>);
 
-/// The replies to each key's requests, in the order of the keys.
+/// The replies to each key's requests, in the order of the keys; `requests` gets a key's place and
+/// name.
 pub(super) async fn read<'a>(
     client: &mut Client,
     server: &Server,
     names: &'a [Name],
-    requests: impl Fn(&'a Name) -> Vec<Outbound<'a>>,
+    requests: impl Fn(usize, &'a Name) -> Vec<Outbound<'a>>,
 ) -> Result<Vec<Answer>, SideError> {
     if names.is_empty() {
         return Ok(Vec::new());
@@ -75,7 +76,7 @@ pub(super) async fn read<'a>(
 async fn read_at_once<'a>(
     client: &mut Client,
     names: &'a [Name],
-    requests: &impl Fn(&'a Name) -> Vec<Outbound<'a>>,
+    requests: &impl Fn(usize, &'a Name) -> Vec<Outbound<'a>>,
 ) -> Result<Vec<Answer>, SideError> {
     const TRIES: usize = 2;
     let mut refused = vec![false; names.len()];
@@ -114,7 +115,7 @@ fn is_passing(reply: &BytesFrame) -> bool {
 async fn read_between<'a>(
     client: &mut Client,
     names: &'a [Name],
-    requests: &impl Fn(&'a Name) -> Vec<Outbound<'a>>,
+    requests: &impl Fn(usize, &'a Name) -> Vec<Outbound<'a>>,
 ) -> Result<Option<Vec<Answer>>, SideError> {
     let (mut all, mut owners) = lay_out(names, &vec![false; names.len()], requests);
     let look = Outbound::Info(InfoSection::Replication);
@@ -136,13 +137,13 @@ async fn read_between<'a>(
 async fn read_by_slot<'a>(
     client: &mut Client,
     names: &'a [Name],
-    requests: &impl Fn(&'a Name) -> Vec<Outbound<'a>>,
+    requests: &impl Fn(usize, &'a Name) -> Vec<Outbound<'a>>,
 ) -> Result<Vec<Answer>, SideError> {
     let look = Outbound::Info(InfoSection::Replication);
     let (mut all, mut ends) = (Vec::new(), Vec::new());
-    for name in names {
+    for (i, name) in names.iter().enumerate() {
         all.extend([Outbound::Multi, look]);
-        all.extend(requests(name));
+        all.extend(requests(i, name));
         all.push(Outbound::Exec);
         ends.push(all.len() - 1);
     }
@@ -184,7 +185,7 @@ fn deal(
 fn lay_out<'a>(
     names: &'a [Name],
     refused: &[bool],
-    requests: &impl Fn(&'a Name) -> Vec<Outbound<'a>>,
+    requests: &impl Fn(usize, &'a Name) -> Vec<Outbound<'a>>,
 ) -> (Vec<Outbound<'a>>, Vec<Option<usize>>) {
     let (mut all, mut owners) = (Vec::new(), Vec::new());
     let mut selected = None;
@@ -199,7 +200,7 @@ fn lay_out<'a>(
             all.push(Outbound::Select(name.db));
             owners.push(None);
         }
-        for request in requests(name) {
+        for request in requests(i, name) {
             all.push(request);
             owners.push(Some(i));
         }

@@ -5,7 +5,7 @@
 //! version in the snapshot, and what is missing is said in the status.
 
 use analyzer::input::KeySpec;
-use analyzer::profile::{Family, Origin, Profile, Version};
+use analyzer::profile::{Family, Origin, Past, Profile, Version};
 use redis_protocol::resp2::types::BytesFrame;
 use replica_shim::Outbound;
 use replica_shim::outbound::InfoSection;
@@ -14,6 +14,7 @@ use replica_shim::position::Backlog;
 use crate::fleet::{Role, Server};
 use crate::side::client::{self, Client, SideError};
 use crate::side::info::Info;
+use crate::side::task::utf8;
 
 /// What was learnt.
 #[derive(Clone, Debug, Default)]
@@ -94,6 +95,7 @@ pub async fn introduce(client: &mut Client, known: Option<&Intro>) -> Result<Int
     let mut profile = Profile::defaults(server.family, server.version);
     profile.cluster = server.cluster;
     profile.reloaded = reloaded(info);
+    profile.past = past(client).await?;
     profile.allocator.libc = info.get("mem_allocator") == Some("libc");
     let pairs = config(client).await?;
     if apply(&mut profile, &pairs) {
@@ -128,6 +130,26 @@ pub async fn introduce(client: &mut Client, known: Option<&Intro>) -> Result<Int
         intro.key_specs = key_specs(&client.ask_one(&Outbound::CommandInfo(&[])).await?);
     }
     Ok(intro)
+}
+
+/// What the server's command statistics tell of its past. They begin with the process, whose load
+/// leaves nothing behind, or with a CONFIG RESETSTAT, which is the first to be counted again; before
+/// 7.0 that cannot be told from our own CONFIG GET.
+async fn past(client: &mut Client) -> Result<Past, SideError> {
+    const GROW: [&str; 6] = [
+        "append", "setrange", "setbit", "bitfield", "pfadd", "pfmerge",
+    ];
+    let stats = Outbound::Info(InfoSection::CommandStats);
+    let stats = utf8(&client.ask_one(&stats).await?);
+    let was_called = |command: &str| Info(&stats).get(&format!("cmdstat_{command}")).is_some();
+    let is_whole = was_called("info") && !was_called("config|resetstat") && !was_called("config");
+    if !is_whole {
+        return Ok(Past::UNKNOWN);
+    }
+    Ok(Past {
+        grew: GROW.into_iter().any(was_called),
+        persisted: was_called("persist") || was_called("getex"),
+    })
 }
 
 /// True if at least half of the keys came from a file that the server read: 7.0 and later tell, and

@@ -24,6 +24,7 @@ use crate::side::batch::{self, Stamp};
 use crate::side::client::{self, Client, SideError, Target};
 use crate::side::info::Info;
 use crate::side::intro;
+use crate::side::look::{self, Look, Sight};
 
 /// Questions that may wait for the connection; the owner sends no more than that.
 pub const QUEUE_MAX: usize = 4;
@@ -53,6 +54,8 @@ pub enum SideAsk {
     Shutdown,
     /// Encoding, and before 7.0 expiry, of these keys.
     Probes(Vec<Name>),
+    /// Every fact of these keys.
+    Looks(Vec<Look>),
     /// The values of these keys.
     Values(Vec<Name>),
     /// Key positions of these commands.
@@ -60,7 +63,7 @@ pub enum SideAsk {
 }
 
 /// A key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Name {
     /// Database.
     pub db: u32,
@@ -77,6 +80,8 @@ pub enum SideAnswer {
     Shutdown(bool),
     /// To probes: everything that was asked, in order, by moments.
     Probes(Vec<Moment<Probe>>),
+    /// To looks, likewise.
+    Looks(Vec<Moment<Sight>>),
     /// To value reads, likewise.
     Values(Vec<Moment<Value>>),
     /// To key positions.
@@ -97,7 +102,9 @@ pub struct Moment<T> {
 }
 
 /// Neighbours of the same instant together.
-fn by_moment<T>(found: impl Iterator<Item = (Option<Stamp>, (Name, T))>) -> Vec<Moment<T>> {
+pub(super) fn by_moment<T>(
+    found: impl Iterator<Item = (Option<Stamp>, (Name, T))>,
+) -> Vec<Moment<T>> {
     let mut moments: Vec<Moment<T>> = Vec::new();
     for (stamp, key) in found {
         match moments.last_mut().filter(|last| last.stamp == stamp) {
@@ -274,6 +281,10 @@ impl Server {
                 SideAnswer::Shutdown(Info(&text).get("shutdown_in_milliseconds").is_some())
             }
             SideAsk::Probes(names) => self.probes(client, names).await?,
+            SideAsk::Looks(asked) => {
+                let of = (&self.of, self.relative_expiry());
+                SideAnswer::Looks(look::looks(client, of, asked).await?)
+            }
             SideAsk::Values(names) => self.values(client, names).await?,
             SideAsk::KeySpecs(names) => {
                 let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
@@ -289,7 +300,7 @@ impl Server {
     }
 
     async fn probes(&self, client: &mut Client, names: Vec<Name>) -> Result<SideAnswer, SideError> {
-        let answers = batch::read(client, &self.of, &names, |name| {
+        let answers = batch::read(client, &self.of, &names, |_, name| {
             let mut requests = vec![Outbound::ObjectEncoding(&name.key)];
             if self.relative_expiry() {
                 requests.extend([Outbound::Time, Outbound::Pttl(&name.key)]);
@@ -326,7 +337,7 @@ impl Server {
             .zip(sizes)
             .partition(|(_, size)| *size > limit);
         let small: Vec<Name> = small.into_iter().map(|(name, _)| name).collect();
-        let answers = batch::read(client, &self.of, &small, |name| {
+        let answers = batch::read(client, &self.of, &small, |_, name| {
             let mut requests = vec![
                 Outbound::Dump(&name.key),
                 Outbound::ObjectEncoding(&name.key),
@@ -421,7 +432,7 @@ async fn sizes(client: &mut Client, names: &[Name]) -> Result<Vec<u64>, SideErro
 }
 
 /// Unix milliseconds from TIME and PTTL; `None` if the key does not expire.
-fn left_to_unix(time: &BytesFrame, left: &BytesFrame) -> Option<i64> {
+pub(super) fn left_to_unix(time: &BytesFrame, left: &BytesFrame) -> Option<i64> {
     let left = client::integer(left).filter(|ms| *ms >= 0)?;
     let parts = client::members(time)?;
     let part = |i: usize| -> Option<i64> {

@@ -10,6 +10,7 @@
 //! Loading appends without looking for a duplicate; a second copy of an element would only count
 //! twice, and a server never writes one.
 
+mod fit;
 mod pages;
 mod payload;
 mod sizes;
@@ -17,10 +18,12 @@ mod table;
 
 use std::marker::PhantomData;
 
+pub(crate) use fit::shift;
+pub use fit::{Fit, Samples, Usage};
 pub(crate) use payload::{Block, Field, FieldRecord, Member, MemberRecord, Payload, ScoredRecord};
 use payload::{PAYLOAD_MAX, Packed};
 pub(crate) use payload::{Scored, value_info};
-pub(crate) use sizes::{Sizes, expiry_entry};
+pub(crate) use sizes::{Sizes, expiry_entry, milli};
 pub(crate) use table::Table;
 
 use crate::value::INLINE_MAX;

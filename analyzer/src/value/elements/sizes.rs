@@ -1,6 +1,7 @@
 //! What one element and one collection weigh on the server: `reference/memory-model.md` sections 1,
 //! 4, 5 and 7. Everything here is a pure function of lengths and of the server's version.
 
+use super::fit::{Found, Sought, Usage};
 use super::payload::Block;
 use super::table::{Kind, Table};
 use super::{Field, Scored};
@@ -186,6 +187,31 @@ impl Sizes {
         averaged(self.table(table, n), blocks + entries, n)
     }
 
+    /// Fits a set in a table to what the server says of its value part.
+    pub(crate) fn fit_set(self, table: Table, n: u64, blocks: u64, usage: Usage) -> Found {
+        let chained = match self.layout {
+            Layout::NoValue => CHAINED_SD * root(n),
+            Layout::Ziplist | Layout::Dict | Layout::Mstr | Layout::Buckets | Layout::Valkey9 => 0,
+        };
+        let sought = self.sought(table, n, chained, usage);
+        let weigh = |table| self.set_table(table, n, blocks);
+        sought.find(self.kind, table, weigh, |table| self.table(table, n))
+    }
+
+    fn sought(self, table: Table, n: u64, elements_slack: u64, usage: Usage) -> Sought {
+        // Child buckets may be away from their expectation.
+        let table_slack = match self.kind {
+            Kind::DictTenth | Kind::DictEighth => 0,
+            Kind::Buckets | Kind::BucketsSkip => CHILDREN_SD * root(table.buckets()) + 2 * 64,
+        };
+        Sought {
+            n,
+            usage,
+            elements_slack,
+            table_slack,
+        }
+    }
+
     /// Blocks of a hash field and its value in a table.
     pub(crate) fn field_block(self, field: &Field) -> u64 {
         let (name, value) = (field.name.len, field.value.len);
@@ -258,17 +284,38 @@ impl Sizes {
             Layout::Ziplist | Layout::Dict | Layout::Mstr | Layout::NoValue => DICT_ENTRY * n,
             Layout::Buckets | Layout::Valkey9 => 0,
         };
+        averaged(self.hash_base(table, n, expiring), blocks + entries, n)
+    }
+
+    /// The same without the fields.
+    fn hash_base(self, table: Table, n: u64, expiring: u64) -> u64 {
         let volatile = match (self.layout, expiring) {
             (Layout::Valkey9, 2) => 24,
             (Layout::Valkey9, 3..) => self.allocator.class(8 + 8 * expiring),
             _ => 0,
         };
         let metadata = if self.layout == Layout::Valkey9 { 8 } else { 0 };
-        averaged(
-            self.table(table, n) + metadata + volatile,
-            blocks + entries,
-            n,
-        )
+        self.table(table, n) + metadata + volatile
+    }
+
+    /// Fits a hash in a table to what the server says of its value part. Fields that came in a
+    /// snapshot may have blocks that an update left them, or room for an expiry that is gone.
+    pub(crate) fn fit_hash(
+        self,
+        table: Table,
+        n: u64,
+        (blocks, expiring): (u64, u64),
+        usage: Usage,
+    ) -> Found {
+        let kept = match self.layout {
+            Layout::Ziplist | Layout::Dict | Layout::NoValue => 0,
+            Layout::Mstr if expiring == 0 => 0,
+            Layout::Mstr | Layout::Buckets | Layout::Valkey9 => blocks / KEPT_PART,
+        };
+        let sought = self.sought(table, n, kept, usage);
+        let weigh = |table| self.hash_table(table, n, blocks, expiring);
+        let base = |table| self.hash_base(table, n, expiring);
+        sought.find(self.kind, table, weigh, base)
     }
 
     /// Bytes of a score's entry in a packed blob.
@@ -338,13 +385,56 @@ impl Sizes {
 
     /// Bytes of a sorted set beside a skiplist.
     pub(crate) fn skiplist(self, table: Table, n: u64, blocks_milli: u64) -> u64 {
+        averaged(self.skiplist_base(table, n), blocks_milli / MILLI, n)
+    }
+
+    /// Fits a sorted set beside a skiplist to what the server says of its value part; what is left
+    /// over is in bytes.
+    pub(crate) fn fit_skiplist(
+        self,
+        table: Table,
+        n: u64,
+        blocks_milli: u64,
+        usage: Usage,
+    ) -> Found {
+        let levels = LEVELS_SD * root(n) + LEVELS_TAIL;
+        let sought = self.sought(table, n, levels, usage);
+        let weigh = |table| self.skiplist(table, n, blocks_milli);
+        sought.find(self.kind, table, weigh, |table| {
+            self.skiplist_base(table, n)
+        })
+    }
+
+    fn skiplist_base(self, table: Table, n: u64) -> u64 {
         let list = if self.layout == Layout::Valkey9 {
             SKIPLIST_V9
         } else {
             SKIPLIST + self.allocator.class(NODE_BASE + 16 * HEADER_LEVELS)
         };
-        averaged(self.table(table, n) + list, blocks_milli / MILLI, n)
+        self.table(table, n) + list
     }
+}
+
+/// Six standard deviations of a node's level, bytes per root of a member
+/// (`reference/memory-model.md` section 7).
+const LEVELS_SD: u64 = 6 * 12;
+/// The levels of a few nodes are no normal distribution: one node in a thousand has five or more.
+const LEVELS_TAIL: u64 = 96;
+/// Six standard deviations of the child buckets, bytes per root of a bucket (section 5.2).
+const CHILDREN_SD: u64 = 6 * 31;
+/// Six standard deviations of the entries of Valkey 8.0's sets, bytes per root of a member.
+const CHAINED_SD: u64 = 6 * 8;
+/// The part of a hash's blocks that updates may have left too large.
+const KEPT_PART: u64 = 4;
+
+/// The root, rounded up.
+fn root(n: u64) -> u64 {
+    n.isqrt() + 1
+}
+
+/// Multiplies what was left over by thousandths, as the sums of sorted sets are kept.
+pub(crate) fn milli(rest: i64) -> i64 {
+    rest.saturating_mul(1000)
 }
 
 /// Header of the field's name in a Valkey hash entry, and the bytes of its expiry.

@@ -231,6 +231,41 @@ impl Table {
         self.left = u32::try_from(left.max(1)).unwrap_or(u32::MAX);
     }
 
+    /// Every table that a collection of `n` keys may have: settled, growing, shrinking. How far a
+    /// move has come is not known, so half of what was left when its last key came is assumed.
+    pub(crate) fn candidates(kind: Kind, n: u64) -> impl Iterator<Item = Table> {
+        /// A server with a child does not shrink; beyond this nothing is believed.
+        const SPARSE_MAX: u8 = 20;
+        let low = Table::grown(kind, n).exp;
+        let settled = (low..=low + SPARSE_MAX).map(move |exp| Table {
+            exp,
+            ..Table::empty(kind)
+        });
+        // A full one doubles; with a child it waits until it is several times too small.
+        let growing = (low.saturating_sub(4)..=low).flat_map(move |exp| {
+            let above = (exp + 1).max(low)..=low + 1;
+            above.map(move |next| Table::moving(kind, (exp, next), n))
+        });
+        let shrinking = (low + 3..=low + SPARSE_MAX).flat_map(move |exp| {
+            let below = low..=exp - 3;
+            below.map(move |next| Table::moving(kind, (exp, next), n))
+        });
+        settled.chain(growing).chain(shrinking)
+    }
+
+    fn moving(kind: Kind, (exp, next): (u8, u8), n: u64) -> Table {
+        let mut table = Table {
+            exp,
+            ..Table::empty(kind)
+        };
+        let full = table.capacity(kind);
+        let used = if next > exp { n.max(full) } else { n };
+        table.move_to(kind, next, used.max(1));
+        let since = u32::try_from(n.saturating_sub(full)).unwrap_or(u32::MAX);
+        table.left = (table.left.saturating_sub(since) / 2).max(1);
+        table
+    }
+
     /// Buckets of both tables.
     pub(crate) fn buckets(self) -> u64 {
         let next = match self.next {

@@ -16,8 +16,8 @@ pub use build::Builder;
 pub(crate) use build::loaded_table;
 
 use super::elements::{
-    At, BLOB_MAX, Block, Elements, Field, FieldRecord, Sizes, Stay, Table, expiry_entry,
-    put_varint, take_varint,
+    At, BLOB_MAX, Block, Elements, Field, FieldRecord, Fit, Sizes, Stay, Table, Usage,
+    expiry_entry, put_varint, shift, take_varint,
 };
 use crate::profile::{Family, Profile};
 use crate::value::Encoding;
@@ -98,6 +98,17 @@ impl Hash {
                 sizes.hash_table(table, self.count(), blocks, self.expiring)
             }
         }
+    }
+
+    /// Takes what the server says of the value part, if the hash is in a table.
+    pub(crate) fn fit(&mut self, usage: Usage, profile: &Profile) -> Option<Fit> {
+        let (sizes, n) = (Sizes::of(profile), self.count());
+        let Form::Hashtable { table, blocks } = &mut self.form else {
+            return None;
+        };
+        let found = sizes.fit_hash(*table, n, (*blocks, self.expiring), usage);
+        (*table, *blocks) = (found.table, shift(*blocks, found.rest));
+        Some(found.fit)
     }
 
     /// Returns the buffer that the builder was lent, see `Elements::give_back`.

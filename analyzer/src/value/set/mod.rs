@@ -14,7 +14,7 @@ mod build;
 pub use build::Builder;
 
 use super::elements::{
-    Elements, Member, MemberRecord, Sizes, Stay, Table, put_varint, take_varint,
+    Elements, Fit, Member, MemberRecord, Sizes, Stay, Table, Usage, put_varint, shift, take_varint,
 };
 use crate::profile::Profile;
 use crate::text::Text;
@@ -99,6 +99,17 @@ impl Set {
             Form::Listpack { bytes } => sizes.blob(bytes),
             Form::Hashtable { table, blocks } => sizes.set_table(table, self.count(), blocks),
         }
+    }
+
+    /// Takes what the server says of the value part, if the set is in a table.
+    pub(crate) fn fit(&mut self, usage: Usage, profile: &Profile) -> Option<Fit> {
+        let (sizes, n) = (Sizes::of(profile), self.count());
+        let Form::Hashtable { table, blocks } = &mut self.form else {
+            return None;
+        };
+        let found = sizes.fit_set(*table, n, *blocks, usage);
+        (*table, *blocks) = (found.table, shift(*blocks, found.rest));
+        Some(found.fit)
     }
 
     /// Returns the buffer that the builder was lent, see `Elements::give_back`.

@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 
 use crate::input::StreamId;
 use crate::profile::Profile;
-use crate::value::Encoding;
+use crate::value::{Encoding, Fit, Samples, Usage};
 use crate::whatif::{Becomes, Guess, SAMPLE_MAX};
 use group::Group;
 use node::{Node, ms, seq};
@@ -43,6 +43,8 @@ pub struct Stream {
     max_deleted: u128,
     entries_added: u64,
     groups: Vec<Group>,
+    /// Bytes that the server says it has more than the formulas.
+    unexplained: i64,
 }
 
 /// The nodes in order, with their sums.
@@ -93,6 +95,7 @@ impl Stream {
             max_deleted: 0,
             entries_added: 0,
             groups: Vec::new(),
+            unexplained: 0,
         }
     }
 
@@ -106,11 +109,39 @@ impl Stream {
         let rules = Rules::of(profile);
         let keys = self.nodes.nodes.len() as u64;
         let groups: u64 = self.groups.iter().map(|group| group.memory(&rules)).sum();
-        OBJECT
+        (OBJECT
             + rules.stream()
             + rules.meter.memory(1, keys, self.nodes.shape)
             + self.nodes.blocks
-            + groups
+            + groups)
+            .saturating_add_signed(self.unexplained)
+    }
+
+    /// Takes what the server says of the value part. A snapshot does not show how much room is left
+    /// in the last node, nor what trees look like that had more ids once.
+    pub(crate) fn fit(&mut self, usage: Usage, profile: &Profile) -> Option<Fit> {
+        if usage.samples == Samples::One {
+            return None;
+        }
+        let rules = Rules::of(profile);
+        let ours = self.memory(profile);
+        if ours == usage.bytes {
+            return Some(Fit::Same);
+        }
+        let tail = self.nodes.nodes.back();
+        let room = tail.and_then(|node| (node.block + usage.bytes).checked_sub(ours));
+        let room = room.filter(|room| {
+            *room <= rules.new_block()
+                && rules.block(*room) == *room
+                && tail.is_some_and(|node| *room >= node.bytes)
+        });
+        if let (Some(room), Some(at)) = (room, self.nodes.nodes.len().checked_sub(1)) {
+            self.nodes.edit(at, |node| node.block = room);
+        } else {
+            let more = i64::try_from(usage.bytes).ok()? - i64::try_from(ours).ok()?;
+            self.unexplained = self.unexplained.saturating_add(more);
+        }
+        Some(Fit::Odd)
     }
 
     /// Bytes the model allocates.

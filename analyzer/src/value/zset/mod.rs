@@ -14,7 +14,8 @@ pub use build::Builder;
 pub(crate) use order::Picked;
 
 use super::elements::{
-    BLOB_MAX, Elements, Scored, ScoredRecord, Sizes, Stay, Table, put_varint, take_varint,
+    BLOB_MAX, Elements, Fit, Scored, ScoredRecord, Sizes, Stay, Table, Usage, milli, put_varint,
+    shift, take_varint,
 };
 use crate::profile::{Family, Profile, Version};
 use crate::value::Encoding;
@@ -82,6 +83,17 @@ impl Zset {
             Form::Listpack { bytes } => sizes.blob(bytes),
             Form::Skiplist { table, blocks } => sizes.skiplist(table, self.count(), blocks),
         }
+    }
+
+    /// Takes what the server says of the value part, if the set has a skiplist.
+    pub(crate) fn fit(&mut self, usage: Usage, profile: &Profile) -> Option<Fit> {
+        let (sizes, n) = (Sizes::of(profile), self.count());
+        let Form::Skiplist { table, blocks } = &mut self.form else {
+            return None;
+        };
+        let found = sizes.fit_skiplist(*table, n, *blocks, usage);
+        (*table, *blocks) = (found.table, shift(*blocks, milli(found.rest)));
+        Some(found.fit)
     }
 
     /// Returns the buffer that the builder was lent, see `Elements::give_back`.

@@ -54,6 +54,14 @@ pub(super) const COMMANDS: &[Command] = &[
             "0.1.0",
             "Lists the largest keys of all databases, largest first.",
         ),
+    Command::new("ks.verify", -1, Handler::Model(Model::Verify))
+        .flags(READ)
+        .syntax("[<count | ALL>] [FORMAT <TEXT | JSON>]")
+        .about(
+            "analytics",
+            "0.1.0",
+            "Compares random keys, or all, with the servers, every fact of them.",
+        ),
     Command::new("ks.whatif", -3, Handler::Model(Model::WhatIf))
         .flags(READ)
         .syntax(

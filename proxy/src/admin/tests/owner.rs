@@ -13,6 +13,7 @@ use crate::model::ask::{
     Answer, Ask, ConsumerFacts, DbTotal, Facts, Filter, Freshness, Generation, GroupFacts, Looked,
     Measure, MonitorLine, Page, Row, Scanned, SlotTotal, StreamFacts, Total, Walked,
 };
+use crate::model::verify::Verified;
 
 pub(super) type Keys = BTreeMap<(u32, Vec<u8>), Facts>;
 
@@ -85,6 +86,25 @@ fn rows(keys: &Keys, db: Option<u32>, filter: &Filter) -> Vec<Row> {
         .collect()
 }
 
+/// Nothing differs.
+fn verified(keys: &Keys, count: Option<u64>) -> Verified {
+    let keys = keys.len() as u64;
+    let compared = count.unwrap_or(keys);
+    Verified {
+        keys,
+        wanted: compared,
+        compared,
+        finished: true,
+        ..Verified::default()
+    }
+}
+
+fn names_in(keys: &Keys, db: u32, slots: &Slots) -> impl Iterator<Item = Vec<u8>> {
+    let own = keys.keys();
+    let own = own.filter(move |(own, name)| *own == db && slots.contains(Slot::of(name)));
+    own.map(|(_, name)| name.clone())
+}
+
 fn answer(
     ask: Ask,
     (keys, generation): (&Keys, Generation),
@@ -140,11 +160,11 @@ fn answer(
             limit,
             reply,
         } => {
-            let own = keys
-                .keys()
-                .filter(|(own, name)| *own == db && slots.contains(Slot::of(name)));
-            let names = own.map(|(_, name)| name.clone()).take(limit);
+            let names = names_in(keys, db, &slots).take(limit);
             drop(reply.send(fresh(generation, names.collect())));
+        }
+        Ask::Verify { count, reply } => {
+            drop(reply.send(fresh(generation, verified(keys, count))));
         }
         // These keys have no values to weigh: as an owner that is gone.
         Ask::WhatIf { reply, .. } => drop(reply),

@@ -38,6 +38,7 @@ use crate::model::ask::Ask;
 use crate::model::mirror::Mirror;
 use crate::model::rereads::Rereads;
 use crate::model::session::Session;
+use crate::model::verify::Verify;
 use crate::side::client::Target;
 use crate::side::intro::Intro;
 use crate::side::task::Calls;
@@ -84,6 +85,7 @@ pub struct Owner<'a> {
     mirror: Mirror,
     walks: Walks,
     rereads: Rereads,
+    verify: Verify,
     session: Option<Box<Session>>,
     attach: Option<AbortOnDropHandle<Result<Attached, AttachError>>>,
     standby_dial: Option<AbortOnDropHandle<Result<Connection, DialError>>>,
@@ -142,6 +144,7 @@ impl<'a> Owner<'a> {
         Owner {
             target,
             rereads: Rereads::new(&given.config.reread, now),
+            verify: Verify::default(),
             waits: Waits {
                 slow: Backoff::new(link.retry_min, link.retry_max),
                 quick: Backoff::new(QUICK_MIN, link.retry_max),
@@ -245,7 +248,8 @@ impl<'a> Owner<'a> {
 
     fn answer(&mut self, ask: Ask) {
         let live = self.is_live();
-        answer::answer(ask, &mut self.mirror, &mut self.walks, live);
+        let tasks = (&mut self.walks, &mut self.verify);
+        answer::answer(ask, &mut self.mirror, tasks, live);
         self.timers.dirty = true;
     }
 
@@ -318,6 +322,7 @@ impl<'a> Owner<'a> {
         let doubts = mirror.keyspace.doubts();
         status.inexact = doubts.value;
         status.unverified = doubts.probe;
+        status.unsized_keys = doubts.size;
         status.counters.clone_from(&mirror.counters);
         status.unknown_names.clone_from(&mirror.unknown_names);
         self.seat.status.send_replace(Arc::new(status.clone()));

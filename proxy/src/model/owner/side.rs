@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use analyzer::keyspace::{Fact, Looked};
 use analyzer::profile::{Family, Version};
 use replica_shim::Verdict;
 use tokio_util::task::AbortOnDropHandle;
@@ -24,12 +25,23 @@ const MEMORY_POLLS: u32 = 10;
 /// GETACK comes with every WAIT: the server is asked no more often than this.
 const SHUTDOWN_EVERY: Duration = Duration::from_millis(200);
 
+/// Commands that a log line tells of a key.
+const TOUCHES_TOLD: usize = 8;
+
 /// The model's clock has seconds, and an answer may wait for the stream.
 const CLOCKS_APART_S: u64 = 3;
 
 impl Owner<'_> {
     /// Everything that goes over the second connection.
     pub(super) fn work(&mut self, now: Instant) {
+        self.looked();
+        let live = self.is_live();
+        let mirror = &self.mirror;
+        if mirror.keyspace.in_flight() == 0 {
+            self.verify.lost();
+        }
+        self.verify
+            .answer(mirror.generation, || mirror.freshness(live));
         for name in std::mem::take(&mut self.mirror.parked) {
             self.rereads.park(&mut self.mirror.keyspace, name, now);
         }
@@ -70,8 +82,10 @@ impl Owner<'_> {
             self.standby_dial = Some(AbortOnDropHandle::new(tokio::spawn(dial)));
         }
         self.mirror.keyspace.find_suspects();
-        let asked = self.rereads.ask(&mut self.mirror.keyspace, side, now);
+        let keyspace = &mut self.mirror.keyspace;
+        let asked = self.rereads.ask(keyspace, &mut self.verify, side, now);
         self.mirror.counters.probes += asked.probes;
+        self.mirror.counters.sizes += asked.sizes;
         self.mirror.counters.audits += asked.audits;
         self.mirror.counters.rereads += asked.values;
     }
@@ -106,6 +120,16 @@ impl Owner<'_> {
                     }
                 }
             }
+            SideAnswer::Looks(moments) => {
+                self.rereads.answered(0);
+                for Moment { stamp, found } in moments {
+                    let names: Vec<_> = found.iter().map(|(name, _)| name.clone()).collect();
+                    match self.usable(stamp) {
+                        Some(at) => self.mirror.stamped(at, Stamped::Looks(found)),
+                        None => self.unstamped(&names),
+                    }
+                }
+            }
             SideAnswer::Values(moments) => {
                 let found = moments.iter().flat_map(|moment| &moment.found);
                 self.rereads
@@ -116,6 +140,7 @@ impl Owner<'_> {
             }
             SideAnswer::KeySpecs(specs) => self.mirror.keyspace.set_key_specs(specs),
             SideAnswer::Lost(error) => {
+                self.verify.lost();
                 self.mirror.counters.side_errors += 1;
                 self.mirror.drop_held();
                 // Nothing is asked until the connection is there again.
@@ -129,6 +154,47 @@ impl Owner<'_> {
             }
         }
         self.timers.dirty = true;
+    }
+
+    /// Hands on what looks came to. What differs is a mistake of the model.
+    fn looked(&mut self) {
+        for sighting in std::mem::take(&mut self.mirror.looked) {
+            self.verify.looked(&sighting);
+            let Some(Looked::Compared(compared)) = &sighting.looked else {
+                continue;
+            };
+            let name = &sighting.name;
+            for difference in &compared.differences {
+                let mismatches = &mut self.mirror.counters.audit_mismatches;
+                let all = Fact::ALL.iter().zip(mismatches);
+                for (_, count) in all.filter(|(fact, _)| **fact == difference.fact) {
+                    *count += 1;
+                }
+                if !self.rereads.may_tell(clock::now()) {
+                    continue;
+                }
+                let hash = self.mirror.keyspace.key_hash(&name.key);
+                let touches = self.mirror.keyspace.touches(&name.key);
+                let touches = touches.iter().take(TOUCHES_TOLD);
+                let touches: Vec<String> = touches
+                    .map(|touch| {
+                        format!("{} {}B @{}", touch.command, touch.bytes, touch.end_offset)
+                    })
+                    .collect();
+                tracing::warn!(
+                    master = %self.given.master,
+                    key = format!("#{hash:016x}"),
+                    db = name.db,
+                    what = compared.what,
+                    fact = difference.fact.name(),
+                    ours = difference.ours,
+                    theirs = difference.theirs,
+                    offset = sighting.at,
+                    last = touches.join(", "),
+                    "the model was wrong about a key"
+                );
+            }
+        }
     }
 
     fn values(&mut self, Moment { stamp, found }: Moment<Value>) {
@@ -168,6 +234,7 @@ impl Owner<'_> {
         for name in names {
             self.mirror.keyspace.settle_failed(name.db, &name.key);
         }
+        self.verify.untold(names);
         self.rereads.pause(clock::now() + UNSTAMPED_PAUSE);
     }
 

@@ -111,8 +111,13 @@ impl Owner<'_> {
                     at = at.min(self.timers.poll);
                     let doubts = self.mirror.keyspace.doubts();
                     let suspecting = self.mirror.keyspace.is_suspecting();
+                    let wanted = self.verify.is_wanted() || !self.mirror.looked.is_empty();
                     let eager = self.mirror.getack || self.rereads.is_eager() || suspecting;
-                    if doubts.probe + doubts.value > 0 || eager {
+                    if doubts.probe + doubts.value > 0
+                        || self.rereads.wants_sizes(doubts)
+                        || eager
+                        || wanted
+                    {
                         at = at.min(self.timers.work);
                     }
                 }

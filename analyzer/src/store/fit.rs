@@ -1,0 +1,189 @@
+//! Fitting a key to what MEMORY USAGE says of it (`value::elements::fit` has the tables).
+//!
+//! What a snapshot does not tell: the block of a string that was grown in place, the table of a
+//! collection, and on Valkey 8.1 and later whether a key's object has room for an expiry that is
+//! gone. A key is *open* where these would give different answers; the others need not be asked.
+
+use crate::command::Entry;
+use crate::profile::nearest_frame;
+use crate::store::record::Form;
+use crate::store::weigh::{Scale, Seated};
+use crate::value::string::{Blocks, Form as StrForm, Str, tight_header};
+use crate::value::{Encoding, Fit, Kind, Samples, Usage, Value};
+
+/// What an update of a sparse `HyperLogLog` may be away from the guess (`Str::take_sparse`).
+const SPARSE_SLACK: u64 = 320;
+
+/// Room that a script's argument may have left in the object of a short string.
+const SCRIPT_SLACK: u64 = 64;
+
+/// Large enough for any value, so that a key's own part can be taken from the whole.
+const LARGE: u64 = 1 << 40;
+
+/// With the C library's malloc a block may have 16 bytes more: one byte in so many.
+const LIBC_PART: u64 = 20;
+
+/// Elements that MEMORY USAGE is made to walk: less than half a millisecond of the server's time. Of
+/// a larger collection one element is looked at, which tells its table all the same.
+pub(crate) const WALKED_MAX: u64 = 4096;
+
+/// Elements of a node of a list or a stream, at least, where there are many of them.
+const NODE_ELEMENTS: u64 = 16;
+
+impl Scale {
+    /// True if the snapshot leaves the bytes of such a key open.
+    #[inline]
+    pub(crate) fn is_open(&self, form: Form, key: Seated) -> bool {
+        let past = self.profile().past;
+        if form == Form::RAW && past.grew {
+            return true;
+        }
+        let tail = form.kind() == Kind::Stream && !self.profile().reloaded;
+        is_table(form)
+            || tail
+            || (past.persisted && key.expire_ms.is_none() && self.seats_differ(form, key))
+    }
+
+    /// True if reading a value again leaves the bytes of such a key open.
+    pub(crate) fn is_open_again(form: Form) -> bool {
+        form == Form::RAW || is_table(form) || form.kind() == Kind::Stream
+    }
+
+    /// True if room for an expiry would be seen: the object's block would be of another class.
+    fn seats_differ(&self, form: Form, key: Seated) -> bool {
+        let blocks = self.blocks();
+        if blocks != Blocks::KeyInObject128
+            && (blocks, form) != (Blocks::KeyInObject64, Form::EMBSTR)
+        {
+            return false;
+        }
+        // An embedded string's length is not looked at here: half of them differ.
+        let need = 16 + 2 + u64::from(tight_header(key.name)) + key.name;
+        let class = |bytes| self.profile().allocator.class(bytes);
+        form == Form::EMBSTR || class(need) != class(need + 8)
+    }
+
+    /// How much of a value may be looked at.
+    pub(crate) fn samples(form: Form, count: u64) -> Samples {
+        let walks = match form.kind() {
+            Kind::Set | Kind::Zset | Kind::Hash => count > WALKED_MAX,
+            // Nodes of many elements each.
+            Kind::List | Kind::Stream => count > WALKED_MAX * NODE_ELEMENTS,
+            Kind::String | Kind::Module => false,
+        };
+        if walks { Samples::One } else { Samples::All }
+    }
+
+    /// Takes what MEMORY USAGE says of a key; `None` if nothing can be learnt from it.
+    pub(crate) fn fit(&self, entry: &mut Entry, key: &mut Seated, usage: Usage) -> Option<Fit> {
+        let profile = self.profile();
+        if nearest_frame(profile.family, profile.version).is_some() {
+            return None;
+        }
+        let ours = self.weigh_entry(entry, key.name, key.seat).bytes;
+        let value_part = Usage {
+            bytes: usage.bytes.saturating_sub(self.keyed(LARGE, *key) - LARGE),
+            ..usage
+        };
+        let tabled = match &mut entry.value {
+            Value::Set(value) => value.fit(value_part, profile),
+            Value::Zset(value) => value.fit(value_part, profile),
+            Value::Hash(value) => value.fit(value_part, profile),
+            Value::List(_) if profile.list_compress > 0 => return None,
+            Value::Module(_) => return None,
+            Value::Stream(_) => match self.fit_seat(entry, key, usage.bytes) {
+                None => self.fit_stream(entry, value_part),
+                known => known,
+            },
+            Value::String(_) | Value::List(_) => None,
+        };
+        let fit = match tabled {
+            Some(fit) => fit,
+            None if usage.samples == Samples::One => return None,
+            None => self.fit_blocks(entry, key, usage.bytes),
+        };
+        let close = ours.abs_diff(usage.bytes) <= 32 + ours / LIBC_PART;
+        if fit == Fit::Odd && profile.allocator.libc && close {
+            return Some(Fit::Chance);
+        }
+        Some(fit)
+    }
+
+    /// Room for an expiry alone explains the bytes, or nothing has to.
+    fn fit_seat(&self, entry: &Entry, key: &mut Seated, bytes: u64) -> Option<Fit> {
+        let weigh = |seat| self.weigh_entry(entry, key.name, seat).bytes;
+        let seat = self
+            .seats(*key)
+            .into_iter()
+            .find(|seat| weigh(*seat) == bytes)?;
+        let same = key.seat == seat;
+        key.seat = seat;
+        Some(if same { Fit::Same } else { Fit::Chance })
+    }
+
+    fn fit_stream(&self, entry: &mut Entry, usage: Usage) -> Option<Fit> {
+        match &mut entry.value {
+            Value::Stream(value) => value.fit(usage, self.profile()),
+            Value::String(_)
+            | Value::List(_)
+            | Value::Set(_)
+            | Value::Zset(_)
+            | Value::Hash(_)
+            | Value::Module(_) => None,
+        }
+    }
+
+    /// A value without a table: room for an expiry, and the block of a string, is all there is.
+    fn fit_blocks(&self, entry: &mut Entry, key: &mut Seated, bytes: u64) -> Fit {
+        if let Some(fit) = self.fit_seat(entry, key, bytes) {
+            return fit;
+        }
+        let seats = self.seats(*key);
+        let Value::String(value) = &mut entry.value else {
+            return Fit::Odd;
+        };
+        let ours = self.string(value, *key);
+        let odd = if self.is_guess(value, ours, bytes) {
+            Fit::Chance
+        } else {
+            Fit::Odd
+        };
+        for seat in seats {
+            let seated = Seated { seat, ..*key };
+            let rest = bytes.checked_sub(self.keyed(LARGE, seated) - LARGE + 16);
+            if rest.is_some_and(|block| value.take_block(block, self.profile())) {
+                key.seat = seat;
+                return odd;
+            }
+        }
+        odd
+    }
+
+    /// True if what a string weighs is a guess: a sparse `HyperLogLog`'s room, or that of a short
+    /// string set by a script, whose argument's object had held a longer one (script.c
+    /// `luaArgsToRedisArgv`).
+    fn is_guess(&self, value: &Str, ours: u64, theirs: u64) -> bool {
+        match value.form() {
+            StrForm::Grown(_) => {
+                let sparse = value.len() <= self.profile().hll_sparse_max;
+                sparse && ours.abs_diff(theirs) <= SPARSE_SLACK
+            }
+            StrForm::Embstr => theirs > ours && theirs - ours <= SCRIPT_SLACK,
+            StrForm::Int(_) | StrForm::Raw => false,
+        }
+    }
+
+    /// Which blocks a key may have, the one that is assumed first.
+    fn seats(&self, key: Seated) -> [bool; 2] {
+        let other = match self.blocks() {
+            Blocks::Split => false,
+            Blocks::KeyInEntry => true,
+            Blocks::KeyInObject64 | Blocks::KeyInObject128 => key.expire_ms.is_none(),
+        };
+        [key.seat, if other { !key.seat } else { key.seat }]
+    }
+}
+
+fn is_table(form: Form) -> bool {
+    form.encoding() == Encoding::Hashtable || form.encoding() == Encoding::Skiplist
+}

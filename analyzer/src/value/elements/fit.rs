@@ -1,0 +1,223 @@
+//! What MEMORY USAGE tells of a collection in a hash table: which table it is, and what chance made
+//! of the rest.
+//!
+//! ```text
+//! usage = base(table) + sum of the elements              SAMPLES 0, walks all elements
+//! usage = base(table) + n * (size of the first element)  SAMPLES 1, at no cost
+//! ```
+//!
+//! A table is one of few: each power of two from the smallest that holds the elements on, or two of
+//! them while the elements move. With all elements walked the table that comes nearest is taken, and
+//! what is left over (levels of skiplist nodes, child buckets, entries that kept their block) joins
+//! the running sum, so that the answer is met to the byte and later writes go on from there. With
+//! one sample the elements are multiplied by an unknown size, but it is a multiple of 8, so all but
+//! one of the tables do not divide; where two do (a power of two of elements), the one whose element
+//! is nearer to the mean is taken.
+
+use super::table::{Kind, Table};
+
+/// How much of a collection MEMORY USAGE is to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Samples {
+    /// Everything: SAMPLES 0.
+    All,
+    /// One element: SAMPLES 1.
+    One,
+}
+
+/// What MEMORY USAGE answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes.
+    pub bytes: u64,
+    /// What was looked at.
+    pub samples: Samples,
+}
+
+/// How an answer agrees with the model, which has taken it when this is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fit {
+    /// To the byte, as far as it can be told.
+    Same,
+    /// Within what chance, reads and the server's children make of it.
+    Chance,
+    /// Not explained by anything that is known.
+    Odd,
+}
+
+/// The blocks that elements come in are multiples of this.
+const UNIT: u64 = 8;
+/// An average in doubles may lose a byte.
+const LOST: u64 = 1;
+
+/// A collection to be fitted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sought {
+    /// Elements.
+    pub(crate) n: u64,
+    /// What the server says of the value part.
+    pub(crate) usage: Usage,
+    /// Bytes that chance may add to the elements or take from them.
+    pub(crate) elements_slack: u64,
+    /// The same for a table: its child buckets.
+    pub(crate) table_slack: u64,
+}
+
+/// A table, and what its elements weigh more than they should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) fit: Fit,
+    pub(crate) table: Table,
+    pub(crate) rest: i64,
+}
+
+impl Sought {
+    /// Finds the table. `weigh` is what the value weighs with a table, `base` the same without the
+    /// elements.
+    pub(crate) fn find(
+        &self,
+        kind: Kind,
+        now: Table,
+        weigh: impl Fn(Table) -> u64,
+        base: impl Fn(Table) -> u64,
+    ) -> Found {
+        let rest = |table: Table| match self.usage.samples {
+            Samples::All => (difference(self.usage.bytes, weigh(table)), 0),
+            Samples::One => self.rest_of_one(base(table), weigh(table)),
+        };
+        let slack = self.slack();
+        let (mut best, mut best_rest) = (now, rest(now));
+        if self.usage.samples == Samples::One && slack > self.n {
+            // Tables cannot be told apart by what is left over.
+            let (fit, rest) = (Fit::Chance, 0);
+            return Found {
+                fit,
+                table: now,
+                rest,
+            };
+        }
+        if best_rest.0.unsigned_abs() > slack || best_rest.1 > 0 {
+            for table in Table::candidates(kind, self.n) {
+                let rest = rest(table);
+                let score = |(rest, off): (i64, u64)| (rest.unsigned_abs(), off);
+                if score(rest) < score(best_rest) {
+                    (best, best_rest) = (table, rest);
+                }
+            }
+        }
+        let (rest, _) = best_rest;
+        let small = rest.unsigned_abs() <= LOST;
+        let fit = match (best == now, rest.unsigned_abs() <= slack) {
+            (true, true) if small => Fit::Same,
+            (_, true) => Fit::Chance,
+            (_, false) => Fit::Odd,
+        };
+        Found {
+            fit,
+            table: best,
+            rest: if small { 0 } else { rest },
+        }
+    }
+
+    fn slack(&self) -> u64 {
+        let elements = match self.usage.samples {
+            Samples::All => self.elements_slack,
+            Samples::One => 0,
+        };
+        LOST.max(elements + self.table_slack)
+    }
+
+    /// What is left over beside `n` elements of one size, and how far that size is from the mean.
+    fn rest_of_one(&self, base: u64, whole: u64) -> (i64, u64) {
+        let n = self.n.max(1);
+        let elements = whole.saturating_sub(base);
+        let theirs = self.usage.bytes.saturating_sub(base);
+        let unit = n.saturating_mul(UNIT);
+        let times = (theirs.saturating_add(unit / 2) / unit).max(1);
+        let size = times.saturating_mul(UNIT);
+        let rest = difference(
+            self.usage.bytes,
+            base.saturating_add(size.saturating_mul(n)),
+        );
+        (rest, size.abs_diff(elements / n))
+    }
+}
+
+/// Adds a remainder to a running sum.
+pub(crate) fn shift(sum: u64, rest: i64) -> u64 {
+    sum.saturating_add_signed(rest)
+}
+
+fn difference(theirs: u64, ours: u64) -> i64 {
+    let theirs = i64::try_from(theirs).unwrap_or(i64::MAX);
+    theirs.saturating_sub(i64::try_from(ours).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIND: Kind = Kind::DictTenth;
+
+    /// A set of `n` members of 40 bytes each, the first of which has `first`.
+    fn find(n: u64, theirs: Table, samples: Samples, first: u64) -> Found {
+        let base = |table: Table| 72 + table.bytes(KIND, n);
+        let elements = match samples {
+            Samples::All => n * 40,
+            Samples::One => n * first,
+        };
+        let sought = Sought {
+            n,
+            usage: Usage {
+                bytes: base(theirs) + elements,
+                samples,
+            },
+            elements_slack: 0,
+            table_slack: 0,
+        };
+        let now = Table::grown(KIND, n);
+        sought.find(KIND, now, |table| base(table) + n * 40, base)
+    }
+
+    #[test]
+    fn a_sparse_table_is_told_by_all_elements_and_by_one() {
+        for n in [5, 100, 129, 1000, 12_345] {
+            let sparse = Table::sized(KIND, n * 6);
+            for (samples, first) in [(Samples::All, 40), (Samples::One, 64), (Samples::One, 40)] {
+                let found = find(n, sparse, samples, first);
+                assert_eq!((found.table, found.rest), (sparse, 0), "{n} {samples:?}");
+                assert_eq!(found.fit, Fit::Chance);
+            }
+            let same = find(n, Table::grown(KIND, n), Samples::All, 40);
+            assert_eq!(same.fit, Fit::Same);
+        }
+    }
+
+    #[test]
+    fn a_table_on_the_move_is_two() {
+        let n = 300;
+        let mut moving = Table::grown(KIND, 256);
+        moving.insert(KIND, 256, 1);
+        let found = find(n, moving, Samples::All, 40);
+        assert_eq!(found.table.bytes(KIND, n), moving.bytes(KIND, n));
+        assert_eq!(found.fit, Fit::Chance);
+    }
+
+    #[test]
+    fn what_no_table_explains_is_odd_and_taken_all_the_same() {
+        let n = 100;
+        let sought = Sought {
+            n,
+            usage: Usage {
+                bytes: 10_000,
+                samples: Samples::All,
+            },
+            elements_slack: 0,
+            table_slack: 0,
+        };
+        let weigh = |table: Table| 4072 + table.bytes(KIND, n);
+        let found = sought.find(KIND, Table::grown(KIND, n), weigh, |_| 0);
+        assert_eq!(found.fit, Fit::Odd);
+        assert_eq!(difference(10_000, weigh(found.table)), found.rest);
+    }
+}
