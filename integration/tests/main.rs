@@ -18,4 +18,5 @@ mod sentinels;
 mod tidy;
 mod trouble;
 mod truth;
+mod verify;
 mod whatif;

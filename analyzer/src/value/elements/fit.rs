@@ -203,6 +203,17 @@ mod tests {
         assert_eq!(found.fit, Fit::Chance);
     }
 
+    /// Three members are left of many, and four came while the table was still shrinking.
+    #[test]
+    fn a_table_that_shrank_too_far_is_known() {
+        let mut shrinking = Table::sized(KIND, 32);
+        shrinking.remove(KIND, 3);
+        assert_eq!(shrinking.buckets(), 32 + 4);
+        let found = find(7, shrinking, Samples::All, 40);
+        assert_eq!((found.fit, found.rest), (Fit::Chance, 0));
+        assert_eq!(found.table.buckets(), 32 + 4);
+    }
+
     #[test]
     fn what_no_table_explains_is_odd_and_taken_all_the_same() {
         let n = 100;

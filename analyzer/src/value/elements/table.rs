@@ -237,17 +237,22 @@ impl Table {
         /// A server with a child does not shrink; beyond this nothing is believed.
         const SPARSE_MAX: u8 = 20;
         let low = Table::grown(kind, n).exp;
-        let settled = (low..=low + SPARSE_MAX).map(move |exp| Table {
-            exp,
-            ..Table::empty(kind)
-        });
-        // A full one doubles; with a child it waits until it is several times too small.
-        let growing = (low.saturating_sub(4)..=low).flat_map(move |exp| {
-            let above = (exp + 1).max(low)..=low + 1;
+        let smallest = Table::empty(kind).exp;
+        let settled =
+            (low.saturating_sub(4).max(smallest)..=low + SPARSE_MAX).map(move |exp| Table {
+                exp,
+                ..Table::empty(kind)
+            });
+        // A full one doubles; while the server has a child it waits until it is several times too
+        // small, and does not move on either.
+        let growing = (low.saturating_sub(4).max(smallest)..=low).flat_map(move |exp| {
+            let above = exp + 1..=low + 1;
             above.map(move |next| Table::moving(kind, (exp, next), n))
         });
-        let shrinking = (low + 3..=low + SPARSE_MAX).flat_map(move |exp| {
-            let below = low..=exp - 3;
+        // Made for fewer than have come since: what moves does not grow.
+        let least = smallest.max(low.saturating_sub(2));
+        let shrinking = (low..=low + SPARSE_MAX).flat_map(move |exp| {
+            let below = least..exp.saturating_sub(1);
             below.map(move |next| Table::moving(kind, (exp, next), n))
         });
         settled.chain(growing).chain(shrinking)

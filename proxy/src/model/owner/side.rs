@@ -159,6 +159,7 @@ impl Owner<'_> {
     /// Hands on what looks came to. What differs is a mistake of the model.
     fn looked(&mut self) {
         for sighting in std::mem::take(&mut self.mirror.looked) {
+            self.timers.dirty = true;
             self.verify.looked(&sighting);
             let Some(Looked::Compared(compared)) = &sighting.looked else {
                 continue;
