@@ -44,9 +44,15 @@ impl Allocator {
 }
 
 /// `malloc_usable_size` of glibc on 64 bits: chunks of 16 bytes, 8 of them the header; 24 at least
-/// (malloc.c `request2size`). A free chunk that is 16 bytes larger is not split, so that one block in
-/// fifty or so has 16 bytes more, and nobody can tell which: with this allocator sizes are
-/// expectations, 0.1% too low.
+/// (malloc.c `request2size`). A free chunk that is 16 bytes larger is not split, so that a block may
+/// have 16 bytes more, and nobody can tell which: it depends on what was freed before, anywhere in
+/// the process.
+///
+/// Measured on Redis 6.2.14: 200 hashes of the same 600 fields, made by the same commands, weigh 74,480
+/// to 74,528 bytes in a fresh process, and 74,496 to 79,632 after 180,000 strings were written and
+/// most of them deleted: 0.77% off their median on average (0.43% for sets of 100 members). So no
+/// function of what a key holds is within 0.15% there; loaded at a start, where nothing was freed
+/// yet, the same keys are 0.10% off on average.
 fn libc_usable(n: u64) -> u64 {
     const HEADER: u64 = 8;
     const SMALLEST: u64 = 24;
