@@ -1,11 +1,15 @@
 //! Totals of one database, kept by deltas: every change of a key says what it weighed before and
 //! what it weighs now.
 
+mod folded;
+
 use crate::command::Doubt;
 use crate::keyspace::SlotOf;
 use crate::slots::SlotSums;
 use crate::store::record::Form;
 use crate::store::weigh::Weight;
+
+pub(crate) use folded::Folded;
 
 /// Sums over the keys of one form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub(crate) struct Totals {
     pub(crate) sizes: u64,
     /// Keys whose value must be read again.
     pub(crate) values: u64,
+    /// Collections without the records of their elements.
+    pub(crate) bare: u64,
     forms: [Sum; Form::COUNT],
     /// By hash slot, where that is counted.
     slots: Option<SlotSums>,
@@ -82,6 +88,7 @@ impl Totals {
         self.probes += other.probes;
         self.sizes += other.sizes;
         self.values += other.values;
+        self.bare += other.bare;
         for (sum, more) in self.forms.iter_mut().zip(&other.forms) {
             sum.keys += more.keys;
             sum.elements = sum.elements.wrapping_add(more.elements);
@@ -100,6 +107,7 @@ impl Totals {
 
     fn give(&mut self, name: u64, weight: &Weight) {
         self.keys += 1;
+        self.bare += u64::from(weight.bare);
         if let Some(at) = weight.expire_ms {
             self.expires += 1;
             self.expiry_sum += i128::from(at);
@@ -120,6 +128,7 @@ impl Totals {
 
     fn take(&mut self, name: u64, weight: &Weight) {
         self.keys -= 1;
+        self.bare -= u64::from(weight.bare);
         if let Some(at) = weight.expire_ms {
             self.expires -= 1;
             self.expiry_sum -= i128::from(at);
@@ -138,8 +147,13 @@ impl Totals {
         }
     }
 
-    /// Sum of MEMORY USAGE over all forms.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.forms.iter().map(|sum| sum.bytes).sum()
+    /// Bytes that elements of collections take inside records, about; one that is large is counted
+    /// as if it were not, which makes no difference to it.
+    pub(crate) fn packed_bytes(&self) -> u64 {
+        /// Bytes of a small collection's elements, at the least.
+        const PACKED: u64 = 24;
+        let collections = Form::all().filter(|form| !form.is_string());
+        let keys: u64 = collections.map(|form| self.form(form).keys).sum();
+        keys.saturating_sub(self.bare) * PACKED
     }
 }

@@ -77,12 +77,20 @@ impl App {
     /// As [`Self::start`].
     pub fn start_at(
         sources: &[String],
+        ports: (SocketAddr, SocketAddr),
+        config: &str,
+    ) -> Result<Self> {
+        Self::start_by(Command::new(binary()?), sources, ports, config)
+    }
+
+    fn start_by(
+        mut command: Command,
+        sources: &[String],
         (admin, http): (SocketAddr, SocketAddr),
         config: &str,
     ) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("keyscape-app-").tempdir()?;
         let log = fs::File::create(dir.path().join("log"))?;
-        let mut command = Command::new(binary()?);
         command.arg("serve").args(sources);
         command.args(["--listen", &admin.to_string(), "--http", &http.to_string()]);
         let file = dir.path().join("keyscape.toml");
@@ -101,6 +109,17 @@ impl App {
         };
         app.wait_listening()?;
         Ok(app)
+    }
+
+    /// As [`Self::start`], in a process whose data may take so many bytes (`ulimit -d`).
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_within(sources: &[String], data_bytes: u64) -> Result<Self> {
+        let mut limited = Command::new("sh");
+        let line = format!("ulimit -d {} && exec \"$0\" \"$@\"", data_bytes >> 10);
+        limited.args(["-c", &line]).arg(binary()?);
+        Self::start_by(limited, sources, (free_addr()?, free_addr()?), "")
     }
 
     /// A connection to the admin port.

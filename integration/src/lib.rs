@@ -15,6 +15,7 @@
 
 pub mod app;
 pub mod campaign;
+pub mod capped;
 pub mod chaos;
 pub mod child;
 pub mod cluster;

@@ -3,6 +3,7 @@
 
 mod admin;
 mod announced;
+mod capped;
 mod clients;
 mod clusters;
 mod cuts;

@@ -21,6 +21,7 @@ use crate::fault::chain;
 use crate::fleet::{Build, Fleet, Kind};
 use crate::link::attach::Shared;
 use crate::link::gate::Gate;
+use crate::memory::Memory;
 use crate::side::client::Target;
 use crate::source::Source;
 use crate::{admin, clock, http, telemetry};
@@ -130,6 +131,9 @@ pub fn serve_settings(flags: cli::Serve) -> Result<Raw, AppError> {
     let pod = ["POD_NAME", "HOSTNAME"].map(|name| std::env::var(name).ok());
     let pod = pod.iter().flatten().next();
     raw.shard = config::with_ordinal(&raw.shard, pod.map(String::as_str))?;
+    if let Some(cap) = flags.memory_cap {
+        raw.memory_cap = cap;
+    }
     if let Some(listen) = flags.listen {
         raw.admin.listen = listen.to_string();
     }
@@ -176,7 +180,8 @@ pub async fn run(
         return Err(AppError::NoSources);
     }
     let config = Arc::new(config);
-    let fleet = Fleet::new(build());
+    let memory = Memory::new(config.memory_cap.cap());
+    let fleet = Fleet::within(memory.clone(), build());
     let shared = Arc::new(Shared {
         fleet: fleet.clone(),
         gate: Gate::new(config.link.full_syncs_max),
@@ -184,6 +189,7 @@ pub async fn run(
         seed: random(),
     });
     let tasks = TaskTracker::new();
+    tasks.spawn(memory.watch(shutdown.clone()));
     for (i, spec) in config.sources.iter().enumerate() {
         let given = discovery::Given {
             source: i,

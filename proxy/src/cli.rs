@@ -39,6 +39,10 @@ pub struct Serve {
     /// of `POD_NAME` or `HOSTNAME`, as a StatefulSet gives it.
     #[arg(long, value_name = "I/N")]
     pub shard: Option<String>,
+    /// Memory that the process may take: auto (four fifths of its control group's), off, or bytes
+    /// such as 512MiB.
+    #[arg(long, value_name = "BYTES")]
+    pub memory_cap: Option<String>,
     /// Where the RESP port listens.
     #[arg(long, env = "KEYSCAPE_LISTEN", value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
@@ -146,7 +150,7 @@ mod tests {
             ),
             ("keyscape serve --http [::1]:2 --config x", true),
             (
-                "keyscape serve redis-cluster://a,b --follow local --shard 0/3",
+                "keyscape serve redis-cluster://a,b --follow local --shard 0/3 --memory-cap 1g",
                 true,
             ),
             ("keyscape check redis://a --tls-ca-file ca.pem", true),

@@ -25,6 +25,7 @@ pub use deployment::{Deployment, NotFollowed, Post, Reach, Seed, View};
 pub use status::{Counters, Loss, Role, Server, State, Status, UNKNOWN_NAMES_MAX};
 
 use crate::clock;
+use crate::memory::Memory;
 use crate::model::ask::{ASKS_MAX, Answer, Ask, Reply};
 use crate::side::client::Target;
 pub use crate::source::Kind;
@@ -41,6 +42,8 @@ pub struct Fleet {
     next_id: AtomicU32,
     /// What this process is.
     pub build: Build,
+    /// The memory that the models share.
+    pub memory: Arc<Memory>,
 }
 
 /// What this process is.
@@ -56,9 +59,15 @@ pub struct Build {
 }
 
 impl Fleet {
-    /// A fleet without masters.
+    /// A fleet without masters and without a cap on memory.
     pub fn new(build: Build) -> Arc<Fleet> {
+        Fleet::within(Memory::new(None), build)
+    }
+
+    /// A fleet without masters, whose models share that memory.
+    pub fn within(memory: Arc<Memory>, build: Build) -> Arc<Fleet> {
         Arc::new(Fleet {
+            memory,
             masters: DashMap::with_shard_amount(16),
             deployments: RwLock::new(Vec::new()),
             routes: RwLock::new(None),

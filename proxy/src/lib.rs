@@ -26,6 +26,7 @@ pub mod filling;
 pub mod fleet;
 pub mod ingest;
 pub mod link;
+pub mod memory;
 pub mod model;
 pub mod side;
 pub mod source;

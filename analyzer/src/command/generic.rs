@@ -138,7 +138,12 @@ fn recreate(value: &mut Value, context: &Context<'_>) {
     match value {
         Value::String(value) => value.cut(),
         Value::Stream(value) => value.recreate(context.profile()),
-        Value::List(_) | Value::Set(_) | Value::Zset(_) | Value::Hash(_) | Value::Module(_) => {}
+        Value::List(_)
+        | Value::Set(_)
+        | Value::Zset(_)
+        | Value::Hash(_)
+        | Value::Module(_)
+        | Value::Bare(_) => {}
     }
 }
 

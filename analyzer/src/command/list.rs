@@ -300,7 +300,8 @@ fn drop_empty(entry: &mut Option<Entry>) {
         | Value::Zset(_)
         | Value::Hash(_)
         | Value::Stream(_)
-        | Value::Module(_) => false,
+        | Value::Module(_)
+        | Value::Bare(_) => false,
     };
     if entry.as_ref().is_some_and(empty) {
         *entry = None;

@@ -65,9 +65,15 @@ pub(super) fn store(ctx: &mut Context<'_>, dest: &[u8], result: Value, doubt: Do
 /// The doubt that a source hands on to what is computed from it.
 pub(super) fn inherited(source: Option<&Entry>) -> Doubt {
     match source.map(|entry| entry.doubt) {
+        Some(_) if source.is_some_and(is_bare) => Doubt::Value,
         Some(Doubt::Value) => Doubt::Value,
         Some(Doubt::None | Doubt::Probe | Doubt::Size) | None => Doubt::None,
     }
+}
+
+/// True of a collection whose members are not known.
+fn is_bare(entry: &Entry) -> bool {
+    matches!(entry.value, Value::Bare(_))
 }
 
 fn sadd(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {

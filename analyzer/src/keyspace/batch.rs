@@ -15,12 +15,16 @@
 
 use crate::aggregate::Totals;
 use crate::command::Entry;
+use crate::keyspace::degrade::Ease;
 use crate::store::record::Draft;
 use crate::store::weigh::{Scale, Weight};
 
 /// Batches that gather keys at the same time, as a power of two. With what a batch holds at most,
 /// less than 15 MiB wait to be filled in, which takes some 20 ms at the end of a load.
-const BATCHES_LEVEL: u32 = 8;
+pub(crate) const BATCHES_LEVEL: u32 = 8;
+
+/// Bytes that a batch takes when it is nearly full, with its index.
+pub(crate) const BATCH_BYTES: u64 = 64 * 1024;
 
 /// Bins of a batch, as a power of two: more of them than keys do not help.
 const BINS_LEVEL: u32 = 11;
@@ -38,13 +42,17 @@ const RECORD_MAX: usize = 2048;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Spread {
     level: u32,
+    /// Batches, as a power of two.
+    batches: u32,
 }
 
 impl Spread {
     /// For a table of so many pages.
-    pub(crate) fn of_pages(pages: u64) -> Spread {
+    pub(crate) fn of_pages(pages: u64, batches_level: u32) -> Spread {
+        let level = pages.max(1).ilog2();
         Spread {
-            level: pages.max(1).ilog2(),
+            level,
+            batches: level.min(batches_level),
         }
     }
 
@@ -55,18 +63,17 @@ impl Spread {
 
     /// How many batches there are.
     pub(crate) fn batches(self) -> usize {
-        1 << self.level.min(BATCHES_LEVEL)
+        1 << self.batches
     }
 
     /// The batch of a digest.
     #[inline]
     pub(crate) fn batch_of(self, digest: u64) -> usize {
-        let in_batch = self.level.saturating_sub(BATCHES_LEVEL);
-        low_bits(digest >> in_batch, self.level.min(BATCHES_LEVEL))
+        low_bits(digest >> (self.level - self.batches), self.batches)
     }
 
     fn bin_bits(self) -> u32 {
-        (self.level.saturating_sub(BATCHES_LEVEL)).min(BINS_LEVEL - 1)
+        (self.level - self.batches).min(BINS_LEVEL - 1)
     }
 
     /// How many bins a batch has.
@@ -124,6 +131,10 @@ pub struct Batch {
     pub(crate) totals: Totals,
     /// The formulas, if they are other ones than those of the batch before.
     pub(crate) scale: Option<Box<Scale>>,
+    /// What the keys sum up to that were folded since the batch before.
+    pub(crate) folded: Option<Box<Totals>>,
+    /// How much is to be kept, if it is another thing than for the batch before.
+    pub(crate) ease: Option<Ease>,
     keys: Vec<Staged>,
     records: Vec<u8>,
     apart: Vec<Apart>,

@@ -1,13 +1,14 @@
 //! One database: its table and its totals, changed together.
 
-use crate::aggregate::Totals;
+use crate::aggregate::{Folded, Sum, Totals};
 use crate::command::{Doubt, Entry};
 use crate::keyspace::SlotOf;
-use crate::store::record::{Body, Draft, Name, Record};
+use crate::keyspace::degrade::Share;
+use crate::store::record::{Body, Draft, Form, Name, Record};
 use crate::store::weigh::{Scale, Seated, Weight};
 use crate::store::{Place, Table, packing};
 use crate::value::string::{Form as StrForm, Holder, Str, is_short};
-use crate::value::{Module, Value};
+use crate::value::{Bare, Module, Value};
 
 /// LFU counter of a new key, as servers start it.
 const COUNTER_INIT: u8 = 5;
@@ -158,6 +159,8 @@ pub(crate) struct NewStr {
 pub(crate) struct Db {
     pub(crate) table: Table,
     pub(crate) totals: Totals,
+    /// Keys without a record, if there may be any.
+    pub(crate) folded: Option<Box<Folded>>,
 }
 
 impl Db {
@@ -165,7 +168,41 @@ impl Db {
         Db {
             table: Table::new(seed),
             totals: Totals::new(slot_of),
+            folded: None,
         }
+    }
+
+    /// The sums of one form, over keys with a record and without.
+    pub(crate) fn form(&self, form: Form, share: Share) -> Sum {
+        let mut sum = self.totals.form(form);
+        if let Some(folded) = &self.folded {
+            let more = folded.form(form, &self.totals, share.one_in());
+            sum.keys += more.keys;
+            sum.elements = sum.elements.saturating_add(more.elements);
+            sum.name_bytes += more.name_bytes;
+            sum.bytes = sum.bytes.saturating_add(more.bytes);
+        }
+        sum
+    }
+
+    /// Keys without a record.
+    pub(crate) fn folded_keys(&self, share: Share) -> u64 {
+        let folded = self.folded.as_ref();
+        folded.map_or(0, |folded| folded.keys(&self.totals, share.one_in()))
+    }
+
+    /// Keys with an expiry and without a record.
+    pub(crate) fn folded_expires(&self, share: Share) -> u64 {
+        let folded = self.folded.as_ref();
+        folded.map_or(0, |folded| folded.expires(&self.totals, share.one_in()))
+    }
+
+    /// True if the key was folded, or never was: it has no record and is not to have one.
+    #[inline]
+    pub(crate) fn is_folded(&self, key: Named<'_>, share: Share) -> bool {
+        share.is_partial()
+            && !share.keeps(key.digest)
+            && self.table.find(key.digest, key.name).is_none()
     }
 
     /// The key's name with its digest.
@@ -490,6 +527,16 @@ fn small_entry(record: &Record<'_>) -> Entry {
     let mut doubt = record.doubt;
     let value = match record.body() {
         Body::Str(value) => Value::String(value),
+        Body::Packed {
+            packed,
+            memory,
+            count,
+        } if packing::is_bare(record.form.kind(), count, packed) => Value::Bare(Bare {
+            kind: record.form.kind(),
+            encoding: record.form.encoding(),
+            count,
+            memory,
+        }),
         Body::Packed { packed, memory, .. } => {
             packing::unpack(record.form.kind(), record.form.encoding(), packed, memory)
                 .unwrap_or_else(|| {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::keyspace::batch::{Apart, Batch, Sorted, Staged};
 use crate::keyspace::db::Db;
+use crate::keyspace::degrade::{Ease, Sweep};
 use crate::keyspace::generation::Generation;
 use crate::keyspace::stage::Drain;
 use crate::store::record::{self, Record};
@@ -25,7 +26,13 @@ pub struct Filler {
     sorted: Sorted,
     /// Keys that came twice.
     pub(crate) twice: u64,
+    /// How much is kept.
+    ease: Ease,
+    sweep: Option<Sweep>,
 }
+
+/// Keys that are looked at beside every batch while detail is given up: more than it brings.
+const SWEPT_BESIDE: usize = 4_000;
 
 impl Filler {
     pub(crate) fn new(seed: u64, scale: &Scale, slot_of: Option<SlotOf>) -> Filler {
@@ -34,6 +41,25 @@ impl Filler {
             scale: scale.clone(),
             sorted: Sorted::default(),
             twice: 0,
+            ease: Ease::NONE,
+            sweep: None,
+        }
+    }
+
+    /// Gives up detail, if that is to be.
+    fn give_up_detail(&mut self, batch: &mut Batch) {
+        if let Some(ease) = batch.ease.take() {
+            self.ease = ease;
+            self.generation.set_share(ease.share);
+            self.sweep = Some(Sweep::default());
+        }
+        if let Some(folded) = batch.folded.take() {
+            let db = self.generation.db_mut(batch.db);
+            db.folded.get_or_insert_default().load(&folded);
+        }
+        if let Some(mut sweep) = self.sweep.take() {
+            let done = sweep.step(&mut self.generation, self.ease, &self.scale, SWEPT_BESIDE);
+            self.sweep = (!done).then_some(sweep);
         }
     }
 
@@ -42,6 +68,7 @@ impl Filler {
         if let Some(scale) = batch.scale.take() {
             self.scale = *scale;
         }
+        self.give_up_detail(batch);
         let db = self.generation.db_mut(batch.db);
         db.table.expect(std::mem::take(&mut batch.expected));
         db.totals.add(&std::mem::take(&mut batch.totals));

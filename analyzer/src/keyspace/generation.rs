@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::keyspace::SlotOf;
 use crate::keyspace::db::Db;
+use crate::keyspace::degrade::Share;
 use crate::store::weigh::Scale;
 
 /// Databases by number.
@@ -13,6 +14,8 @@ pub(crate) struct Generation {
     /// Set where keys are counted by hash slot.
     slot_of: Option<SlotOf>,
     dbs: BTreeMap<u32, Db>,
+    /// Which keys have records.
+    share: Share,
 }
 
 impl Generation {
@@ -21,6 +24,51 @@ impl Generation {
             seed,
             slot_of,
             dbs: BTreeMap::new(),
+            share: Share::ALL,
+        }
+    }
+
+    /// Which keys have records.
+    pub(crate) fn share(&self) -> Share {
+        self.share
+    }
+
+    /// Only these keys have records from now on; a sweep removes the others.
+    pub(crate) fn set_share(&mut self, share: Share) {
+        self.share = share;
+    }
+
+    /// Carries the sums of folded keys along to now, before the share changes.
+    pub(crate) fn settle_folded(&mut self) {
+        let m = self.share.one_in();
+        for db in self.dbs.values_mut() {
+            db.folded.get_or_insert_default().settle(&db.totals, m);
+        }
+    }
+
+    /// All keys were loaded: what is folded is counted from here on.
+    pub(crate) fn begin_folded(&mut self) {
+        if !self.share.is_partial() {
+            return;
+        }
+        for db in self.dbs.values_mut() {
+            db.folded.get_or_insert_default().begin(&db.totals);
+        }
+    }
+
+    /// There are no other keys than those with records: every key has one from now on.
+    pub(crate) fn unfold(&mut self) {
+        self.share = Share::ALL;
+        for db in self.dbs.values_mut() {
+            db.folded = None;
+        }
+    }
+
+    /// Unfolds if there is no key at all, kept or folded.
+    pub(crate) fn unfold_if_empty(&mut self) {
+        let empty = |db: &Db| db.totals.keys == 0 && db.folded.is_none();
+        if self.share.is_partial() && self.dbs.values().all(empty) {
+            self.unfold();
         }
     }
 
@@ -45,9 +93,13 @@ impl Generation {
     /// Weighs everything anew, and counts by hash slot from now on, or no longer.
     pub(crate) fn reprice(&mut self, scale: &Scale, slot_of: Option<SlotOf>) {
         self.slot_of = slot_of;
+        if self.share.is_partial() {
+            self.settle_folded();
+        }
         for db in self.dbs.values_mut() {
             db.reprice(scale, slot_of);
         }
+        self.begin_folded();
     }
 
     /// The databases from a number on, in order.

@@ -150,6 +150,7 @@ pub(crate) fn unsaid(value: &Value) -> Doubt {
         | Value::Zset(_)
         | Value::Hash(_)
         | Value::Stream(_)
-        | Value::Module(_) => Doubt::None,
+        | Value::Module(_)
+        | Value::Bare(_) => Doubt::None,
     }
 }

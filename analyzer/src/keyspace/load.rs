@@ -9,7 +9,9 @@
 
 use crate::command::{Doubt, Entry};
 use crate::input::{Key, Part, Source};
+use crate::keyspace::batch::{BATCH_BYTES, BATCHES_LEVEL};
 use crate::keyspace::db::Pulse;
+use crate::keyspace::degrade::{Ease, Share, strip};
 use crate::keyspace::fill::{Filler, Filling, Hire};
 use crate::keyspace::image::{Image, unsaid};
 use crate::keyspace::stage::{Finished, Head, Stage};
@@ -45,6 +47,10 @@ pub(crate) struct Loading {
     pub(crate) empty: u64,
     /// Keys with parts that did not fit their type.
     pub(crate) malformed: u64,
+    /// Bytes of elements so far.
+    pub(crate) collection_bytes: u64,
+    /// Bytes of elements of the largest collection.
+    pub(crate) largest: usize,
 }
 
 /// The key whose parts are coming; its name and value are beside it.
@@ -69,6 +75,8 @@ impl Loading {
             is_mixed: false,
             empty: 0,
             malformed: 0,
+            collection_bytes: 0,
+            largest: 0,
         }
     }
 
@@ -83,9 +91,42 @@ impl Loading {
         self.stage.set_scale(scale);
     }
 
+    /// How much is kept, of what is loaded and from here on.
+    pub(crate) fn ease(&mut self, ease: Ease) {
+        // What waits may be large, too: it must be in its pages for the sweep to meet it.
+        self.stage.flush(&mut self.filling);
+        self.stage.set_ease(ease);
+        self.stage.flush(&mut self.filling);
+    }
+
+    /// Which keys have records.
+    pub(crate) fn share(&self) -> Share {
+        self.stage.ease.share
+    }
+
+    /// Lets a part of so many bytes wait for its pages, which is slower than all that is worth it.
+    fn stage_within(&mut self, bytes: u64) {
+        /// What waits may take one part in so many.
+        const PART: u64 = 8;
+        let batches = (bytes / PART / BATCH_BYTES).max(1);
+        self.stage.batches_level = batches.ilog2().min(BATCHES_LEVEL);
+    }
+
+    /// Folds as much of the keys that a database announces as does not fit into so many bytes.
+    pub(crate) fn make_fit(&mut self, keys: u64, bytes: u64) {
+        self.stage_within(bytes);
+        let share = Share::fitting(keys.saturating_add(self.keys()), bytes);
+        if share.one_in() > self.share().one_in() {
+            self.ease(Ease {
+                share,
+                ..self.stage.ease
+            });
+        }
+    }
+
     /// Makes pages for the keys that a database announces, as far as such hints are believed.
     pub(crate) fn expect(&mut self, db: u32, keys: u64) {
-        let keys = keys.min(self.expectable);
+        let keys = (keys / self.share().one_in()).min(self.expectable);
         self.expectable -= keys;
         self.stage.expect(db, keys, &mut self.filling);
     }
@@ -176,13 +217,20 @@ impl Loading {
         if scale.is_open(form, seated) {
             entry.doubt(Doubt::Size);
         }
-        let weight = scale.weigh_entry(&entry, name, seated.seat);
+        let mut weight = scale.weigh_entry(&entry, name, seated.seat);
         self.packed.clear();
+        let elements_max = self.stage.ease.elements_max;
         let value = if let Value::String(value) = &entry.value {
             Finished::Inside(Body::Str(*value))
         } else if packing::pack(&entry.value, &mut self.packed) {
             let memory = entry.value.memory(scale.profile());
             entry.value.give_back(Stay::Gone, &mut self.run);
+            if self.packed.len() > elements_max {
+                self.packed.clear();
+                weight.bare = true;
+            }
+            self.collection_bytes += self.packed.len() as u64;
+            self.largest = self.largest.max(self.packed.len());
             Finished::Inside(Body::Packed {
                 count: weight.count,
                 memory,
@@ -190,7 +238,22 @@ impl Loading {
             })
         } else {
             entry.value.give_back(Stay::Here, &mut self.run);
-            Finished::Apart(Box::new(entry))
+            match strip(&entry.value, elements_max, scale) {
+                Some(bare) => {
+                    weight.bare = true;
+                    Finished::Inside(Body::Packed {
+                        count: bare.count,
+                        memory: bare.memory,
+                        packed: &[],
+                    })
+                }
+                None => {
+                    let bytes = entry.value.heap_bytes();
+                    self.collection_bytes += bytes as u64;
+                    self.largest = self.largest.max(bytes);
+                    Finished::Apart(Box::new(entry))
+                }
+            }
         };
         self.stage.push(head, &weight, value, &mut self.filling);
     }

@@ -11,6 +11,7 @@
 
 mod batch;
 pub(crate) mod db;
+pub(crate) mod degrade;
 mod fill;
 mod gauge;
 mod generation;
@@ -31,6 +32,7 @@ use crate::command::dispatch::{Call, Dispatch};
 use crate::command::{Args, Context, Doubt, Entry, server};
 use crate::input::{Command, Key, KeySpec, Outcome, Part, Shape, Source};
 use crate::keyspace::db::{Db, NewStr, OldStr, Pulse, Scratch, Tools, Turn};
+use crate::keyspace::degrade::{Ease, Sweep};
 use crate::keyspace::gauge::Gauge;
 use crate::keyspace::generation::Generation;
 use crate::keyspace::journal::Journal;
@@ -44,11 +46,12 @@ use crate::store::weigh::Scale;
 use crate::value::Value;
 
 pub use batch::Batch;
+pub use degrade::{Detail, SHARE_BITS_MAX};
 pub use fill::{Filler, Helper, Hire};
 pub use image::Image;
 pub use look::{Compared, Difference, Fact, Looked, Question, Seen};
 pub use recent::Touch;
-pub use settle::{Found, Probed, Restore};
+pub use settle::{Counted, Found, Probed, Restore};
 pub use wants::{Need, Settled, Want};
 
 /// What a piece of tidying costs: a segment of pages freed, or one of large values counted.
@@ -109,6 +112,11 @@ pub struct Keyspace {
     wants: Wants,
     suspicions: VecDeque<Suspicion>,
     gauge: Gauge,
+    /// Bytes that the elements of one collection may take.
+    elements_max: usize,
+    sweep: Option<Sweep>,
+    /// Bytes that a load may take.
+    room: u64,
     counters: Counters,
     specs: BTreeMap<Vec<u8>, KeySpec>,
     slot_of: Option<SlotOf>,
@@ -137,6 +145,9 @@ impl Keyspace {
             wants: Wants::default(),
             suspicions: VecDeque::new(),
             gauge: Gauge::default(),
+            elements_max: usize::MAX,
+            sweep: None,
+            room: u64::MAX,
             counters: Counters::default(),
             specs: BTreeMap::new(),
             slot_of: None,
@@ -229,12 +240,20 @@ impl Keyspace {
         self.abort_load();
         self.clock(now_ms);
         let filler = Filler::new(self.seed, &self.scale, self.counted_by());
-        self.loading = Some(Box::new(Loading::new(self.seed, filler, self.hire)));
+        let mut loading = Loading::new(self.seed, filler, self.hire);
+        if self.elements_max != usize::MAX {
+            loading.ease(Ease {
+                elements_max: self.elements_max,
+                ..Ease::NONE
+            });
+        }
+        self.loading = Some(Box::new(loading));
     }
 
     /// How many keys of a database the full sync announces, before the first of them: a hint.
     pub fn expect_keys(&mut self, db: u32, keys: u64) {
         if let Some(loading) = &mut self.loading {
+            loading.make_fit(keys, self.room);
             loading.expect(db, keys);
         }
     }
@@ -288,6 +307,8 @@ impl Keyspace {
             let counted = self.counted_by();
             filled.generation.reprice(&self.scale, counted);
         }
+        filled.generation.begin_folded();
+        self.sweep = Some(Sweep::default());
         self.counters.loaded_twice += filled.twice;
         self.counters.loaded_empty += loading.empty;
         self.counters.loaded_malformed += loading.malformed;
@@ -512,8 +533,15 @@ impl Keyspace {
         key: &[u8],
         edit: impl FnOnce(&mut Option<Entry>, &Profile) -> R,
     ) -> R {
+        let share = self.live.share();
         let target = self.live.db_mut(db);
         let key = target.named(key);
+        if target.is_folded(key, share) {
+            // Nothing is known of it, so it passes for a key that must be read, and is not kept.
+            target.folded.get_or_insert_default();
+            self.writes += 1;
+            return edit(&mut Some(server::unread()), self.scale.profile());
+        }
         let (held, mut entry) = target.checkout(key, &self.scale);
         let out = edit(&mut entry, self.scale.profile());
         let mut tools = Tools {
@@ -534,8 +562,14 @@ impl Keyspace {
         key: &[u8],
         edit: impl FnOnce(Option<OldStr>, &Profile) -> Option<NewStr>,
     ) {
+        let share = self.live.share();
         let target = self.live.db_mut(db);
         let key = target.named(key);
+        if target.is_folded(key, share) {
+            target.folded.get_or_insert_default();
+            self.writes += 1;
+            return;
+        }
         let mut tools = Tools {
             scale: &self.scale,
             pulse: &mut self.pulse,
@@ -560,6 +594,9 @@ impl Keyspace {
     /// Shows the entry of a key.
     pub(crate) fn read<R>(&self, db: u32, key: &[u8], look: impl FnOnce(Option<&Entry>) -> R) -> R {
         match self.live.db(db) {
+            Some(db) if db.is_folded(db.named(key), self.live.share()) => {
+                look(Some(&server::unread()))
+            }
             Some(db) => db.look(key, look),
             None => look(None),
         }
@@ -573,6 +610,7 @@ impl Keyspace {
             self.writes += 1;
             self.retired.push_back(db);
         }
+        self.live.unfold_if_empty();
     }
 
     /// Empties every database.

@@ -45,6 +45,17 @@ pub struct Found {
     pub expire_ms: Option<Option<i64>>,
 }
 
+/// What a count found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Elements.
+    pub count: u64,
+    /// OBJECT ENCODING, if it was told.
+    pub encoding: Option<Encoding>,
+    /// The expiry in unix milliseconds, if it was asked for.
+    pub expire_ms: Option<Option<i64>>,
+}
+
 /// A RESTORE of the stream whose payload was read.
 #[derive(Debug)]
 pub struct Restore<'a> {
@@ -248,6 +259,30 @@ impl Keyspace {
         Settled::Taken
     }
 
+    /// Takes the count of a bare collection, and its encoding and expiry if they were asked for;
+    /// `None` if there is no such key.
+    pub fn settle_count(
+        &mut self,
+        db: u32,
+        name: &[u8],
+        at: u64,
+        found: Option<Counted>,
+    ) -> Settled {
+        if let Err(settled) = self.receive(db, name, at) {
+            return settled;
+        }
+        let Some(found) = found.filter(|found| found.count > 0) else {
+            return self.settle_missing(db, name);
+        };
+        if self.bare_kind(db, name).is_none() {
+            self.requeue(db, name);
+            return Settled::Stale;
+        }
+        self.recount(db, name, found);
+        self.counters.settled += 1;
+        Settled::Taken
+    }
+
     /// The read of a key failed: it is queued again. How soon it is asked for is the caller's.
     pub fn settle_failed(&mut self, db: u32, name: &[u8]) {
         self.catch_up();
@@ -367,6 +402,7 @@ pub(in crate::keyspace) fn take_encoding(entry: &mut Entry, encoding: Encoding, 
         Value::Set(value) => value.take_encoding(encoding, profile),
         Value::Zset(value) => value.take_encoding(encoding, profile),
         Value::Hash(value) => value.take_encoding(encoding, profile),
+        Value::Bare(value) => value.encoding = encoding,
         Value::Stream(_) | Value::Module(_) => {}
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::aggregate::Totals;
 use crate::command::Entry;
-use crate::keyspace::batch::{Apart, Batch, Spread};
+use crate::keyspace::batch::{Apart, BATCHES_LEVEL, Batch, Spread};
+use crate::keyspace::degrade::Ease;
 use crate::store::LOAD_MAX;
 use crate::store::record::{Body, Draft, NAME_MAX, Name};
 use crate::store::weigh::{Scale, Weight};
@@ -49,6 +50,14 @@ pub(crate) struct Stage {
     totals: Totals,
     /// Formulas that no batch carries yet.
     scale: Option<Box<Scale>>,
+    /// Of the folded keys that no batch carries the totals of yet.
+    folded: Option<Box<Totals>>,
+    /// Most batches, as a power of two.
+    pub(crate) batches_level: u32,
+    /// How much is kept.
+    pub(crate) ease: Ease,
+    /// No batch carries that yet.
+    is_eased: bool,
 }
 
 impl Stage {
@@ -63,7 +72,17 @@ impl Stage {
             expected: 0,
             totals: Totals::default(),
             scale: None,
+            folded: None,
+            batches_level: BATCHES_LEVEL,
+            ease: Ease::NONE,
+            is_eased: false,
         }
+    }
+
+    /// From here on so much is kept.
+    pub(crate) fn set_ease(&mut self, ease: Ease) {
+        self.ease = ease;
+        self.is_eased = true;
     }
 
     /// Keys so far.
@@ -76,7 +95,7 @@ impl Stage {
         self.turn_to(db, drain);
         if self.keys == 0 {
             self.expected = keys;
-            self.spread(Spread::of_pages(keys / LOAD_MAX), drain);
+            self.spread(Spread::of_pages(keys / LOAD_MAX, self.batches_level), drain);
         }
     }
 
@@ -98,6 +117,12 @@ impl Stage {
             self.turn_to(head.db, drain);
         }
         let digest = text::digest(head.name, self.seed);
+        if !self.ease.share.keeps(digest) {
+            let folded = self.folded.get_or_insert_default();
+            folded.turn(head.name, None, Some(weight));
+            self.keys += 1;
+            return;
+        }
         let mut draft = Draft {
             form: weight.form,
             doubt: weight.doubt,
@@ -123,10 +148,7 @@ impl Stage {
             apart.get_or_insert_default().name = Some(head.name.into());
         }
         self.totals.turn(head.name, None, Some(weight));
-        if self.batches.is_empty() {
-            self.batches
-                .resize_with(self.spread.batches(), Batch::default);
-        }
+        self.make_batches();
         let number = self.spread.batch_of(digest);
         let batch = &mut self.batches[number];
         batch.push(digest, &draft, weight, apart);
@@ -141,7 +163,7 @@ impl Stage {
     fn widen(&mut self, drain: &mut impl Drain) {
         let pages = self.keys / LOAD_MAX;
         if pages >= 2 * self.spread.pages() {
-            self.spread(Spread::of_pages(pages), drain);
+            self.spread(Spread::of_pages(pages, self.batches_level), drain);
         }
     }
 
@@ -166,10 +188,22 @@ impl Stage {
 
     /// Sends everything on its way.
     pub(crate) fn flush(&mut self, drain: &mut impl Drain) {
+        if self.folded.is_some() || self.is_eased {
+            self.make_batches();
+            self.emit(0, drain);
+        }
         for number in 0..self.batches.len() {
             if !self.batches[number].is_empty() {
                 self.emit(number, drain);
             }
+        }
+    }
+
+    #[inline]
+    fn make_batches(&mut self) {
+        if self.batches.is_empty() {
+            self.batches
+                .resize_with(self.spread.batches(), Batch::default);
         }
     }
 
@@ -180,6 +214,8 @@ impl Stage {
         batch.expected = std::mem::take(&mut self.expected);
         batch.totals = std::mem::take(&mut self.totals);
         batch.scale = self.scale.take();
+        batch.folded = self.folded.take();
+        batch.ease = std::mem::take(&mut self.is_eased).then_some(self.ease);
         self.batches[number] = drain.drain(batch);
     }
 }

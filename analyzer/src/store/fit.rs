@@ -90,7 +90,7 @@ impl Scale {
             Value::Zset(value) => value.fit(value_part, profile),
             Value::Hash(value) => value.fit(value_part, profile),
             Value::List(_) if profile.list_compress > 0 => return None,
-            Value::Module(_) => return None,
+            Value::Module(_) | Value::Bare(_) => return None,
             Value::Stream(_) => match self.fit_seat(entry, key, usage.bytes) {
                 None => self.fit_stream(entry, value_part),
                 known => known,
@@ -129,7 +129,8 @@ impl Scale {
             | Value::Set(_)
             | Value::Zset(_)
             | Value::Hash(_)
-            | Value::Module(_) => None,
+            | Value::Module(_)
+            | Value::Bare(_) => None,
         }
     }
 

@@ -7,6 +7,10 @@ const COUNT_MAX: u64 = 512;
 
 /// Appends the in-record form of a collection; false if it is too large for a record.
 pub(crate) fn pack(value: &Value, out: &mut Vec<u8>) -> bool {
+    if let Value::Bare(_) = value {
+        // Count and memory are fields of the record, and there is nothing else.
+        return true;
+    }
     if value.count() > COUNT_MAX {
         return false;
     }
@@ -17,10 +21,15 @@ pub(crate) fn pack(value: &Value, out: &mut Vec<u8>) -> bool {
         Value::Hash(value) => value.pack(out),
         Value::Stream(value) => value.pack(out),
         // Its only number is the record's own memory field.
-        Value::Module(_) => true,
+        Value::Module(_) | Value::Bare(_) => true,
         // Strings have a record form of their own.
         Value::String(_) => false,
     }
+}
+
+/// True if a collection of so many elements is one without their records.
+pub(crate) fn is_bare(kind: Kind, count: u64, bytes: &[u8]) -> bool {
+    bytes.is_empty() && count > 0 && kind != Kind::Module
 }
 
 /// The inverse of `pack`; `memory` is what the record says the value takes.

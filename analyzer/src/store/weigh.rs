@@ -3,6 +3,7 @@
 
 use crate::command::{Doubt, Entry};
 use crate::profile::{Family, Profile, Version};
+use crate::store::packing;
 use crate::store::record::{Body, Form, Record};
 use crate::value::string::{Blocks, Str, tight_header};
 use crate::value::{Encoding, Value};
@@ -26,6 +27,8 @@ pub(crate) struct Weight {
     pub(crate) count: u64,
     /// MEMORY USAGE.
     pub(crate) bytes: u64,
+    /// A collection without the records of its elements.
+    pub(crate) bare: bool,
 }
 
 /// A key as its weight depends on it.
@@ -97,9 +100,17 @@ impl Scale {
             expire_ms: record.expire_ms,
             seat: record.seat,
         };
+        let mut bare = false;
         let (count, bytes) = match record.body() {
             Body::Str(value) => (value.len(), self.string(&value, key)),
-            Body::Packed { count, memory, .. } => (count, self.keyed(memory, key)),
+            Body::Packed {
+                count,
+                memory,
+                packed,
+            } => {
+                bare = packing::is_bare(record.form.kind(), count, packed);
+                (count, self.keyed(memory, key))
+            }
             Body::Elsewhere(handle) => large(handle).map_or((0, 0), |entry| {
                 let memory = entry.value.memory(&self.profile);
                 (entry.value.count(), self.keyed(memory, key))
@@ -112,6 +123,7 @@ impl Scale {
             seat: record.seat,
             count,
             bytes,
+            bare,
         }
     }
 
@@ -124,6 +136,7 @@ impl Scale {
             seat: key.seat,
             count: value.len(),
             bytes: self.string(value, key),
+            bare: false,
         }
     }
 
@@ -141,7 +154,8 @@ impl Scale {
             | Value::Zset(_)
             | Value::Hash(_)
             | Value::Stream(_)
-            | Value::Module(_) => self.keyed(entry.value.memory(&self.profile), key),
+            | Value::Module(_)
+            | Value::Bare(_) => self.keyed(entry.value.memory(&self.profile), key),
         };
         Weight {
             form: Form::of(entry.value.kind(), entry.value.encoding()),
@@ -150,6 +164,7 @@ impl Scale {
             seat,
             count: entry.value.count(),
             bytes,
+            bare: matches!(entry.value, Value::Bare(_)),
         }
     }
 

@@ -177,6 +177,47 @@ pub enum Value {
     Stream(Box<stream::Stream>),
     /// A module's value: only the serialized length is known.
     Module(Module),
+    /// A collection whose elements were given up for want of memory.
+    Bare(Bare),
+}
+
+/// What is left of a collection without its elements. A write to it is known to have happened and
+/// not what it did: the count is then asked for. `memory` grows and shrinks with the count, which is
+/// an estimate from the first such write on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bare {
+    /// Type.
+    pub kind: Kind,
+    /// Encoding.
+    pub encoding: Encoding,
+    /// Elements; not 0.
+    pub count: u64,
+    /// Bytes of the value part of MEMORY USAGE SAMPLES 0.
+    pub memory: u64,
+}
+
+impl Bare {
+    /// What is left of a collection; `None` of what has no elements to lose.
+    pub(crate) fn of(value: &Value, profile: &Profile) -> Option<Bare> {
+        match value {
+            Value::String(_) | Value::Module(_) | Value::Bare(_) => None,
+            Value::List(_) | Value::Set(_) | Value::Zset(_) | Value::Hash(_) | Value::Stream(_) => {
+                (value.count() > 0).then(|| Bare {
+                    kind: value.kind(),
+                    encoding: value.encoding(),
+                    count: value.count(),
+                    memory: value.memory(profile),
+                })
+            }
+        }
+    }
+
+    /// The server has so many elements now, in that encoding.
+    pub(crate) fn recount(&mut self, count: u64, encoding: Encoding) {
+        let memory = u128::from(self.memory) * u128::from(count) / u128::from(self.count.max(1));
+        self.memory = u64::try_from(memory).unwrap_or(u64::MAX);
+        (self.count, self.encoding) = (count, encoding);
+    }
 }
 
 /// What can be known of a module's value.
@@ -197,6 +238,7 @@ impl Value {
             Value::Hash(_) => Kind::Hash,
             Value::Stream(_) => Kind::Stream,
             Value::Module(_) => Kind::Module,
+            Value::Bare(v) => v.kind,
         }
     }
 
@@ -210,6 +252,7 @@ impl Value {
             Value::Hash(v) => v.encoding(),
             Value::Stream(_) => Encoding::Stream,
             Value::Module(_) => Encoding::Module,
+            Value::Bare(v) => v.encoding,
         }
     }
 
@@ -223,6 +266,7 @@ impl Value {
             Value::Hash(v) => v.count(),
             Value::Stream(v) => v.count(),
             Value::Module(_) => 0,
+            Value::Bare(v) => v.count,
         }
     }
 
@@ -236,6 +280,7 @@ impl Value {
             Value::Hash(v) => v.memory(profile),
             Value::Stream(v) => v.memory(profile),
             Value::Module(v) => v.serialized,
+            Value::Bare(v) => v.memory,
         }
     }
 
@@ -245,14 +290,18 @@ impl Value {
             Value::Set(v) => v.give_back(stay, run),
             Value::Zset(v) => v.give_back(stay, run),
             Value::Hash(v) => v.give_back(stay, run),
-            Value::String(_) | Value::List(_) | Value::Stream(_) | Value::Module(_) => {}
+            Value::String(_)
+            | Value::List(_)
+            | Value::Stream(_)
+            | Value::Module(_)
+            | Value::Bare(_) => {}
         }
     }
 
     /// Bytes that the model allocates for it outside its record.
     pub fn heap_bytes(&self) -> usize {
         match self {
-            Value::String(_) | Value::Module(_) => 0,
+            Value::String(_) | Value::Module(_) | Value::Bare(_) => 0,
             Value::List(v) => v.heap_bytes(),
             Value::Set(v) => v.heap_bytes(),
             Value::Zset(v) => v.heap_bytes(),

@@ -121,18 +121,21 @@ impl Keyspace {
 
     /// Sums per database, in order, empty ones left out.
     pub fn dbs(&self) -> Vec<DbTotals> {
-        let filled = self.live().all().filter(|(_, db)| db.totals.keys > 0);
-        filled
-            .map(|(number, db)| {
+        let share = self.live().share();
+        let all = self.live().all();
+        let counted = all.map(|(number, db)| (number, db, db.totals.keys + db.folded_keys(share)));
+        counted
+            .filter(|(_, _, keys)| *keys > 0)
+            .map(|(number, db, keys)| {
                 let totals = &db.totals;
                 let mean = totals.expiry_sum.checked_div(i128::from(totals.expires));
                 let left = mean.map_or(0, |mean| mean - i128::from(self.now_ms()));
                 DbTotals {
                     db: number,
-                    keys: totals.keys,
-                    expires: totals.expires,
+                    keys,
+                    expires: totals.expires + db.folded_expires(share),
                     avg_ttl_ms: u64::try_from(left.max(0)).unwrap_or(u64::MAX),
-                    bytes: totals.bytes(),
+                    bytes: Form::all().map(|form| db.form(form, share).bytes).sum(),
                 }
             })
             .collect()
@@ -143,7 +146,7 @@ impl Keyspace {
         let mut rows = Vec::new();
         for (number, db) in self.live().all() {
             for form in Form::all() {
-                let sum = db.totals.form(form);
+                let sum = db.form(form, self.live().share());
                 if sum.keys > 0 {
                     rows.push(FormTotals {
                         db: number,

@@ -152,6 +152,12 @@ impl Frame {
                 memory: module.serialized,
                 guess: Some(Guess::Module),
             },
+            // Without its elements it is taken to stay what it is.
+            Value::Bare(bare) => Becomes {
+                encoding: bare.encoding,
+                memory: bare.memory,
+                guess: Some(Guess::Sampled),
+            },
         };
         becomes.memory = self.scale.keyed(becomes.memory, self.seated(key));
         becomes

@@ -20,7 +20,7 @@ use super::request::Request;
 use super::scope::{Scope, Target};
 use super::session::Session;
 use super::strays::Strays;
-use super::{deployments, sentinel};
+use super::{deployments, report, sentinel};
 use crate::fleet::{Master, State, Status};
 use crate::metrics::Tally;
 use crate::model::ask::{Ask, DbTotal};
@@ -282,12 +282,19 @@ fn keyscape(port: &Port, text: &mut String) {
     let statuses: Vec<_> = masters.iter().map(|master| master.status()).collect();
     let sum = |of: fn(&Status) -> u64| statuses.iter().map(|s| of(s)).sum::<u64>().to_string();
     let synced = http::not_synced(&port.fleet).is_empty();
+    let memory = &port.fleet.memory;
+    let degraded = statuses.iter().any(|s| s.detail.is_degraded());
     let fields = [
         ("keyscape_synced", u8::from(synced).to_string()),
         ("keyscape_masters", masters.len().to_string()),
         ("keyscape_keys_inexact", sum(|s| s.inexact)),
         ("keyscape_keys_unverified", sum(|s| s.unverified)),
         ("keyscape_keys_unsized", sum(|s| s.unsized_keys)),
+        ("keyscape_memory_cap", memory.cap().unwrap_or(0).to_string()),
+        ("keyscape_memory_used", memory.used().to_string()),
+        ("keyscape_degraded", u8::from(degraded).to_string()),
+        ("keyscape_keys_folded", sum(|s| s.detail.folded)),
+        ("keyscape_keys_without_elements", sum(|s| s.detail.bare)),
         (
             "keyscape_unknown_commands",
             sum(|s| s.counters.unknown_commands),
@@ -305,7 +312,7 @@ fn keyscape(port: &Port, text: &mut String) {
             text,
             "keyscape_master{index}:name={},state={},generation={},replid={},offset={},\
              lag_bytes={},lag_ms={},keys={},inexact={},unverified={},unsized={},full_syncs={},\
-             partial_syncs={},profile={},memory_as={},cluster={},shard={}\r\n",
+             partial_syncs={},profile={},memory_as={},detail={},kept=1/{},cluster={},shard={}\r\n",
             plain(&master.name()),
             status.state.name(),
             status.generation.name(),
@@ -321,6 +328,8 @@ fn keyscape(port: &Port, text: &mut String) {
             status.counters.partial_syncs,
             profile(status),
             memory_as(status).unwrap_or("itself"),
+            report::detail(status),
+            status.detail.one_in,
             plain(&master.cluster),
             plain(&master.shard),
         );

@@ -16,6 +16,11 @@ use crate::model::ask::Facts;
 pub(crate) const WRONGTYPE: Reply =
     Reply::error("WRONGTYPE Operation against a key holding the wrong kind of value");
 
+/// The answer about a key, or a part of it, that was given up for want of memory.
+pub(crate) const GIVEN_UP: Reply = Reply::error(
+    "NODETAIL This was given up under memory_cap; INFO keyscape says how much is kept",
+);
+
 /// Which keys a command needs, and what its answer is.
 #[derive(Debug)]
 pub(crate) struct Point {

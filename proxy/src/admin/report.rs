@@ -82,6 +82,7 @@ fn freshness(answers: &[(Arc<Master>, Option<Freshness>)]) -> (Table, Vec<String
             ("lag_bytes", Cell::Count(status.lag_bytes)),
             ("lag_ms", Cell::Count(status.lag_ms)),
             ("exact", Cell::Bool(exact(fresh.as_ref(), &status))),
+            ("detail", Cell::text(detail(&status))),
         ]);
     }
     (Table::rows("freshness", rows), notes)
@@ -94,6 +95,37 @@ fn exact(fresh: Option<&Freshness>, status: &Status) -> bool {
         && status.unverified == 0
         && status.unsized_keys == 0
         && info::memory_as(status).is_none()
+        && !status.detail.is_degraded()
+}
+
+/// How much detail a model has.
+pub(crate) fn detail(status: &Status) -> &'static str {
+    match (status.detail.one_in > 1, status.detail.bare > 0) {
+        (true, _) => "sums",
+        (false, true) => "counts",
+        (false, false) => "all",
+    }
+}
+
+/// What was given up of a model for want of memory, and what that makes an estimate.
+fn given_up(name: &str, status: &Status) -> Vec<String> {
+    let detail = status.detail;
+    let mut notes = Vec::new();
+    if detail.one_in > 1 {
+        notes.push(format!(
+            "memory_cap: of {name} one key in {} has a record, {} others are in the sums only; sums by type are estimates, \
+             the number of keys is the master's own of the last second",
+            detail.one_in, detail.folded
+        ));
+    }
+    if detail.bare > 0 {
+        notes.push(format!(
+            "memory_cap: {} collections of {name} have no element records; their counts are asked for, their bytes are \
+             estimates once they are written",
+            detail.bare
+        ));
+    }
+    notes
 }
 
 /// What keeps one master's part from being the whole truth, in a sentence.
@@ -133,6 +165,7 @@ fn note(master: &Master, fresh: Option<&Freshness>, status: &Status) -> Vec<Stri
             status.inexact
         ));
     }
+    notes.extend(given_up(name, status));
     if let Some(known) = info::memory_as(status) {
         notes.push(format!(
             "how {name} lays out its keys is not known yet; bytes are those of {known}"

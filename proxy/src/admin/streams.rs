@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::points::{WRONGTYPE, now_ms};
+use super::points::{GIVEN_UP, WRONGTYPE, now_ms};
 use super::reply::Reply;
 use super::request::Request;
 use super::session::Session;
@@ -19,6 +19,7 @@ async fn look(session: &Session, key: &[u8]) -> Result<StreamFacts, Reply> {
     let found = |looked| match looked {
         Looked::Missing => None,
         Looked::WrongType => Some(Err(WRONGTYPE)),
+        Looked::GivenUp => Some(Err(GIVEN_UP)),
         Looked::Found(facts) => Some(Ok(facts)),
     };
     let scope = session.scope()?;

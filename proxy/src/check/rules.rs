@@ -70,7 +70,8 @@ pub(super) fn unreachable(error: &SideError, target: &Target) -> Finding {
         | Loss::Shutdown
         | Loss::Ourselves
         | Loss::Desync
-        | Loss::Restart => {
+        | Loss::Restart
+        | Loss::Memory => {
             let ping = format!("redis-cli -h {} -p {} ping", source.host, source.port);
             failed("reach").cure(ping)
         }

@@ -15,6 +15,7 @@ use cluster_map::{Follow, Share};
 use secrecy::SecretString;
 
 use crate::discovery::nat::Nat;
+use crate::memory::limits::{self, Wanted};
 use crate::source::{Credentials, Kind, Spec};
 pub use raw::ConfigError;
 use raw::Raw;
@@ -28,6 +29,8 @@ pub struct Config {
     pub follow: Follow,
     /// The part of the masters that is ours.
     pub shard: Option<Share>,
+    /// How much memory the process may take.
+    pub memory_cap: Wanted,
     /// The RESP port.
     pub admin: Admin,
     /// How deployments are found out.
@@ -214,6 +217,7 @@ impl Config {
             sources: sources(&raw)?,
             follow: follow(&raw.follow)?,
             shard: shard(&raw.shard)?,
+            memory_cap: memory_cap(&raw.memory_cap)?,
             discovery: discovery(&raw)?,
             admin: admin(raw.admin)?,
             http: Http {
@@ -360,6 +364,12 @@ fn follow(text: &str) -> Result<Follow, ConfigError> {
             format!("{text:?} is not master, replica, prefer-replica or local"),
         )),
     }
+}
+
+fn memory_cap(text: &str) -> Result<Wanted, ConfigError> {
+    let least = limits::CAP_MIN >> 20;
+    let problem = || format!("{text:?} is not auto, off, or bytes, {least}MiB at least");
+    Wanted::parse(text).ok_or_else(|| ConfigError::at("memory_cap", problem()))
 }
 
 fn shard(text: &str) -> Result<Option<Share>, ConfigError> {

@@ -23,6 +23,8 @@ pub struct Raw {
     pub follow: String,
     /// `i/n` or `ordinal/n`: follow a part of the masters.
     pub shard: String,
+    /// `auto`, `off`, or bytes.
+    pub memory_cap: String,
     /// The RESP port.
     pub admin: Admin,
     /// How deployments are found out.
@@ -243,6 +245,7 @@ impl Default for Raw {
             sources_file: String::new(),
             follow: "master".to_owned(),
             shard: String::new(),
+            memory_cap: "auto".to_owned(),
             admin: Admin::default(),
             discovery: Discovery::default(),
             http: Http::default(),

@@ -63,6 +63,7 @@ fn what_cannot_be_used_is_named() {
             "follow = 'slave'",
             "follow: \"slave\" is not master, replica, prefer-replica or local",
         ),
+        ("memory_cap = '1MiB'", "memory_cap: \"1MiB\" is not auto"),
         ("shard = '3/3'", "shard: \"3/3\" is not i/n"),
         (
             "[discovery]\npoll_ms = 5",

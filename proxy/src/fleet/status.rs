@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use analyzer::keyspace::Fact;
+use analyzer::keyspace::{Detail, Fact};
 use analyzer::profile::{Family, Origin, Version};
 
 use crate::model::ask::Generation;
@@ -48,6 +48,8 @@ pub struct Status {
     pub model_bytes: u64,
     /// Keys in the model.
     pub keys: u64,
+    /// How much detail it has.
+    pub detail: Detail,
     /// Keys whose value must be read again before all their facts are exact.
     pub inexact: u64,
     /// Keys whose encoding or expiry is being asked for.
@@ -142,11 +144,13 @@ pub enum Loss {
     Desync,
     /// Our own fault: the owner was restarted.
     Restart,
+    /// There is room again for what was given up for want of memory.
+    Memory,
 }
 
 impl Loss {
     /// Every reason, in order.
-    pub const ALL: [Loss; 13] = [
+    pub const ALL: [Loss; 14] = [
         Loss::Connect,
         Loss::Tls,
         Loss::Denied,
@@ -160,6 +164,7 @@ impl Loss {
         Loss::Ourselves,
         Loss::Desync,
         Loss::Restart,
+        Loss::Memory,
     ];
 
     /// The word used in logs and labels.
@@ -178,6 +183,7 @@ impl Loss {
             Loss::Ourselves => "ourselves",
             Loss::Desync => "desync",
             Loss::Restart => "restart",
+            Loss::Memory => "memory",
         }
     }
 }

@@ -60,11 +60,12 @@ pub(super) fn labels(name: &str, cluster: &str, shard: &str) -> String {
 pub(crate) async fn scrape(fleet: &Fleet) -> String {
     let samples = samples(fleet).await;
     let build = fleet.build.clone();
+    let cap = fleet.memory.cap();
     let found = Found::of(fleet);
     // Formatting a thousand masters takes tens of milliseconds, which no other task should wait for.
     let written = tokio::task::spawn_blocking(move || {
         let mut text = Text::new(install().render());
-        process::write(&build, &mut text);
+        process::write(&build, cap, &mut text);
         write(&samples, &found, &mut text);
         text.body
     });
@@ -181,6 +182,24 @@ const FIGURES: &[Figure] = &[
         Kind::Gauge,
         "Bytes that the model takes here.",
         |s| s.model_bytes,
+    ),
+    (
+        "keyscape_degraded",
+        Kind::Gauge,
+        "1 while detail is given up under the memory cap.",
+        |s| u64::from(s.detail.is_degraded()),
+    ),
+    (
+        "keyscape_keys_folded",
+        Kind::Gauge,
+        "Keys that are in the sums only, under the memory cap.",
+        |s| s.detail.folded,
+    ),
+    (
+        "keyscape_keys_without_elements",
+        Kind::Gauge,
+        "Collections without element records, under the memory cap.",
+        |s| s.detail.bare,
     ),
     (
         "keyscape_keys_inexact",

@@ -8,7 +8,13 @@ use crate::fleet::Build;
 /// Ticks of processor time in a second, fixed in the kernel's interface to programs.
 const TICKS: f64 = 100.0;
 
-pub(super) fn write(build: &Build, text: &mut Text) {
+pub(super) fn write(build: &Build, cap: Option<u64>, text: &mut Text) {
+    text.family(
+        "keyscape_memory_cap_bytes",
+        Kind::Gauge,
+        "Memory that the process may take; 0 if there is no cap.",
+    )
+    .put(&[], cap.unwrap_or(0));
     text.family(
         "keyscape_build_info",
         Kind::Gauge,

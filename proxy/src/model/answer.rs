@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use analyzer::Keyspace;
 use analyzer::glob::Glob;
-use analyzer::value::Value;
 use analyzer::value::stream::{self, Stream};
+use analyzer::value::{Kind, Value};
 use analyzer::view::{By, Cursor, Facts as ModelFacts, Item, Top};
 
 use crate::clock;
@@ -221,6 +221,7 @@ pub fn answer(
     let (fresh, keyspace) = (mirror.freshness(live), &mirror.keyspace);
     match ask {
         Ask::Facts { keys, reply } => send(reply, fresh, facts_of_each(keyspace, &keys)),
+        Ask::Knows { keys, reply } => send(reply, fresh, knows(keyspace, &keys)),
         Ask::Scan {
             db,
             cursor,
@@ -283,6 +284,11 @@ pub fn answer(
         }
         Ask::Monitor { lines } => mirror.monitors.add(lines),
     }
+}
+
+fn knows(keyspace: &Keyspace, keys: &[(u32, Vec<u8>)]) -> Vec<bool> {
+    let knows = keys.iter().map(|(db, key)| keyspace.knows(*db, key));
+    knows.collect()
 }
 
 pub(super) fn send<T>(reply: Reply<T>, fresh: Freshness, value: T) {
@@ -408,7 +414,11 @@ fn top(by: Measure, k: usize, filter: &Filter) -> Top {
 }
 
 fn look(keyspace: &Keyspace, db: u32, key: &[u8]) -> Looked<StreamFacts> {
+    if !keyspace.knows(db, key) {
+        return Looked::GivenUp;
+    }
     keyspace.read_value(db, key, |value| match value {
+        Some(Value::Bare(bare)) if bare.kind == Kind::Stream => Looked::GivenUp,
         None => Looked::Missing,
         Some(Value::Stream(stream)) => Looked::Found(stream_facts(stream)),
         Some(
@@ -417,7 +427,8 @@ fn look(keyspace: &Keyspace, db: u32, key: &[u8]) -> Looked<StreamFacts> {
             | Value::Set(_)
             | Value::Zset(_)
             | Value::Hash(_)
-            | Value::Module(_),
+            | Value::Module(_)
+            | Value::Bare(_),
         ) => Looked::WrongType,
     })
 }

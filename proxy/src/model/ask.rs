@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use analyzer::command::Doubt;
+use analyzer::keyspace::Detail;
 use analyzer::value::{Encoding, Kind};
 use analyzer::whatif::Goal;
 use cluster_map::Slots;
@@ -27,6 +28,8 @@ pub struct Freshness {
     pub offset: u64,
     /// What that generation is worth.
     pub generation: Generation,
+    /// How much detail it has.
+    pub detail: Detail,
 }
 
 /// What the answering generation is worth.
@@ -99,6 +102,14 @@ pub enum Ask {
         keys: Vec<(u32, Vec<u8>)>,
         /// One answer per key; `None` if there is no such key.
         reply: Reply<Vec<Option<Facts>>>,
+    },
+    /// Whether anything can be said of these keys, in the order asked: of one that was folded for
+    /// want of memory nothing is, not even that it is not there.
+    Knows {
+        /// Database and name of each.
+        keys: Vec<(u32, Vec<u8>)>,
+        /// One answer per key.
+        reply: Reply<Vec<bool>>,
     },
     /// Some keys of one database, from a cursor on. Keys that are there all along are met at least
     /// once however the model changes in between.
@@ -357,6 +368,8 @@ pub enum Looked<T> {
     Missing,
     /// A key of another type.
     WrongType,
+    /// That was given up for want of memory.
+    GivenUp,
     /// Found.
     Found(T),
 }

@@ -15,6 +15,7 @@ use analyzer::Keyspace;
 use analyzer::input::Outcome;
 use analyzer::keyspace::{Found, Looked, Probed, Seen};
 use analyzer::profile::{Origin, Profile};
+use analyzer::value::Kind;
 use replica_shim::{Command, Event, Position};
 
 use crate::clock;
@@ -26,7 +27,7 @@ use crate::model::ask::{Freshness, Generation};
 use crate::model::monitor::Monitors;
 use crate::side::intro;
 use crate::side::look::Sight;
-use crate::side::task::{Name, Probe, Value};
+use crate::side::task::{Count, Name, Probe, Value};
 
 /// Held answers: more than can be in flight.
 const HELD_MAX: usize = 64;
@@ -69,8 +70,12 @@ pub struct Mirror {
     pub parked: Vec<Name>,
     /// What looks came to.
     pub looked: Vec<Sighting>,
+    /// Collections in flight without elements whose value is too large: to be counted instead.
+    pub uncounted: Vec<(Kind, Name)>,
     /// The running load, if there is one.
     pub load: Option<Load>,
+    /// The answering generation was dropped, and no other is there yet.
+    forgotten: bool,
     profile_from: ProfileFrom,
     /// The configuration was another one when the link came back.
     reconfigured: bool,
@@ -112,6 +117,10 @@ pub enum Stamped {
     Values(Vec<(Name, Value)>),
     /// What CONFIG GET told.
     Config(Configured),
+    /// Keys by database, and those with an expiry.
+    Keys(BTreeMap<u32, (u64, u64)>),
+    /// Counts of collections whose elements were given up.
+    Counts(Vec<(Name, Count)>),
 }
 
 /// What a look at one key came to.
@@ -161,7 +170,9 @@ impl Mirror {
             unasked: Vec::new(),
             parked: Vec::new(),
             looked: Vec::new(),
+            uncounted: Vec::new(),
             load: None,
+            forgotten: false,
             profile_from: ProfileFrom::Snapshot,
             reconfigured: false,
             malformed_before: counters.malformed_commands,
@@ -177,12 +188,17 @@ impl Mirror {
             replid: self.replid.clone(),
             offset: self.keyspace.applied(),
             generation: self.worth(live),
+            detail: self.keyspace.detail(),
         }
     }
 
     /// What the answering generation is worth.
     pub fn worth(&self, live: bool) -> Generation {
-        match (self.generation > 0, self.load.is_some(), live) {
+        match (
+            self.generation > 0 && !self.forgotten,
+            self.load.is_some(),
+            live,
+        ) {
             (false, true, _) => Generation::Loading,
             (false, false, _) => Generation::Empty,
             (true, false, true) => Generation::Current,
@@ -243,7 +259,14 @@ impl Mirror {
         self.held.clear();
         self.held_at = u64::MAX;
         self.parked.clear();
+        self.uncounted.clear();
         self.keyspace.give_up();
+    }
+
+    /// Drops the answering generation while another one is loaded.
+    pub fn forget(&mut self) {
+        self.keyspace.forget();
+        self.forgotten = true;
     }
 
     /// Where the origin of the profile stands.
@@ -333,6 +356,7 @@ impl Mirror {
         self.keyspace.commit_load(position.offset.get());
         self.trail.begin();
         self.generation += 1;
+        self.forgotten = false;
         self.counters.full_syncs_done += 1;
         self.replid = Arc::from(position.replid.to_string());
         self.position = Some(*position);
@@ -444,7 +468,22 @@ impl Mirror {
                 }
             }
             Stamped::Config(configured) => self.configure(&configured),
+            Stamped::Keys(keys) => self.keyspace.take_counts(at, &keys),
+            Stamped::Counts(found) => {
+                for (name, count) in found {
+                    self.settle_count(at, name, count);
+                }
+            }
         }
+    }
+
+    fn settle_count(&mut self, at: u64, name: Name, count: Count) {
+        let counted = match count {
+            Count::Found(counted) => Some(counted),
+            Count::Missing => None,
+            Count::Refused => return self.parked.push(name),
+        };
+        self.keyspace.settle_count(name.db, &name.key, at, counted);
     }
 
     fn settle_probe(&mut self, at: u64, name: Name, probe: Probe) {
@@ -519,7 +558,11 @@ impl Mirror {
             }
             Value::TooLarge(_) => {
                 self.counters.rereads_too_large += 1;
-                self.parked.push(name);
+                // Without its elements at least the count can be right.
+                match self.keyspace.bare_kind(name.db, &name.key) {
+                    Some(kind) => self.uncounted.push((kind, name)),
+                    None => self.parked.push(name),
+                }
             }
             Value::Refused => self.parked.push(name),
         }

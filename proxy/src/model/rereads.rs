@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use analyzer::Keyspace;
 use analyzer::keyspace::{Need, Want};
+use analyzer::value::Kind;
 use analyzer::view::Doubts;
+use replica_shim::outbound::LengthOf;
 
 use crate::config;
 use crate::model::verify::Verify;
@@ -110,6 +112,8 @@ pub struct Rereads {
     told: Budget,
     values: Budget,
     bytes: Budget,
+    /// Wanted collections of which only the count is asked; less than two batches.
+    uncounted: Vec<(Name, LengthOf)>,
     flights: usize,
     parked: VecDeque<(Instant, Name)>,
     paused_until: Option<Instant>,
@@ -142,6 +146,7 @@ impl Rereads {
             told: Budget::new(TOLD_PER_S, TOLD_PER_S, now),
             values: Budget::new(u64::from(limits.values_per_s_max), VALUES_BATCH as u64, now),
             bytes: Budget::new(limits.bytes_per_s_max, 1, now),
+            uncounted: Vec::new(),
             flights: 0,
             parked: VecDeque::new(),
             paused_until: None,
@@ -152,6 +157,7 @@ impl Rereads {
     /// Nothing is on its way any more; nothing is asked until `until`.
     pub fn reset(&mut self, until: Option<Instant>) {
         self.flights = 0;
+        self.uncounted.clear();
         self.parked.clear();
         self.paused_until = until;
     }
@@ -209,18 +215,36 @@ impl Rereads {
         }
         self.paused_until = None;
         let doubts = keyspace.doubts();
-        if doubts.value > 0 && self.flights < FLIGHTS_MAX && self.bytes.available(now) > 0 {
-            let room = self.values.available(now).min(VALUES_BATCH);
+        let is_room = self.uncounted.len() < PROBES_BATCH;
+        let is_due = doubts.value > 0 && is_room && self.bytes.available(now) > 0;
+        if is_due && self.flights < FLIGHTS_MAX {
+            // What is only counted costs what a probe costs.
+            let counting = keyspace.detail().elements_max.is_some();
+            let budget = match counting {
+                true => &mut self.probes,
+                false => &mut self.values,
+            };
+            let most = if counting { PROBES_BATCH } else { VALUES_BATCH };
+            let room = budget.available(now).min(most);
             let names = wants(keyspace, Need::Value, room);
+            let names = self.count(keyspace, names);
             asked.values = names.len() as u64;
             self.values.take(asked.values);
             self.send(keyspace, side, names, SideAsk::Values);
         }
+        if !self.uncounted.is_empty() && self.flights < FLIGHTS_MAX {
+            let room = self.probes.available(now).min(PROBES_BATCH);
+            let left = self.uncounted.split_off(room.min(self.uncounted.len()));
+            let counts = std::mem::replace(&mut self.uncounted, left);
+            asked.probes = counts.len() as u64;
+            self.probes.take(asked.probes);
+            self.send(keyspace, side, counts, SideAsk::Counts);
+        }
         if doubts.probe > 0 && self.flights < FLIGHTS_MAX {
             let room = self.probes.available(now).min(PROBES_BATCH);
             let names = wants(keyspace, Need::Probe, room);
-            asked.probes = names.len() as u64;
-            self.probes.take(asked.probes);
+            self.probes.take(names.len() as u64);
+            asked.probes += names.len() as u64;
             self.send(keyspace, side, names, SideAsk::Probes);
         }
         if self.wants_sizes(doubts) && self.flights < FLIGHTS_MAX {
@@ -296,6 +320,24 @@ impl Rereads {
         may
     }
 
+    /// Keeps a collection aside whose value is too large to be read: its count is asked instead.
+    pub fn count_instead(&mut self, kind: Kind, name: Name) {
+        self.uncounted.extend(length_of(kind).map(|of| (name, of)));
+    }
+
+    /// Keeps those of some wanted values aside of which only the count is to be asked, and returns
+    /// the others.
+    fn count(&mut self, keyspace: &Keyspace, names: Vec<Name>) -> Vec<Name> {
+        let mut others = Vec::new();
+        for name in names {
+            match keyspace.counts_only(name.db, &name.key).and_then(length_of) {
+                Some(of) => self.uncounted.push((name, of)),
+                None => others.push(name),
+            }
+        }
+        others
+    }
+
     fn send<T>(
         &mut self,
         keyspace: &mut Keyspace,
@@ -311,6 +353,18 @@ impl Rereads {
             // The connection is busy with something long: what was taken goes back.
             Err(_) => keyspace.give_up(),
         }
+    }
+}
+
+/// The command that counts a collection of that type.
+fn length_of(kind: Kind) -> Option<LengthOf> {
+    match kind {
+        Kind::List => Some(LengthOf::List),
+        Kind::Set => Some(LengthOf::Set),
+        Kind::Zset => Some(LengthOf::Zset),
+        Kind::Hash => Some(LengthOf::Hash),
+        Kind::Stream => Some(LengthOf::Stream),
+        Kind::String | Kind::Module => None,
     }
 }
 

@@ -47,11 +47,12 @@ pub(super) fn outside(keyspace: &Keyspace, db: Option<u32>, own: &Slots) -> Opti
 
 /// The sums over one database, or over all.
 fn added_up(keyspace: &Keyspace, db: Option<u32>) -> Vec<SlotTotal> {
+    let m = keyspace.detail().one_in;
     let mut kept = kept(keyspace, db);
     let (first, second) = (kept.next(), kept.next());
     // Clusters have one database, but for some of the newest.
     let (Some(_), Some(_)) = (first, second) else {
-        return first.map_or_else(Vec::new, |sums| rows(sums.filled()));
+        return first.map_or_else(Vec::new, |sums| rows(sums.filled(), m));
     };
     let mut all = vec![SlotSum::default(); SLOTS];
     for sums in first.into_iter().chain(second).chain(kept) {
@@ -62,7 +63,7 @@ fn added_up(keyspace: &Keyspace, db: Option<u32>) -> Vec<SlotTotal> {
             }
         }
     }
-    rows((0..).zip(all))
+    rows((0..).zip(all), m)
 }
 
 /// Answers with the keys of one slot, likewise.
@@ -75,8 +76,8 @@ pub(super) fn count(
     if !keyspace.counts_slots() {
         return Some(Tally::new(db, To::One(slot, reply)));
     }
-    let keys = kept(keyspace, db).map(|sums| sums.get(slot).keys).sum();
-    send(reply, fresh, keys);
+    let keys: u64 = kept(keyspace, db).map(|sums| sums.get(slot).keys).sum();
+    send(reply, fresh, keys * keyspace.detail().one_in);
     None
 }
 
@@ -89,12 +90,13 @@ fn kept(keyspace: &Keyspace, db: Option<u32>) -> impl Iterator<Item = &SlotSums>
     dbs.into_iter().filter_map(|db| keyspace.slots(db))
 }
 
-fn rows(sums: impl Iterator<Item = (u16, SlotSum)>) -> Vec<SlotTotal> {
+/// Of keys of which one in `m` has a record: an estimate for all of them, where some were folded.
+fn rows(sums: impl Iterator<Item = (u16, SlotSum)>, m: u64) -> Vec<SlotTotal> {
     let filled = sums.filter(|(_, sum)| sum.keys > 0);
     let row = |(slot, sum): (u16, SlotSum)| SlotTotal {
         slot,
-        keys: sum.keys,
-        memory: sum.bytes,
+        keys: sum.keys * m,
+        memory: sum.bytes.saturating_mul(m),
     };
     filled.map(row).collect()
 }
@@ -134,8 +136,14 @@ impl Tally {
 
     pub(super) fn finish(self, fresh: Freshness) {
         match self.to {
-            To::All(reply) => send(reply, fresh, rows(self.sums.filled())),
-            To::One(slot, reply) => send(reply, fresh, self.sums.get(slot).keys),
+            To::All(reply) => {
+                let rows = rows(self.sums.filled(), fresh.detail.one_in);
+                send(reply, fresh, rows);
+            }
+            To::One(slot, reply) => {
+                let keys = self.sums.get(slot).keys * fresh.detail.one_in;
+                send(reply, fresh, keys);
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Reading INFO: `field:value` lines.
 
+use std::collections::BTreeMap;
+
 use analyzer::profile::{Family, Version};
 use replica_shim::position::{Backlog, Offset, ReplId};
 
@@ -75,6 +77,19 @@ impl<'a> Info<'a> {
         })
     }
 
+    /// Keys by database, and those with an expiry: `db0:keys=1,expires=0,..`.
+    pub fn keys(self) -> BTreeMap<u32, (u64, u64)> {
+        let line = |line: &str| {
+            let (db, facts) = line.trim_end().strip_prefix("db")?.split_once(':')?;
+            let number = |name: &str| {
+                let mut facts = facts.split(',').filter_map(|fact| fact.split_once('='));
+                facts.find(|(key, _)| *key == name)?.1.parse().ok()
+            };
+            Some((db.parse().ok()?, (number("keys")?, number("expires")?)))
+        };
+        self.0.lines().filter_map(line).collect()
+    }
+
     /// Who the server is.
     pub fn server(self) -> Option<Server> {
         let (family, version) = self.version()?;
@@ -100,6 +115,14 @@ mod tests {
         master_replid2:0000000000000000000000000000000000000000\r\n\
         master_repl_offset:120\r\nsecond_repl_offset:-1\r\nrepl_backlog_active:1\r\n\
         repl_backlog_first_byte_offset:1\r\n";
+
+    #[test]
+    fn keys_are_read_by_database() {
+        let text = "# Keyspace\r\ndb0:keys=12,expires=3,avg_ttl=0,subexpiry=0\r\n\
+            db11:keys=1,expires=0\r\ndbx:keys=1\r\n";
+        let expected = BTreeMap::from([(0, (12, 3)), (11, (1, 0))]);
+        assert_eq!(Info(text).keys(), expected);
+    }
 
     #[test]
     fn fields_are_found_whole() {

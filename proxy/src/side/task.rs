@@ -6,15 +6,17 @@
 //! (`reference/replication.md` 6.5). When the connection fails, the request that was under way is
 //! answered [`SideAnswer::Lost`], and the task connects again by itself.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use analyzer::input::KeySpec;
+use analyzer::keyspace::Counted;
 use analyzer::profile::Version;
 use analyzer::value::Encoding;
 use bytes::Bytes;
 use redis_protocol::resp2::types::BytesFrame;
 use replica_shim::Outbound;
-use replica_shim::outbound::InfoSection;
+use replica_shim::outbound::{InfoSection, LengthOf};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -49,6 +51,8 @@ pub enum SideAsk {
     Poll {
         /// Ask for memory too.
         memory: bool,
+        /// Ask for the number of keys, of the same instant.
+        keys: bool,
     },
     /// Does the server shut down and wait for replicas?
     Shutdown,
@@ -58,6 +62,8 @@ pub enum SideAsk {
     Looks(Vec<Look>),
     /// The values of these keys.
     Values(Vec<Name>),
+    /// Length, encoding and expiry of these collections.
+    Counts(Vec<(Name, LengthOf)>),
     /// Key positions of these commands.
     KeySpecs(Vec<Vec<u8>>),
 }
@@ -84,6 +90,8 @@ pub enum SideAnswer {
     Looks(Vec<Moment<Sight>>),
     /// To value reads, likewise.
     Values(Vec<Moment<Value>>),
+    /// To counts, likewise.
+    Counts(Vec<Moment<Count>>),
     /// To key positions.
     KeySpecs(Vec<(Vec<u8>, KeySpec)>),
     /// The connection failed; whatever was asked is not answered.
@@ -135,6 +143,8 @@ pub struct Polled {
     pub calls: Calls,
     /// `used_memory`, if it was asked.
     pub used_memory: Option<u64>,
+    /// Keys by database, and those with an expiry, if they were asked for.
+    pub keys: Option<BTreeMap<u32, (u64, u64)>>,
 }
 
 /// What a probe found.
@@ -145,6 +155,17 @@ pub enum Probe {
     /// Encoding and, if asked, expiry.
     Found(Option<Encoding>, Option<Option<i64>>),
     /// The server answered with an error.
+    Refused,
+}
+
+/// What a count found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// No such key, or one that is expired.
+    Missing,
+    /// So many elements, and what goes with them.
+    Found(Counted),
+    /// The server answered with an error: a key of another type, perhaps.
     Refused,
 }
 
@@ -274,7 +295,7 @@ impl Server {
 
     async fn answer(&self, client: &mut Client, ask: SideAsk) -> Result<SideAnswer, SideError> {
         Ok(match ask {
-            SideAsk::Poll { memory } => SideAnswer::Poll(poll(client, memory).await?),
+            SideAsk::Poll { memory, keys } => SideAnswer::Poll(poll(client, memory, keys).await?),
             SideAsk::Shutdown => {
                 let info = client.ask_one(&Outbound::Info(InfoSection::Server)).await?;
                 let text = utf8(&info);
@@ -286,6 +307,7 @@ impl Server {
                 SideAnswer::Looks(look::looks(client, of, asked).await?)
             }
             SideAsk::Values(names) => self.values(client, names).await?,
+            SideAsk::Counts(names) => self.counts(client, names).await?,
             SideAsk::KeySpecs(names) => {
                 let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
                 let reply = client.ask_one(&Outbound::CommandInfo(&names)).await?;
@@ -329,6 +351,32 @@ impl Server {
         Ok(SideAnswer::Probes(by_moment(found)))
     }
 
+    async fn counts(
+        &self,
+        client: &mut Client,
+        asked: Vec<(Name, LengthOf)>,
+    ) -> Result<SideAnswer, SideError> {
+        let (names, kinds): (Vec<Name>, Vec<LengthOf>) = asked.into_iter().unzip();
+        let answers = batch::read(client, &self.of, &names, |at, name| {
+            let of = kinds.get(at);
+            let of = of.copied().unwrap_or(LengthOf::String);
+            let mut requests = vec![
+                Outbound::Length(of, &name.key),
+                Outbound::ObjectEncoding(&name.key),
+            ];
+            if self.relative_expiry() {
+                requests.extend([Outbound::Time, Outbound::Pttl(&name.key)]);
+            } else {
+                requests.push(Outbound::PexpireTime(&name.key));
+            }
+            requests
+        })
+        .await?;
+        let found = names.into_iter().zip(answers);
+        let found = found.map(|(name, (stamp, replies))| (stamp, (name, count(&replies))));
+        Ok(SideAnswer::Counts(by_moment(found)))
+    }
+
     async fn values(&self, client: &mut Client, names: Vec<Name>) -> Result<SideAnswer, SideError> {
         let sizes = sizes(client, &names).await?;
         let limit = self.target.value_bytes_max;
@@ -369,6 +417,24 @@ impl Server {
     }
 }
 
+/// What the replies to the reads of a count say.
+fn count(replies: &[BytesFrame]) -> Count {
+    let (len, encoding, expire_ms) = match replies {
+        [len, encoding, at] => (len, encoding, client::integer(at).filter(|ms| *ms >= 0)),
+        [len, encoding, time, left] => (len, encoding, left_to_unix(time, left)),
+        _ => return Count::Refused,
+    };
+    match client::integer(len).and_then(|len| u64::try_from(len).ok()) {
+        None => Count::Refused,
+        Some(0) => Count::Missing,
+        Some(count) => Count::Found(Counted {
+            count,
+            encoding: client::text(encoding).and_then(|name| Encoding::parse(name)),
+            expire_ms: Some(expire_ms),
+        }),
+    }
+}
+
 /// What the replies to the reads of a value say.
 fn value(replies: &[BytesFrame]) -> Value {
     let (dump, encoding, expire_ms) = match replies {
@@ -387,9 +453,11 @@ fn value(replies: &[BytesFrame]) -> Value {
     }
 }
 
-async fn poll(client: &mut Client, memory: bool) -> Result<Polled, SideError> {
-    let requests = intro::CONFIG_PATTERNS.map(Outbound::ConfigGet);
-    let (info, config) = batch::exec(client, &requests).await?;
+async fn poll(client: &mut Client, memory: bool, keys: bool) -> Result<Polled, SideError> {
+    let mut requests = intro::CONFIG_PATTERNS.map(Outbound::ConfigGet).to_vec();
+    requests.extend(keys.then_some(Outbound::Info(InfoSection::Keyspace)));
+    let (info, mut config) = batch::exec(client, &requests).await?;
+    let counts = config.pop_if(|_| keys).map(|reply| utf8(&reply));
     let text = Info(&info);
     let mut polled = Polled {
         stamp: batch::stamp(&info),
@@ -399,6 +467,7 @@ async fn poll(client: &mut Client, memory: bool) -> Result<Polled, SideError> {
         config: config.iter().flat_map(intro::pairs).collect(),
         calls: Calls::default(),
         used_memory: None,
+        keys: counts.map(|text| Info(&text).keys()),
     };
     let stats = Outbound::Info(InfoSection::CommandStats);
     let stats = utf8(&client.ask_one(&stats).await?);

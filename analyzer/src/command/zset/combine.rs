@@ -131,7 +131,8 @@ fn lookup(value: Option<&Value>, digest: u64) -> Option<f64> {
             | Value::List(_)
             | Value::Hash(_)
             | Value::Stream(_)
-            | Value::Module(_),
+            | Value::Module(_)
+            | Value::Bare(_),
         )
         | None => None,
     }

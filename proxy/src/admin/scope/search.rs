@@ -1,10 +1,11 @@
 //! The facts of some keys, from whoever has them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_map::Slot;
 
 use super::{Routing, Scope, ask_each, unable, unowned};
+use crate::admin::points::GIVEN_UP;
 use crate::admin::reply::Reply;
 use crate::model::ask::{Ask, Facts};
 
@@ -35,6 +36,10 @@ pub(super) struct Search<'a> {
     found: Vec<Option<Facts>>,
     /// Masters that did not answer, by index.
     silent: BTreeMap<usize, Reply>,
+    /// Masters that have not got all keys, by index, and what they were asked.
+    partial: Vec<(usize, Vec<usize>)>,
+    /// Keys that a master may have, by their index.
+    folded: BTreeSet<usize>,
 }
 
 impl<'a> Search<'a> {
@@ -56,6 +61,8 @@ impl<'a> Search<'a> {
             owners,
             found: vec![None; keys.len()],
             silent: BTreeMap::new(),
+            partial: Vec::new(),
+            folded: BTreeSet::new(),
         }
     }
 
@@ -103,6 +110,9 @@ impl<'a> Search<'a> {
         for ((index, part), (master, answer)) in masters.into_iter().zip(asked).zip(answers) {
             match answer {
                 Some(answer) if answer.fresh.generation.loaded() => {
+                    if answer.fresh.detail.one_in > 1 {
+                        self.partial.push((index, part.clone()));
+                    }
                     for (at, facts) in part.into_iter().zip(answer.value) {
                         self.found[at] = self.found[at].or(facts);
                     }
@@ -111,6 +121,29 @@ impl<'a> Search<'a> {
                     self.silent.insert(index, unable(&master));
                 }
             }
+        }
+        self.ask_partial(scope).await;
+    }
+
+    /// A model that folded keys is asked whether one that it has not got was folded.
+    async fn ask_partial(&mut self, scope: &Scope) {
+        let mut questions = Vec::new();
+        let mut asked = Vec::new();
+        for (master, part) in std::mem::take(&mut self.partial) {
+            let missing = part.into_iter().filter(|&at| self.found[at].is_none());
+            let missing: Vec<usize> = missing.collect();
+            let names = missing.iter().map(|&at| self.keys[at].clone());
+            questions.push((scope.masters[master].clone(), names.collect::<Vec<_>>()));
+            asked.push(missing);
+        }
+        let ask = |keys, reply| Ask::Knows { keys, reply };
+        let answers = ask_each(questions, ask).await;
+        for (missing, (_, answer)) in asked.into_iter().zip(answers) {
+            // Who falls silent in between is taken to know nothing.
+            let knows = answer.map_or(Vec::new(), |answer| answer.value);
+            let knows = knows.into_iter().chain(std::iter::repeat(false));
+            let folded = missing.into_iter().zip(knows).filter(|(_, knows)| !knows);
+            self.folded.extend(folded.map(|(at, _)| at));
         }
     }
 
@@ -130,6 +163,8 @@ impl<'a> Search<'a> {
             (Routing::Slots, None) => Some(unowned(scope, &self.keys[at].1)),
             (Routing::Everyone | Routing::Single, _) => self.silent.values().next().cloned(),
         };
+        let folded = self.folded.contains(&at).then_some(GIVEN_UP);
+        let error = error.or(folded);
         error.map_or(Fact::Known(None), Fact::Unknown)
     }
 }

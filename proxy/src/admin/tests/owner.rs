@@ -56,6 +56,7 @@ fn fresh<T>(generation: Generation, value: T) -> Answer<T> {
             replid: "8371445ee67a1b9bd9bd3dfb6d8b4d1a2b0c7a3e".into(),
             offset: 1234,
             generation,
+            detail: analyzer::keyspace::Detail::default(),
         },
         value,
     }
@@ -105,12 +106,18 @@ fn names_in(keys: &Keys, db: u32, slots: &Slots) -> impl Iterator<Item = Vec<u8>
     own.map(|(_, name)| name.clone())
 }
 
+fn random(keys: &Keys, db: u32) -> Option<Vec<u8>> {
+    let mut names = keys.keys().filter(|(own, _)| *own == db);
+    names.next().map(|(_, name)| name.clone())
+}
+
 fn answer(
     ask: Ask,
     (keys, generation): (&Keys, Generation),
     monitors: &mut Vec<mpsc::Sender<MonitorLine>>,
 ) {
     match ask {
+        Ask::Knows { keys, reply } => drop(reply.send(fresh(generation, vec![true; keys.len()]))),
         Ask::Facts { keys: names, reply } => {
             let found = names.iter().map(|name| keys.get(name).copied()).collect();
             drop(reply.send(fresh(generation, found)));
@@ -127,10 +134,7 @@ fn answer(
         ))),
         Ask::Dbs { reply } => drop(reply.send(fresh(generation, dbs(keys)))),
         Ask::Totals { reply } => drop(reply.send(fresh(generation, totals(keys)))),
-        Ask::Random { db, reply } => {
-            let some = keys.keys().find(|(own, _)| *own == db);
-            drop(reply.send(fresh(generation, some.map(|(_, name)| name.clone()))));
-        }
+        Ask::Random { db, reply } => drop(reply.send(fresh(generation, random(keys, db)))),
         Ask::Top {
             by,
             k,

@@ -20,7 +20,7 @@ pub(super) const FAILED_WAIT: Duration = Duration::from_secs(60);
 
 /// A stream that holds what cannot be followed costs its master a full sync no more often than
 /// this; in between it is followed as well as can be.
-const RESYNC_EVERY: Duration = Duration::from_secs(600);
+pub(super) const RESYNC_EVERY: Duration = Duration::from_secs(600);
 
 impl Owner<'_> {
     pub(super) fn begin_attach(&mut self) {
@@ -62,8 +62,9 @@ impl Owner<'_> {
         self.mirror
             .keyspace
             .set_key_specs(attached.intro.key_specs.iter().cloned());
-        let config = &self.given.config.link;
-        let session = Session::new(attached, &self.target, config.queue_bytes_max, self.origin);
+        let memory = &self.given.shared.fleet.memory;
+        let queue_max = memory.queue_max(self.given.config.link.queue_bytes_max);
+        let session = Session::new(attached, &self.target, queue_max, self.origin);
         self.session = Some(Box::new(session));
         self.timers.poll = clock::now();
         self.timers.standby = clock::now();
@@ -100,6 +101,7 @@ impl Owner<'_> {
         self.timers.dirty = true;
         if self.mirror.counters.full_syncs > syncs {
             self.full_sync_began();
+            self.make_room_for_load();
             if self.session.is_none() {
                 return;
             }

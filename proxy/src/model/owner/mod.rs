@@ -13,6 +13,7 @@
 //! other. `wake` is the select, `fate` the life of a link, `side` everything that goes over the second connection.
 
 mod fate;
+mod relief;
 mod side;
 mod wake;
 
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use analyzer::profile::{Family, Profile, Version};
+use relief::Relief;
 use replica_shim::{Attempts, Verdict};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -33,6 +35,7 @@ use crate::link::attach::{Attached, Shared};
 use crate::link::backoff::Backoff;
 use crate::link::connect::{Connection, DialError};
 use crate::link::driver::Arrival;
+use crate::memory::Claim;
 use crate::model::answer::{self, Walks};
 use crate::model::ask::Ask;
 use crate::model::mirror::Mirror;
@@ -104,6 +107,9 @@ pub struct Owner<'a> {
     status: Status,
     timers: Timers,
     origin: Instant,
+    /// Our part of the process's memory.
+    claim: Arc<Claim>,
+    relief: Relief,
 }
 
 struct Waits {
@@ -178,6 +184,8 @@ impl<'a> Owner<'a> {
                 dirty: true,
             },
             origin: now,
+            claim: given.shared.fleet.memory.claim(),
+            relief: Relief::default(),
             given,
         }
     }
@@ -225,6 +233,7 @@ impl<'a> Owner<'a> {
             let live = self.is_live();
             self.walks.slice(&mut self.mirror, live);
         }
+        self.relieve(now);
         self.timers(now);
         if self.session.is_none() && self.attach.is_none() && self.retry_at <= now {
             self.begin_attach();
@@ -319,6 +328,13 @@ impl<'a> Owner<'a> {
         status.load_took_ms = mirror.load_took_ms;
         status.model_bytes = mirror.keyspace.heap_bytes() as u64;
         status.keys = mirror.keyspace.keys();
+        status.detail = mirror.keyspace.detail();
+        let degraded = status.detail.is_degraded();
+        self.claim.tell(
+            mirror.keyspace.model_bytes(),
+            mirror.load.is_some(),
+            degraded,
+        );
         let doubts = mirror.keyspace.doubts();
         status.inexact = doubts.value;
         status.unverified = doubts.probe;

@@ -66,7 +66,8 @@ impl Owner<'_> {
             self.timers.polls = self.timers.polls.wrapping_add(1);
             let memory = self.timers.polls % MEMORY_POLLS == 1;
             // A poll that finds the queue full is left out.
-            drop(side.asks.try_send(SideAsk::Poll { memory }));
+            let keys = self.mirror.keyspace.detail().one_in > 1;
+            drop(side.asks.try_send(SideAsk::Poll { memory, keys }));
         }
         if !self.mirror.unasked.is_empty() {
             let names = std::mem::take(&mut self.mirror.unasked);
@@ -82,6 +83,9 @@ impl Owner<'_> {
             self.standby_dial = Some(AbortOnDropHandle::new(tokio::spawn(dial)));
         }
         self.mirror.keyspace.find_suspects();
+        for (kind, name) in std::mem::take(&mut self.mirror.uncounted) {
+            self.rereads.count_instead(kind, name);
+        }
         let keyspace = &mut self.mirror.keyspace;
         let asked = self.rereads.ask(keyspace, &mut self.verify, side, now);
         self.mirror.counters.probes += asked.probes;
@@ -136,6 +140,16 @@ impl Owner<'_> {
                     .answered(found.map(|(_, value)| value.bytes()).sum());
                 for moment in moments {
                     self.values(moment);
+                }
+            }
+            SideAnswer::Counts(moments) => {
+                self.rereads.answered(0);
+                for Moment { stamp, found } in moments {
+                    let names: Vec<_> = found.iter().map(|(name, _)| name.clone()).collect();
+                    match self.usable(stamp) {
+                        Some(at) => self.mirror.stamped(at, Stamped::Counts(found)),
+                        None => self.unstamped(&names),
+                    }
                 }
             }
             SideAnswer::KeySpecs(specs) => self.mirror.keyspace.set_key_specs(specs),
@@ -262,6 +276,9 @@ impl Owner<'_> {
         if quiet && at.is_some_and(|at| self.mirror.keyspace.is_early(at)) {
             let text = "the server went on without us: its stream does not arrive";
             return self.lose(Fault::own(Loss::Silent, Verdict::Retry, text));
+        }
+        if let (Some(at), Some(keys)) = (at, polled.keys) {
+            self.mirror.stamped(at, Stamped::Keys(keys));
         }
         if let (Some(at), false) = (at, polled.config.is_empty()) {
             let now = clock::now();

@@ -94,7 +94,7 @@ impl Owner<'_> {
     /// When something is due without anyone asking.
     fn wake_at(&self) -> Instant {
         let now = clock::now();
-        if self.walks.pending() {
+        if self.walks.pending() || self.is_relieving() {
             return now;
         }
         let mut at = self.timers.clock;

@@ -2,6 +2,7 @@
 
 use analyzer::Profile;
 use analyzer::input::{Key, Part, Shape};
+use analyzer::keyspace::Detail;
 use analyzer::profile::{Family, Version};
 use tokio::sync::oneshot;
 
@@ -42,6 +43,7 @@ fn fresh() -> Freshness {
         replid: "".into(),
         offset: 9,
         generation: Generation::Current,
+        detail: Detail::default(),
     }
 }
 

@@ -1,0 +1,297 @@
+//! Detail that was given up: what is left is right or in doubt, sums follow, and all of it can come
+//! back.
+
+mod kit;
+
+use std::collections::BTreeMap;
+
+use analyzer::Text;
+use analyzer::command::Doubt;
+use analyzer::input::{Key, Part, Shape};
+use analyzer::keyspace::{Counted, Need, Settled};
+use analyzer::value::{Encoding, Kind};
+use kit::{Dice, Driver, key};
+
+/// Gives up what is to be given up.
+fn sweep(driver: &mut Driver) {
+    while !driver.keyspace.sweep(1000) {}
+    driver.keyspace.audit().expect("sums agree");
+}
+
+/// Some command on some of 300 keys, of every type and over several of them.
+fn command(dice: &mut Dice) -> String {
+    let n = dice.below(60);
+    let (kind, other) = (dice.below(5), dice.below(60));
+    let prefix = ["str", "list", "set", "zset", "hash"][usize::try_from(kind).expect("small")];
+    let (key, to) = (format!("{prefix}:{n}"), format!("{prefix}:{other}"));
+    let item = dice.below(40);
+    let common = match dice.below(14) {
+        0 => Some(format!("DEL {key}")),
+        1 => Some(format!("RENAME {key} {to}")),
+        2 => Some(format!("COPY {key} {to} REPLACE")),
+        3 => Some(format!("PEXPIREAT {key} 1900000000000")),
+        4 => Some(format!("PERSIST {key}")),
+        _ => None,
+    };
+    common.unwrap_or_else(|| match (kind, dice.below(4)) {
+        (0, 0) => format!("APPEND {key} some-{item}"),
+        (0, 1) => format!("SETRANGE {key} {item} x"),
+        (0, _) => format!("SET {key} value-{item}"),
+        (1, 0) => format!("LPOP {key}"),
+        (1, 1) => format!("LMOVE {key} {to} LEFT RIGHT"),
+        (1, _) => format!("RPUSH {key} item-{item} {item}"),
+        (2, 0) => format!("SMOVE {key} {to} m-{item}"),
+        (2, 1) => format!("SUNIONSTORE {to} {key} set:{item}"),
+        (2, 2) => format!("SREM {key} m-{item}"),
+        (2, _) => format!("SADD {key} m-{item}"),
+        (3, 0) => format!("ZINTERSTORE {to} 2 {key} zset:{item}"),
+        (3, 1) => format!("ZREM {key} m-{item}"),
+        (3, _) => format!("ZADD {key} {item} m-{item}"),
+        (_, 0) => format!("HDEL {key} f-{item}"),
+        (_, _) => format!("HSET {key} f-{item} value-{item}"),
+    })
+}
+
+/// Every key with a record has the facts that `exact` has, or is in doubt; how many there are.
+fn agree(exact: &Driver, degraded: &Driver) -> usize {
+    let names = degraded.names(0);
+    for name in &names {
+        let (truth, said) = (
+            exact.keyspace.facts(0, name),
+            degraded.keyspace.facts(0, name).expect("it was named"),
+        );
+        if said.doubt == Doubt::Value {
+            continue;
+        }
+        let truth = truth.unwrap_or_else(|| panic!("{name:?} is {said:?} and not there"));
+        let bare = degraded.keyspace.bare_kind(0, name).is_some();
+        assert_eq!(
+            (said.kind, said.count),
+            (truth.kind, truth.count),
+            "{name:?}"
+        );
+        assert_eq!(said.expire_ms, truth.expire_ms, "{name:?}");
+        assert!(
+            bare || said.bytes == truth.bytes,
+            "{name:?}: {said:?}, {truth:?}"
+        );
+    }
+    names.len()
+}
+
+#[test]
+fn what_is_kept_is_right_or_in_doubt() {
+    for seed in 1..=12 {
+        let (mut dice, mut exact, mut degraded) = (Dice(seed), Driver::new(), Driver::new());
+        for round in 0..4000 {
+            match round {
+                1000 => degraded.keyspace.limit_elements(Some(0)),
+                1500 => drop(degraded.keyspace.fold()),
+                2500 => drop(degraded.keyspace.fold()),
+                _ => {}
+            }
+            let line = command(&mut dice);
+            exact.line(&line);
+            degraded.line(&line);
+            if round % 7 == 0 {
+                degraded.keyspace.sweep(20);
+            }
+        }
+        sweep(&mut degraded);
+        let kept = agree(&exact, &degraded);
+        let all = exact.names(0);
+        let known = all.iter().filter(|name| degraded.keyspace.knows(0, name));
+        let missing = known.filter(|name| degraded.keyspace.facts(0, name).is_none());
+        assert_eq!(missing.count(), 0, "a key in the share is there");
+        assert!((15..150).contains(&kept), "a quarter of 300, not {kept}");
+    }
+}
+
+#[test]
+fn sums_of_folded_keys_are_exact_until_they_are_written() {
+    let mut driver = Driver::new();
+    driver.keyspace.begin_load(1);
+    for n in 0..20_000u64 {
+        let expire_ms = n.is_multiple_of(4).then_some(1 << 41);
+        driver.load_str(0, format!("key:{n}").as_bytes(), n % 90, expire_ms);
+    }
+    driver.keyspace.commit_load(0);
+    let (dbs, totals) = (driver.keyspace.dbs(), driver.keyspace.totals());
+    for _ in 0..3 {
+        assert!(driver.keyspace.fold());
+        sweep(&mut driver);
+        assert_eq!(driver.keyspace.totals(), totals);
+        let (was, is) = (dbs[0], driver.keyspace.dbs()[0]);
+        assert_eq!(
+            (was.keys, was.expires, was.bytes),
+            (is.keys, is.expires, is.bytes)
+        );
+    }
+    let detail = driver.keyspace.detail();
+    assert_eq!(detail.one_in, 8);
+    assert!((2200..2800).contains(&driver.keyspace.keys()), "an eighth");
+    assert_eq!(detail.folded + driver.keyspace.keys(), 20_000);
+    for n in 0..10_000 {
+        driver.line(&format!("DEL key:{n}"));
+    }
+    let left = driver.keyspace.dbs()[0].keys;
+    assert!((9_000..11_000).contains(&left), "{left} by the sample");
+    let at = driver.offset;
+    let told = BTreeMap::from([(0, (10_000, 2_500))]);
+    driver.keyspace.take_counts(at, &told);
+    let dbs = driver.keyspace.dbs();
+    assert_eq!(
+        (dbs[0].keys, dbs[0].expires),
+        (10_000, 2_500),
+        "the server's word"
+    );
+    driver.line("SET key:new 1");
+    driver.line("FLUSHALL");
+    assert!(!driver.keyspace.detail().is_degraded());
+    driver.line("SET a 1");
+    driver.line("SET b 1");
+    assert_eq!(driver.keyspace.dbs()[0].keys, 2);
+    assert!(driver.keyspace.knows(0, b"nothing"));
+}
+
+#[test]
+fn keys_come_back_when_the_server_has_no_others() {
+    let mut driver = Driver::new();
+    for n in 0..1000 {
+        driver.line(&format!("SET key:{n} 1"));
+    }
+    driver.keyspace.fold();
+    sweep(&mut driver);
+    for n in 0..1000 {
+        driver.line(&format!("DEL key:{n}"));
+    }
+    assert!(driver.keyspace.detail().is_degraded());
+    let now = driver.offset;
+    driver.keyspace.take_counts(now - 10, &BTreeMap::new());
+    assert!(
+        driver.keyspace.detail().is_degraded(),
+        "that was another time"
+    );
+    driver.keyspace.take_counts(now, &BTreeMap::new());
+    assert!(!driver.keyspace.detail().is_degraded());
+    assert_eq!(driver.keyspace.dbs(), []);
+}
+
+#[test]
+fn a_load_that_does_not_fit_ends_with_sums() {
+    let load = |driver: &mut Driver, from: u64, to: u64| {
+        for n in from..to {
+            driver.load_str(0, format!("key:{n}").as_bytes(), n % 90, None);
+        }
+    };
+    let mut exact = Driver::new();
+    exact.keyspace.begin_load(1);
+    load(&mut exact, 0, 30_000);
+    exact.keyspace.commit_load(1);
+
+    // Announced, found out on the way, and both.
+    for (announced, folds) in [(30_000, 0), (0, 2), (30_000, 1)] {
+        let mut driver = Driver::new();
+        driver.keyspace.set_room(400_000);
+        driver.keyspace.begin_load(1);
+        driver.keyspace.expect_keys(0, announced);
+        load(&mut driver, 0, 15_000);
+        for _ in 0..folds {
+            assert!(driver.keyspace.fold());
+        }
+        load(&mut driver, 15_000, 30_000);
+        driver.keyspace.commit_load(1);
+        assert_eq!(driver.keyspace.totals(), exact.keyspace.totals());
+        sweep(&mut driver);
+        assert_eq!(driver.keyspace.totals(), exact.keyspace.totals());
+        assert!(driver.keyspace.keys() < 30_000 / 3);
+        agree(&exact, &driver);
+        // Nothing of it lasts beyond the next load.
+        driver.keyspace.set_room(u64::MAX);
+        driver.keyspace.begin_load(2);
+        load(&mut driver, 0, 30_000);
+        driver.keyspace.commit_load(2);
+        assert_eq!(driver.keyspace.keys(), 30_000);
+        assert!(!driver.keyspace.detail().is_degraded());
+        driver.keyspace.audit().expect("sums agree");
+    }
+}
+
+#[test]
+fn a_bare_collection_is_counted_and_comes_back() {
+    let mut driver = Driver::new();
+    for n in 0..2000 {
+        driver.line(&format!("SADD big m-{n}"));
+    }
+    driver.line("SADD small a b c");
+    let before = driver.keyspace.facts(0, b"big").expect("there");
+    driver.keyspace.limit_elements(Some(4096));
+    sweep(&mut driver);
+    assert_eq!(driver.keyspace.bare_kind(0, b"big"), Some(Kind::Set));
+    assert_eq!(driver.keyspace.bare_kind(0, b"small"), None);
+    assert_eq!(
+        driver.keyspace.facts(0, b"big"),
+        Some(before),
+        "exact until written"
+    );
+    assert_eq!(driver.keyspace.detail().bare, 1);
+
+    driver.line("SREM big m-1 m-2 m-9999");
+    let want = driver.keyspace.next_want(Need::Value).expect("in doubt");
+    assert_eq!(want.name, b"big");
+    assert_eq!(driver.keyspace.counts_only(0, b"big"), Some(Kind::Set));
+    let counted = Counted {
+        count: 1998,
+        encoding: Some(Encoding::Hashtable),
+        expire_ms: None,
+    };
+    let at = driver.offset;
+    let settled = driver.keyspace.settle_count(0, b"big", at, Some(counted));
+    assert_eq!(settled, Settled::Taken);
+    let after = driver.keyspace.facts(0, b"big").expect("there");
+    assert_eq!((after.count, after.doubt), (1998, Doubt::None));
+    assert!(after.bytes < before.bytes && after.bytes > before.bytes * 99 / 100);
+    driver.keyspace.audit().expect("sums agree");
+
+    driver.keyspace.limit_elements(None);
+    sweep(&mut driver);
+    assert_eq!(
+        driver.keyspace.counts_only(0, b"big"),
+        None,
+        "its value is wanted"
+    );
+    assert_eq!(driver.keyspace.doubts().value, 1);
+    let want = driver.keyspace.next_want(Need::Value).expect("in doubt");
+    assert_eq!(want.name, b"big");
+}
+
+#[test]
+fn a_load_takes_no_elements_that_are_not_wanted() {
+    let mut driver = Driver::new();
+    driver.keyspace.limit_elements(Some(100));
+    driver.keyspace.begin_load(1);
+    for (name, count) in [("tiny", 3u64), ("packed", 60), ("large", 5000)] {
+        driver.keyspace.load_key(Key {
+            shape: Shape::SetTable,
+            count_hint: count,
+            ..key(0, name.as_bytes(), None)
+        });
+        for n in 0..count {
+            let text = format!("member {n}");
+            driver
+                .keyspace
+                .part(Part::Element(Text::Bytes(text.as_bytes())));
+        }
+        driver.keyspace.end_key();
+    }
+    driver.keyspace.commit_load(1);
+    sweep(&mut driver);
+    let bare = |name: &str| driver.keyspace.bare_kind(0, name.as_bytes()).is_some();
+    assert_eq!(
+        (bare("tiny"), bare("packed"), bare("large")),
+        (false, true, true)
+    );
+    let counts = ["tiny", "packed", "large"];
+    let counts = counts.map(|name| driver.keyspace.facts(0, name.as_bytes()).map(|f| f.count));
+    assert_eq!(counts, [Some(3), Some(60), Some(5000)]);
+}

@@ -1,0 +1,171 @@
+//! Giving detail up, and taking it back, when the look-out over the process's memory says so.
+//!
+//! ```text
+//! less:  the old generation, while a new one loads
+//!        the elements of collections above 1 MiB, 64 KiB, 4 KiB, 512 bytes, all
+//!        half of the keys, and again
+//! more:  elements, by re-reads; folded keys, by a full sync, at most one in ten minutes
+//! ```
+//!
+//! Each "less" is one step, which frees what it can between the chunks that follow; the next comes
+//! only if that was not enough. "More" is taken only if by all that is known the result fits well
+//! below the mark, so that it is not given up again.
+
+use std::time::{Duration, Instant};
+
+use replica_shim::Verdict;
+
+use super::Owner;
+use super::fate::RESYNC_EVERY;
+use crate::clock;
+use crate::fault::Fault;
+use crate::fleet::Loss;
+use crate::memory::Order;
+
+/// Bytes that the elements of one collection may take, step by step.
+const LEVELS: [usize; 5] = [1 << 20, 64 << 10, 4 << 10, 512, 0];
+
+/// Elements are worth giving up while they take one part in so many of the model.
+const WORTH_PART: u64 = 8;
+
+/// Bytes of an element in the model, on average over types.
+const ELEMENT_BYTES: u64 = 12;
+
+/// Longest slice of freeing between two chunks.
+const SLICE: Duration = Duration::from_millis(3);
+
+/// Keys between two looks at the clock.
+const SWEPT_AT_ONCE: usize = 2_000;
+
+/// How long a load is given to do what it was told: it does so elsewhere.
+const LOAD_PATIENCE: Duration = Duration::from_millis(100);
+
+/// What an owner remembers of it.
+#[derive(Debug, Default)]
+pub(super) struct Relief {
+    /// How many levels of `LEVELS` were taken.
+    level: usize,
+    /// Since when something is being freed.
+    since: Option<Instant>,
+    /// Bytes of a generation that is dropped and not yet freed.
+    dropped: u64,
+}
+
+impl Owner<'_> {
+    /// What memory asks for between two chunks, for a few milliseconds at most.
+    pub(super) fn relieve(&mut self, now: Instant) {
+        let memory = &self.given.shared.fleet.memory;
+        if memory.cap().is_none() {
+            return;
+        }
+        if self.mirror.load.is_some() {
+            let room = memory.room_without(self.relief.dropped);
+            self.mirror.keyspace.set_room(room);
+        }
+        match self.claim.take() {
+            Some(Order::Less) => self.give_up(now),
+            Some(Order::More) => self.take_back(now),
+            None => {}
+        }
+        if self.relief.since.is_some() || self.mirror.keyspace.is_sweeping() {
+            self.free(now);
+        }
+    }
+
+    /// A full sync begins: two generations must fit, or the old one goes.
+    pub(super) fn make_room_for_load(&mut self) {
+        let memory = self.given.shared.fleet.memory.clone();
+        if memory.cap().is_none() {
+            return;
+        }
+        let model = self.mirror.keyspace.heap_bytes() as u64;
+        if self.mirror.keyspace.keys() > 0 && memory.room() < model {
+            self.forget(model);
+        }
+        let room = memory.room_without(self.relief.dropped);
+        self.mirror.keyspace.set_room(room);
+    }
+
+    /// True if there is something to be freed.
+    pub(super) fn is_relieving(&self) -> bool {
+        self.relief.since.is_some() || self.mirror.keyspace.is_sweeping()
+    }
+
+    fn forget(&mut self, bytes: u64) {
+        tracing::warn!(master = %self.given.master, bytes, "the former generation is dropped for want of memory");
+        self.relief.dropped = bytes;
+        self.relief.since.get_or_insert(clock::now());
+        self.mirror.forget();
+    }
+
+    fn give_up(&mut self, now: Instant) {
+        self.relief.since = Some(now);
+        self.timers.dirty = true;
+        let keyspace = &mut self.mirror.keyspace;
+        if self.mirror.load.is_some() && keyspace.keys() > 0 {
+            let bytes = keyspace.heap_bytes() as u64;
+            return self.forget(bytes);
+        }
+        let model = keyspace.model_bytes();
+        let worth = keyspace.collection_bytes() > model / WORTH_PART;
+        let largest = keyspace.largest_collection().unwrap_or(usize::MAX);
+        let levels = LEVELS.iter().enumerate().skip(self.relief.level);
+        let level = levels
+            .filter(|_| worth)
+            .find(|(_, bytes)| **bytes < largest);
+        if let Some((level, bytes)) = level {
+            self.relief.level = level + 1;
+            keyspace.limit_elements(Some(*bytes));
+            tracing::warn!(master = %self.given.master, above = *bytes, "collections lose their elements for want of memory");
+            return;
+        }
+        if keyspace.fold() {
+            tracing::warn!(master = %self.given.master, "half of the keys are folded into sums for want of memory");
+        }
+    }
+
+    /// Frees for a slice of time what was given up.
+    fn free(&mut self, now: Instant) {
+        let until = now + SLICE;
+        let keyspace = &mut self.mirror.keyspace;
+        let mut left = true;
+        while left && clock::now() < until {
+            let tidied = keyspace.tidy(SWEPT_AT_ONCE);
+            let swept = keyspace.sweep(SWEPT_AT_ONCE);
+            left = !(tidied && swept);
+        }
+        if left {
+            return;
+        }
+        self.relief.dropped = 0;
+        let due = self.relief.since.map(|since| since + LOAD_PATIENCE);
+        if self.mirror.load.is_none() || due.is_none_or(|due| due <= now) {
+            self.relief.since = None;
+            self.claim.done();
+            self.timers.dirty = true;
+        }
+    }
+
+    fn take_back(&mut self, now: Instant) {
+        self.claim.done();
+        let detail = self.mirror.keyspace.detail();
+        let room = self.given.shared.fleet.memory.room();
+        if detail.one_in > 1 {
+            let model = self.mirror.keyspace.heap_bytes() as u64;
+            let needed = model.saturating_mul(detail.one_in - 1);
+            let due = self.waits.resync_not_before <= now;
+            if due && needed < room / 2 && self.is_live() {
+                self.waits.resync_not_before = now + RESYNC_EVERY;
+                let text = "there is room for all keys again: they are loaded anew";
+                self.lose(Fault::own(Loss::Memory, Verdict::FullResync, text));
+            }
+            return;
+        }
+        let elements: u64 = self.mirror.keyspace.elements();
+        if elements.saturating_mul(ELEMENT_BYTES) < room / 4 * 3 {
+            tracing::info!(master = %self.given.master, "there is room for elements again: collections are read");
+            self.relief.level = 0;
+            self.mirror.keyspace.limit_elements(None);
+        }
+    }
+}
