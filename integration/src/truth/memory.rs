@@ -36,7 +36,7 @@ pub(super) const CONFIG: &str = "
 values_per_s_max = 5000
 probes_per_s_max = 20000
 sizes_per_s_max = 20000
-audits_per_s_max = 20000
+audits_per_s_max = 1
 elements_per_s_max = 50000000
 ";
 
