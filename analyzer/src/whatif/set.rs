@@ -7,15 +7,19 @@ use crate::value::elements::{Sizes, Table};
 use crate::value::info::Info;
 use crate::value::set::Set;
 
+/// Bytes per integer of an intset of small ones.
+const NARROWEST: u8 = 2;
+
 /// The set on the other server. An intset or listpack stays one unless it has too many members; a
 /// table is read member by member into the smallest form that takes them, and into a table at once
 /// if there are more than an intset may have, whatever a listpack may.
 pub(super) fn becomes(set: &Set, frame: &Frame) -> Becomes {
     let (from, to) = (Sizes::of(&frame.from), Sizes::of(&frame.to));
     let (n, now, profile) = (set.count(), set.encoding(), &frame.to);
-    let mut survey = Survey::new(n);
+    let (mut survey, mut width) = (Survey::new(n), NARROWEST);
     set.some(|member| {
         let text = &member.text;
+        width = width.max(text.class.intset_width());
         survey.take(Part {
             integer: text.number_class(),
             longest: text.len,
@@ -34,7 +38,10 @@ pub(super) fn becomes(set: &Set, frame: &Frame) -> Becomes {
     let known = set.known_sum();
     let integers = now == Encoding::Intset || (now != Encoding::Listpack && survey.integers);
     let (encoding, memory) = if packed && integers {
-        (Encoding::Intset, to.intset(n, set.int_width()))
+        (
+            Encoding::Intset,
+            to.intset(n, set.int_width().unwrap_or(width)),
+        )
     } else if packed {
         let same = now == Encoding::Listpack && frame.same_blobs();
         let bytes = if same { known } else { survey.entries(known) };

@@ -316,14 +316,12 @@ impl Set {
         self.members.all(|payload| visit(Member::unpack(payload)));
     }
 
-    /// Bytes per integer of an intset: of the widest that was ever in it, or is, in another form.
-    pub(crate) fn int_width(&self) -> u8 {
-        if let Form::Intset { width } = self.form {
-            return width;
+    /// Bytes per integer of an intset: of the widest that was ever in it.
+    pub(crate) fn int_width(&self) -> Option<u8> {
+        match self.form {
+            Form::Intset { width } => Some(width),
+            Form::Listpack { .. } | Form::Hashtable { .. } => None,
         }
-        let mut width = INTSET_WIDTH;
-        self.each(|_, member| width = width.max(member.text.class.intset_width()));
-        width
     }
 
     /// The running sum of the form: members of an intset, entry bytes or blocks.
