@@ -57,9 +57,12 @@ enum State {
 }
 
 /// What is to be sent besides questions, and when.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Acks {
     is_due: bool,
+    /// The server was a replica after it had answered PSYNC: it may hear our true offset. One that
+    /// is promoted later drops every connection.
+    tells_offset: bool,
     lower_is_due: bool,
     /// When the next one is due.
     at_ms: Option<u64>,
@@ -117,12 +120,7 @@ impl Link {
             transfer: None,
             thresholds,
             commands,
-            acks: Acks {
-                is_due: false,
-                lower_is_due: false,
-                at_ms: None,
-                starting_ms: None,
-            },
+            acks: Acks::default(),
             received: 0,
             newlines: 0,
             now_ms,
@@ -224,10 +222,22 @@ impl Link {
         if !std::mem::take(&mut self.acks.is_due) {
             return None;
         }
-        Some(Outbound::Ack(match self.options.role {
-            Role::Master { .. } => Offset(0),
-            Role::Replica => self.commands.offset(),
+        Some(Outbound::Ack(if self.acks.tells_offset {
+            self.commands.offset()
+        } else {
+            Offset(0)
         }))
+    }
+
+    /// The server still was the replica that it was taken for, after the stream had begun: it hears
+    /// our true offset from now on. A master would count us for WAIT, so one that was promoted
+    /// between a question and our PSYNC must not.
+    pub fn confirm_replica(&mut self) {
+        let is_stream = matches!(self.state, State::Stream);
+        if is_stream && self.options.role == Role::Replica && !self.acks.tells_offset {
+            self.acks.tells_offset = true;
+            self.acks.is_due = true;
+        }
     }
 
     /// When [`Link::handle_timeout`] wants to be called, if no bytes arrive before.
@@ -330,7 +340,7 @@ impl Link {
         self.acks.lower_is_due = lowers;
         self.acks.starting_ms = from_snapshot.then_some(limits::START_ACK_MIN_MS);
         // Lowering is an ACK too.
-        self.acks.is_due = !lowers && (from_snapshot || matches!(self.options.role, Role::Replica));
+        self.acks.is_due = !lowers && from_snapshot;
         self.acks.at_ms = Some(self.now_ms.saturating_add(self.ack_period_ms()));
     }
 
@@ -378,12 +388,7 @@ impl Link {
     fn end(&mut self, error: Error) -> Error {
         self.state = State::Ended;
         self.transfer = None;
-        self.acks = Acks {
-            is_due: false,
-            lower_is_due: false,
-            at_ms: None,
-            starting_ms: None,
-        };
+        self.acks = Acks::default();
         error
     }
 

@@ -103,6 +103,12 @@ impl Wire {
         Some(self.origin + Duration::from_millis(self.link.poll_timeout()?))
     }
 
+    /// The server is a replica still.
+    pub fn confirm_replica(&mut self) {
+        self.link.confirm_replica();
+        self.collect();
+    }
+
     /// Wakes the machine.
     ///
     /// # Errors

@@ -269,6 +269,9 @@ impl Owner<'_> {
         }
         if let Some(session) = &mut self.session {
             session.min_replicas = polled.min_replicas;
+            if polled.role == Role::Replica {
+                session.wire.confirm_replica();
+            }
         }
         let quiet = self.session.as_ref().is_some_and(|session| {
             clock::now().duration_since(session.heard) > self.given.config.link.silence
