@@ -1,0 +1,145 @@
+//! What the model takes for a key and for an element of each encoding: the table of the README.
+//!
+//! `cargo bench -p analyzer --bench memory`. The figures depend on nothing but the code: no clock,
+//! no allocator. Names have 20 bytes, elements 16; *Redis* is MEMORY USAGE of the same keys on 7.0.
+
+#![allow(clippy::print_stdout, reason = "a bench prints its figures")]
+
+use analyzer::input::{Command, Key, Outcome, Shape};
+use analyzer::profile::{Family, Version};
+use analyzer::{Keyspace, Profile, Text};
+
+/// Keys of small values, and elements of large ones.
+const MANY: u64 = 200_000;
+
+fn main() {
+    println!("| keys | elements of each | B/key | B/element | of Redis 7.0 |");
+    println!("| --- | --- | --- | --- | --- |");
+    loaded("string embstr, loaded", 40, None);
+    loaded("string embstr with an expiry, loaded", 40, Some(1 << 40));
+    loaded("string raw, loaded", 100, None);
+    written("string embstr", 1, &|key, _| {
+        words(&["SET", key, &"v".repeat(40)])
+    });
+    written("string int", 1, &|key, _| words(&["SET", key, "12345678"]));
+    written("list listpack", 10, &|key, n| {
+        words(&["RPUSH", key, &element(n)])
+    });
+    written("list quicklist", 2_000, &|key, n| {
+        words(&["RPUSH", key, &element(n)])
+    });
+    written("set intset", 10, &|key, n| {
+        words(&["SADD", key, &(n * 1000).to_string()])
+    });
+    written("set hashtable", 10, &|key, n| {
+        words(&["SADD", key, &element(n)])
+    });
+    written("set hashtable", 2_000, &|key, n| {
+        words(&["SADD", key, &element(n)])
+    });
+    written("hash listpack", 10, &|key, n| {
+        words(&["HSET", key, &element(n), "some value"])
+    });
+    written("hash hashtable", 2_000, &|key, n| {
+        words(&["HSET", key, &element(n), "some value"])
+    });
+    written("zset listpack", 10, &|key, n| {
+        words(&["ZADD", key, &(n * 7).to_string(), &element(n)])
+    });
+    written("zset skiplist", 2_000, &|key, n| {
+        words(&["ZADD", key, &(n * 7).to_string(), &element(n)])
+    });
+    written("stream", 10, &|key, n| {
+        words(&[
+            "XADD",
+            key,
+            &format!("{}-0", 1_700_000_000_000 + n),
+            "field",
+            "some value",
+        ])
+    });
+    written("stream", 2_000, &|key, n| {
+        words(&[
+            "XADD",
+            key,
+            &format!("{}-0", 1_700_000_000_000 + n),
+            "field",
+            "some value",
+        ])
+    });
+}
+
+fn keyspace() -> Keyspace {
+    Keyspace::new(Profile::defaults(Family::Redis, Version::new(7, 0)), 0x5eed)
+}
+
+fn name(n: u64) -> String {
+    format!("user:{n:07}:session")
+}
+
+fn element(n: u64) -> String {
+    format!("member:{n:09}")
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn loaded(what: &str, len: u64, expire_ms: Option<i64>) {
+    let mut keyspace = keyspace();
+    keyspace.begin_load(1);
+    keyspace.expect_keys(0, MANY);
+    for n in 0..MANY {
+        let name = name(n);
+        let key = Key {
+            db: 0,
+            name: name.as_bytes(),
+            shape: Shape::String,
+            expire_ms,
+            idle_s: None,
+            freq: None,
+            count_hint: 1,
+        };
+        keyspace.load_string(key, len, None);
+    }
+    keyspace.commit_load(1);
+    report(what, &mut keyspace, (MANY, 1));
+}
+
+/// Keys of so many elements, each written one by one.
+fn written(what: &str, elements: u64, command: &dyn Fn(&str, u64) -> Vec<String>) {
+    let mut keyspace = keyspace();
+    let keys = MANY / elements;
+    for n in 0..elements {
+        for key in 0..keys {
+            let words = command(&name(key), n);
+            let argv: Vec<Text<'_>> = words.iter().map(|w| Text::Bytes(w.as_bytes())).collect();
+            let outcome = keyspace.apply(&Command {
+                db: 0,
+                argv: &argv,
+                now_ms: 1_700_000_000_000,
+                end_offset: 1,
+            });
+            assert_eq!(outcome, Outcome::Applied);
+        }
+    }
+    report(what, &mut keyspace, (keys, elements));
+}
+
+fn report(what: &str, keyspace: &mut Keyspace, (keys, elements): (u64, u64)) {
+    // Two rounds: what large values allocate is counted by the way.
+    for _ in 0..2 {
+        keyspace.tidy(10_000_000);
+    }
+    let heap = keyspace.heap_bytes() as f64;
+    let theirs: u64 = keyspace.dbs().iter().map(|db| db.bytes).sum();
+    let per_element = match elements {
+        1 => String::new(),
+        _ => format!("{:.1}", heap / (keys * elements) as f64),
+    };
+    println!(
+        "| {what} | {elements} | {:.1} | {per_element} | {:.0}% |",
+        heap / keys as f64,
+        heap / theirs as f64 * 100.0
+    );
+}
