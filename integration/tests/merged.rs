@@ -100,6 +100,28 @@ fn totals(text: &str) -> BTreeMap<String, (u64, u64)> {
     lines.collect()
 }
 
+/// The last table of `--keystats`, `list 5 50.00% 320B 64B 15 items 3.00`, as `list -> (5, 15)`;
+/// lengths of strings are rounded there.
+fn keystats(text: &str) -> BTreeMap<String, (u64, u64)> {
+    let lines = text.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let &[kind, count, share, _, _, sum, ..] = &words[..] else {
+            return None;
+        };
+        let count = count.parse().ok().filter(|_| share.ends_with('%'))?;
+        Some((kind.to_owned(), (count, sum.parse().unwrap_or(0))))
+    });
+    lines.collect()
+}
+
+/// What the client of these servers can do.
+fn cli_help(cluster: &Cluster) -> String {
+    let mut command = cluster.install.command(Program::Cli).expect("a client");
+    let output = command.arg("--help").output().expect("the client runs");
+    let text = [output.stdout, output.stderr].concat();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 /// `Biggest list found "k" has 12 items` as `list -> 12`.
 fn biggest(text: &str) -> BTreeMap<String, u64> {
     let lines = text.lines().filter_map(|line| {
@@ -155,12 +177,27 @@ fn tools_see_the_union(name: &str) {
     }
     assert!(most.len() >= 4, "{}", theirs[0]);
     assert_eq!(biggest(&ours), most);
+    if cli_help(&cluster).contains("--keystats-samples") {
+        let (theirs, ours) = asked(&cluster, &app, &["--keystats-samples", "0"]);
+        let mut sums: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        for (kind, (count, items)) in theirs.iter().flat_map(|text| keystats(text)) {
+            let sum = sums.entry(kind).or_default();
+            *sum = (sum.0 + count, sum.1 + items);
+        }
+        assert!(sums.len() >= 5, "{}", theirs[0]);
+        assert_eq!(keystats(&ours), sums, "{ours}");
+    }
     our_own_verbs_agree(&cluster, &app);
 }
 
 #[test]
 fn tools_see_the_union_of_the_masters_of_redis() {
     tools_see_the_union("redis-7.0");
+}
+
+#[test]
+fn tools_see_the_union_of_the_masters_of_redis_8() {
+    tools_see_the_union("redis-8.0");
 }
 
 #[test]

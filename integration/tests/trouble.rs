@@ -17,7 +17,7 @@ use crate::scene::{PATIENCE, expect_told, nodes, wait_synced};
 const EAGER: &str = "[discovery]\npoll_ms = 200\n[link]\nretry_min_ms = 20\nretry_max_ms = 200\n";
 
 fn fakes() -> (FakeFleet, App) {
-    let fleet = FakeFleet::start(4, 2, 50).expect("the fakes start");
+    let fleet = FakeFleet::start(4, 50).expect("the fakes start");
     let app = App::start(&[fleet.url()], EAGER).expect("keyscape starts");
     (fleet, app)
 }

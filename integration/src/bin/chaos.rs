@@ -59,9 +59,6 @@ struct Arguments {
     /// With `--fleet`: scripted masters in place of real ones.
     #[arg(long, requires = "fleet")]
     fake: bool,
-    /// With `--fake`: so many hosts, by address; full syncs queue on each.
-    #[arg(long, default_value_t = 100, requires = "fake")]
-    hosts: usize,
     /// With `--fake`: keys of each master.
     #[arg(long, default_value_t = 100, requires = "fake")]
     keys: usize,
@@ -127,7 +124,7 @@ fn one(name: &str, mode: Mode, options: Options) -> Result<Outcome> {
 
 fn fleet(arguments: &Arguments, masters: usize) -> Result<ExitCode> {
     let found = if arguments.fake {
-        cluster::fleet::measure_fakes(masters, arguments.hosts, arguments.keys)?
+        cluster::fleet::measure_fakes(masters, arguments.keys)?
     } else {
         cluster::fleet::measure(&servers::get(&arguments.servers[0])?, masters)?
     };

@@ -56,8 +56,22 @@ pub struct Measured {
     pub idle_permille: u64,
     /// Series of a scrape.
     pub series: usize,
-    /// How long answers take: what, median, 99th percentile.
-    pub answers: Vec<(&'static str, Duration, Duration)>,
+    /// How long answers take.
+    pub answers: Vec<Timed>,
+}
+
+/// How long one kind of answer takes.
+#[derive(Debug, Clone)]
+pub struct Timed {
+    /// What was asked.
+    pub what: &'static str,
+    /// The median.
+    pub median: Duration,
+    /// The 99th percentile.
+    pub most: Duration,
+    /// Processor time of one, without what following takes meanwhile, in milliseconds: what is left
+    /// of the time on a machine that has nothing else to do.
+    pub processor_ms: u64,
 }
 
 impl fmt::Display for Measured {
@@ -78,8 +92,17 @@ impl fmt::Display for Measured {
             self.files,
             self.series,
         )?;
-        for (what, median, most) in &self.answers {
-            write!(f, "\nfleet: {what} p50={median:.1?} p99={most:.1?}")?;
+        for timed in &self.answers {
+            let Timed {
+                what,
+                median,
+                most,
+                processor_ms,
+            } = timed;
+            write!(
+                f,
+                "\nfleet: {what} p50={median:.1?} p99={most:.1?} processor_ms={processor_ms}"
+            )?;
         }
         Ok(())
     }
@@ -105,12 +128,12 @@ pub fn measure(install: &Install, masters: usize) -> Result<Measured> {
     follow(&cluster.url(), masters, theirs)
 }
 
-/// The same with scripted masters, several on each host, with so many keys each.
+/// The same with scripted masters, with so many keys each.
 ///
 /// # Errors
 /// As [`measure`].
-pub fn measure_fakes(masters: usize, hosts: usize, keys: usize) -> Result<Measured> {
-    let fleet = FakeFleet::start(masters, hosts, keys)?;
+pub fn measure_fakes(masters: usize, keys: usize) -> Result<Measured> {
+    let fleet = FakeFleet::start(masters, keys)?;
     follow(&fleet.url(), masters, i64::try_from(fleet.keys)?)
 }
 
@@ -133,7 +156,8 @@ fn follow(url: &str, masters: usize, theirs: i64) -> Result<Measured> {
     let processor_ms = processor_ms(&app)?;
     thread::sleep(REST);
     let idle_ms = self::processor_ms(&app)? - processor_ms;
-    let answers = answers(&app)?;
+    let idle_permille = idle_ms * 1000 / u64::try_from(REST.as_millis())?;
+    let answers = answers(&app, idle_permille)?;
     let (_, scrape) = app.get("/metrics")?;
     let status = fs::read_to_string(format!("/proc/{}/status", app.pid()))?;
     let field = |name: &str| {
@@ -151,7 +175,7 @@ fn follow(url: &str, masters: usize, theirs: i64) -> Result<Measured> {
         tasks: app.metric("keyscape_tasks")?,
         files: app.metric("process_open_fds")?,
         processor_ms,
-        idle_permille: idle_ms * 1000 / u64::try_from(REST.as_millis())?,
+        idle_permille,
         series: scrape.lines().filter(|line| !line.starts_with('#')).count(),
         answers,
     })
@@ -166,7 +190,7 @@ fn processor_ms(app: &App) -> Result<u64> {
     Ok(ticks * TICK_MS)
 }
 
-fn answers(app: &App) -> Result<Vec<(&'static str, Duration, Duration)>> {
+fn answers(app: &App, idle_permille: u64) -> Result<Vec<Timed>> {
     let mut client = app.client()?;
     let questions: [(&'static str, &[&str]); 5] = [
         ("DBSIZE", &["DBSIZE"]),
@@ -177,23 +201,34 @@ fn answers(app: &App) -> Result<Vec<(&'static str, Duration, Duration)>> {
     ];
     let mut found = Vec::new();
     for (what, words) in questions {
-        found.push(timed(what, || client.ask(words).map(|_| ()))?);
+        let mut ask = || client.ask(words).map(|_| ());
+        found.push(timed(app, (what, idle_permille), &mut ask)?);
     }
-    found.push(timed("scrape", || app.get("/metrics").map(|_| ()))?);
+    let mut scrape = || app.get("/metrics").map(|_| ());
+    found.push(timed(app, ("scrape", idle_permille), &mut scrape)?);
     Ok(found)
 }
 
 /// Asks again and again.
 fn timed(
-    what: &'static str,
-    mut ask: impl FnMut() -> Result<()>,
-) -> Result<(&'static str, Duration, Duration)> {
+    app: &App,
+    (what, idle_permille): (&'static str, u64),
+    ask: &mut dyn FnMut() -> Result<()>,
+) -> Result<Timed> {
+    let (before, started) = (processor_ms(app)?, Instant::now());
     let mut times = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
         let began = Instant::now();
         ask().with_context(|| what.to_owned())?;
         times.push(began.elapsed());
     }
+    let idle_ms = u64::try_from(started.elapsed().as_millis())? * idle_permille / 1000;
+    let used_ms = (processor_ms(app)? - before).saturating_sub(idle_ms);
     times.sort_unstable();
-    Ok((what, times[ROUNDS / 2], times[ROUNDS * 99 / 100]))
+    Ok(Timed {
+        what,
+        median: times[ROUNDS / 2],
+        most: times[ROUNDS * 99 / 100],
+        processor_ms: used_ms / ROUNDS as u64,
+    })
 }

@@ -1,5 +1,7 @@
 //! Clusters and Sentinel's masters: nodes, maps and slots.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cluster_map::Slot;
@@ -162,18 +164,23 @@ fn strays(samples: &[Sample], text: &mut Text) {
 /// The largest slots of each cluster, by bytes.
 fn slots(samples: &[Sample], text: &mut Text) {
     type Value = fn(&SlotTotal) -> u64;
-    let mut all: Vec<(&Sample, &SlotTotal)> = Vec::new();
-    for sample in samples {
-        all.extend(sample.slots.iter().map(|total| (sample, total)));
+    // The largest so far of each cluster, the smallest of them first to go.
+    let mut largest: BTreeMap<&str, BTreeSet<(Reverse<u64>, u16, usize)>> = BTreeMap::new();
+    for (index, sample) in samples.iter().enumerate() {
+        let own = largest.entry(&*sample.cluster).or_default();
+        for total in &sample.slots {
+            own.insert((Reverse(total.memory), total.slot, index));
+            if own.len() > SLOTS_SHOWN {
+                own.pop_last();
+            }
+        }
     }
-    all.sort_by(|(a, x), (b, y)| {
-        let clusters = a.cluster.cmp(&b.cluster);
-        clusters
-            .then(y.memory.cmp(&x.memory))
-            .then(x.slot.cmp(&y.slot))
+    let shown = largest.values().flatten().filter_map(|(_, slot, index)| {
+        let sample = samples.get(*index)?;
+        let total = sample.slots.iter().find(|total| total.slot == *slot)?;
+        Some((sample, total))
     });
-    let clusters = all.chunk_by(|(a, _), (b, _)| a.cluster == b.cluster);
-    let shown: Vec<_> = clusters.flat_map(|c| c.iter().take(SLOTS_SHOWN)).collect();
+    let shown: Vec<(&Sample, &SlotTotal)> = shown.collect();
     let families: [(&str, &str, Value); 2] = [
         (
             "keyscape_slot_keys",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use analyzer::keyspace::Fact;
@@ -56,6 +56,10 @@ pub(super) fn labels(name: &str, cluster: &str, shard: &str) -> String {
     written(&all[..few])
 }
 
+/// Bytes of the last scrape: the next one is about as long, and copying it as it grows would take
+/// as long as writing it.
+static LENGTH: AtomicUsize = AtomicUsize::new(0);
+
 /// The body of a scrape.
 pub(crate) async fn scrape(fleet: &Fleet) -> String {
     let samples = samples(fleet).await;
@@ -64,9 +68,11 @@ pub(crate) async fn scrape(fleet: &Fleet) -> String {
     let found = Found::of(fleet);
     // Formatting a thousand masters takes tens of milliseconds, which no other task should wait for.
     let written = tokio::task::spawn_blocking(move || {
-        let mut text = Text::new(install().render());
+        let length = LENGTH.load(Ordering::Relaxed);
+        let mut text = Text::new(install().render(), length + length / 16);
         process::write(&build, cap, &mut text);
         write(&samples, &found, &mut text);
+        LENGTH.store(text.body.len(), Ordering::Relaxed);
         text.body
     });
     written.await.unwrap_or_default()

@@ -22,8 +22,9 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// A scrape that begins with this text.
-    pub(super) fn new(body: String) -> Text {
+    /// A scrape that begins with this text and will be about so long, in bytes.
+    pub(super) fn new(mut body: String, length: usize) -> Text {
+        body.reserve(length.saturating_sub(body.len()));
         Text {
             body,
             ..Text::default()

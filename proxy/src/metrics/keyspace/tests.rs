@@ -21,7 +21,7 @@ fn scraped() -> String {
         dbs: vec![DbTotal::default()],
         totals: Vec::new(),
     };
-    let mut text = Text::new(String::new());
+    let mut text = Text::new(String::new(), 0);
     write(&[sample("a:1"), sample("b:1")], &[], &mut text);
     text.body
 }
@@ -66,7 +66,7 @@ fn label_values_are_escaped() {
 
 #[test]
 fn series_beyond_the_cap_are_counted() {
-    let mut text = Text::new(String::new());
+    let mut text = Text::new(String::new(), 0);
     let mut family = text.family("keyscape_x", Kind::Gauge, "X.");
     for number in 0..super::super::text::SERIES_MAX + 7 {
         family.put(&[], number);
