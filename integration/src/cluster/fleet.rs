@@ -69,9 +69,6 @@ pub struct Timed {
     pub median: Duration,
     /// The 99th percentile.
     pub most: Duration,
-    /// Processor time of one, without what following takes meanwhile, in milliseconds: what is left
-    /// of the time on a machine that has nothing else to do.
-    pub processor_ms: u64,
 }
 
 impl fmt::Display for Measured {
@@ -92,17 +89,8 @@ impl fmt::Display for Measured {
             self.files,
             self.series,
         )?;
-        for timed in &self.answers {
-            let Timed {
-                what,
-                median,
-                most,
-                processor_ms,
-            } = timed;
-            write!(
-                f,
-                "\nfleet: {what} p50={median:.1?} p99={most:.1?} processor_ms={processor_ms}"
-            )?;
+        for Timed { what, median, most } in &self.answers {
+            write!(f, "\nfleet: {what} p50={median:.1?} p99={most:.1?}")?;
         }
         Ok(())
     }
@@ -157,7 +145,7 @@ fn follow(url: &str, masters: usize, theirs: i64) -> Result<Measured> {
     thread::sleep(REST);
     let idle_ms = self::processor_ms(&app)? - processor_ms;
     let idle_permille = idle_ms * 1000 / u64::try_from(REST.as_millis())?;
-    let answers = answers(&app, idle_permille)?;
+    let answers = answers(&app)?;
     let (_, scrape) = app.get("/metrics")?;
     let status = fs::read_to_string(format!("/proc/{}/status", app.pid()))?;
     let field = |name: &str| {
@@ -190,7 +178,7 @@ fn processor_ms(app: &App) -> Result<u64> {
     Ok(ticks * TICK_MS)
 }
 
-fn answers(app: &App, idle_permille: u64) -> Result<Vec<Timed>> {
+fn answers(app: &App) -> Result<Vec<Timed>> {
     let mut client = app.client()?;
     let questions: [(&'static str, &[&str]); 5] = [
         ("DBSIZE", &["DBSIZE"]),
@@ -202,33 +190,25 @@ fn answers(app: &App, idle_permille: u64) -> Result<Vec<Timed>> {
     let mut found = Vec::new();
     for (what, words) in questions {
         let mut ask = || client.ask(words).map(|_| ());
-        found.push(timed(app, (what, idle_permille), &mut ask)?);
+        found.push(timed(what, &mut ask)?);
     }
     let mut scrape = || app.get("/metrics").map(|_| ());
-    found.push(timed(app, ("scrape", idle_permille), &mut scrape)?);
+    found.push(timed("scrape", &mut scrape)?);
     Ok(found)
 }
 
 /// Asks again and again.
-fn timed(
-    app: &App,
-    (what, idle_permille): (&'static str, u64),
-    ask: &mut dyn FnMut() -> Result<()>,
-) -> Result<Timed> {
-    let (before, started) = (processor_ms(app)?, Instant::now());
+fn timed(what: &'static str, ask: &mut dyn FnMut() -> Result<()>) -> Result<Timed> {
     let mut times = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
         let began = Instant::now();
         ask().with_context(|| what.to_owned())?;
         times.push(began.elapsed());
     }
-    let idle_ms = u64::try_from(started.elapsed().as_millis())? * idle_permille / 1000;
-    let used_ms = (processor_ms(app)? - before).saturating_sub(idle_ms);
     times.sort_unstable();
     Ok(Timed {
         what,
         median: times[ROUNDS / 2],
         most: times[ROUNDS * 99 / 100],
-        processor_ms: used_ms / ROUNDS as u64,
     })
 }

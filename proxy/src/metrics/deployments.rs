@@ -161,11 +161,14 @@ fn strays(samples: &[Sample], text: &mut Text) {
     }
 }
 
+/// Slots by bytes, number, and index of their sample.
+type Largest = BTreeSet<(Reverse<u64>, u16, usize)>;
+
 /// The largest slots of each cluster, by bytes.
 fn slots(samples: &[Sample], text: &mut Text) {
     type Value = fn(&SlotTotal) -> u64;
     // The largest so far of each cluster, the smallest of them first to go.
-    let mut largest: BTreeMap<&str, BTreeSet<(Reverse<u64>, u16, usize)>> = BTreeMap::new();
+    let mut largest: BTreeMap<&str, Largest> = BTreeMap::new();
     for (index, sample) in samples.iter().enumerate() {
         let own = largest.entry(&*sample.cluster).or_default();
         for total in &sample.slots {
