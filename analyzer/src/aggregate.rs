@@ -20,6 +20,8 @@ pub(crate) struct Sum {
     pub(crate) name_bytes: u64,
     /// MEMORY USAGE.
     pub(crate) bytes: u64,
+    /// What the server's blocks take beyond that.
+    pub(crate) beyond: i64,
 }
 
 /// Sums over the keys of one database.
@@ -37,6 +39,8 @@ pub(crate) struct Totals {
     pub(crate) values: u64,
     /// Collections without the records of their elements.
     pub(crate) bare: u64,
+    /// Hashes with fields that expire.
+    pub(crate) volatile: u64,
     forms: [Sum; Form::COUNT],
     /// By hash slot, where that is counted.
     slots: Option<SlotSums>,
@@ -89,11 +93,13 @@ impl Totals {
         self.sizes += other.sizes;
         self.values += other.values;
         self.bare += other.bare;
+        self.volatile += other.volatile;
         for (sum, more) in self.forms.iter_mut().zip(&other.forms) {
             sum.keys += more.keys;
             sum.elements = sum.elements.wrapping_add(more.elements);
             sum.name_bytes += more.name_bytes;
             sum.bytes = sum.bytes.wrapping_add(more.bytes);
+            sum.beyond = sum.beyond.wrapping_add(more.beyond);
         }
     }
 
@@ -108,6 +114,7 @@ impl Totals {
     fn give(&mut self, name: u64, weight: &Weight) {
         self.keys += 1;
         self.bare += u64::from(weight.bare);
+        self.volatile += u64::from(weight.volatile);
         if let Some(at) = weight.expire_ms {
             self.expires += 1;
             self.expiry_sum += i128::from(at);
@@ -123,12 +130,14 @@ impl Totals {
             sum.elements = sum.elements.wrapping_add(weight.count);
             sum.name_bytes += name;
             sum.bytes = sum.bytes.wrapping_add(weight.bytes);
+            sum.beyond = sum.beyond.wrapping_add(weight.beyond);
         }
     }
 
     fn take(&mut self, name: u64, weight: &Weight) {
         self.keys -= 1;
         self.bare -= u64::from(weight.bare);
+        self.volatile -= u64::from(weight.volatile);
         if let Some(at) = weight.expire_ms {
             self.expires -= 1;
             self.expiry_sum -= i128::from(at);
@@ -144,6 +153,7 @@ impl Totals {
             sum.elements = sum.elements.wrapping_sub(weight.count);
             sum.name_bytes -= name;
             sum.bytes = sum.bytes.wrapping_sub(weight.bytes);
+            sum.beyond = sum.beyond.wrapping_sub(weight.beyond);
         }
     }
 

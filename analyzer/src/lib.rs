@@ -1,5 +1,6 @@
 //! A value-free model of one master's keyspace, kept exact by its command stream.
 
+pub mod bridge;
 pub mod command;
 pub mod glob;
 pub mod input;

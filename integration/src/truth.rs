@@ -9,7 +9,9 @@
 //! the server deletes it when somebody looks, and only then tells its replicas. Such a key is
 //! counted as `expired` and not compared.
 
+pub mod bridge;
 pub mod histories;
+pub mod keyspaces;
 pub mod memory;
 pub mod whatif;
 

@@ -3,6 +3,7 @@
 
 mod admin;
 mod announced;
+mod bridge;
 mod capped;
 mod clients;
 mod clusters;

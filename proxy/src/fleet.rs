@@ -22,7 +22,7 @@ use dashmap::DashMap;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use deployment::{Deployment, NotFollowed, Post, Reach, Seed, View};
-pub use status::{Counters, Loss, Role, Server, State, Status, UNKNOWN_NAMES_MAX};
+pub use status::{Bridged, Counters, Loss, Role, Server, State, Status, UNKNOWN_NAMES_MAX};
 
 use crate::clock;
 use crate::memory::Memory;

@@ -98,6 +98,9 @@ pub enum Outbound<'a> {
         /// Elements to sample; 0 means all.
         samples: u32,
     },
+    /// `MEMORY STATS`: what the tables of the databases take. As INFO memory, which asks the server
+    /// to compute the same, but does not tell all of it.
+    MemoryStats,
     /// `MEMORY MALLOC-STATS`: how the allocator rounds.
     MallocStats,
     /// `DUMP key`: the one read that carries a value; it is fingerprinted and dropped.
@@ -147,6 +150,7 @@ pub enum InfoSection {
     Cpu,
     Cluster,
     CommandStats,
+    LatencyStats,
     Keyspace,
     Modules,
     /// What a bare INFO gives.
@@ -167,6 +171,7 @@ impl InfoSection {
             InfoSection::Cpu => "cpu",
             InfoSection::Cluster => "cluster",
             InfoSection::CommandStats => "commandstats",
+            InfoSection::LatencyStats => "latencystats",
             InfoSection::Keyspace => "keyspace",
             InfoSection::Modules => "modules",
             InfoSection::Default => "default",
@@ -235,6 +240,7 @@ impl Outbound<'_> {
             Outbound::Length(of, key) => list(out, &[of.command()], &[key]),
             Outbound::HstrLen(key, field) => list(out, &["HSTRLEN"], &[key, field]),
             Outbound::MemoryUsage { key, samples } => memory_usage(out, key, samples),
+            Outbound::MemoryStats => words(out, &["MEMORY", "STATS"]),
             Outbound::MallocStats => words(out, &["MEMORY", "MALLOC-STATS"]),
             Outbound::Dump(key) => list(out, &["DUMP"], &[key]),
             Outbound::ClusterNodes => words(out, &["CLUSTER", "NODES"]),

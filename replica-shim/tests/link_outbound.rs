@@ -91,6 +91,7 @@ fn all(position: &Position) -> Vec<(Outbound<'_>, String)> {
             },
             line("MEMORY USAGE k SAMPLES 0"),
         ),
+        (Outbound::MemoryStats, line("MEMORY STATS")),
         (Outbound::MallocStats, line("MEMORY MALLOC-STATS")),
         (Outbound::Dump(b"k"), line("DUMP k")),
         (Outbound::ClusterNodes, line("CLUSTER NODES")),

@@ -37,6 +37,7 @@ impl Tally {
             sum.elements = sum.elements.wrapping_add(weight.count);
             sum.name_bytes = sum.name_bytes.wrapping_add(name);
             sum.bytes = sum.bytes.wrapping_add(weight.bytes);
+            sum.beyond = sum.beyond.wrapping_add(weight.beyond);
         }
     }
 
@@ -49,6 +50,7 @@ impl Tally {
             sum.elements = sum.elements.wrapping_sub(weight.count);
             sum.name_bytes = sum.name_bytes.wrapping_sub(name);
             sum.bytes = sum.bytes.wrapping_sub(weight.bytes);
+            sum.beyond = sum.beyond.wrapping_sub(weight.beyond);
         }
     }
 }
@@ -78,6 +80,7 @@ impl Folded {
             sum.elements = sum.elements.wrapping_add(more.elements);
             sum.name_bytes += more.name_bytes;
             sum.bytes = sum.bytes.wrapping_add(more.bytes);
+            sum.beyond = sum.beyond.wrapping_add(more.beyond);
         }
         self.then.expires += totals.expires;
     }
@@ -108,6 +111,7 @@ impl Folded {
             elements: carried(then.elements, kept.elements, now.elements, m),
             name_bytes: carried(then.name_bytes, kept.name_bytes, now.name_bytes, m),
             bytes: carried(then.bytes, kept.bytes, now.bytes, m),
+            beyond: carried_signed(then.beyond, now.beyond.wrapping_sub(kept.beyond), m),
         }
     }
 
@@ -138,6 +142,9 @@ impl Folded {
             sum.elements = scaled(sum.elements, keys, counted);
             sum.name_bytes = scaled(sum.name_bytes, keys, counted);
             sum.bytes = scaled(sum.bytes, keys, counted);
+            let beyond = scaled(sum.beyond.unsigned_abs(), keys, counted);
+            let beyond = i64::try_from(beyond).unwrap_or(i64::MAX);
+            sum.beyond = sum.beyond.signum() * beyond;
         }
         // Rounding lost some.
         self.unknown = keys.saturating_sub(self.then.forms.iter().map(|sum| sum.keys).sum());
@@ -156,6 +163,12 @@ fn carried(then: u64, kept: u64, now: u64, m: u64) -> u64 {
     u64::try_from(sum.max(0)).unwrap_or(u64::MAX)
 }
 
+/// The same of a sum that may be below 0.
+fn carried_signed(then: i64, change: i64, m: u64) -> i64 {
+    let sum = i128::from(then) + i128::from(change) * i128::from(m.saturating_sub(1));
+    i64::try_from(sum).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +183,8 @@ mod tests {
             count: 1,
             bytes,
             bare: false,
+            beyond: 3,
+            volatile: false,
         }
     }
 
@@ -195,6 +210,7 @@ mod tests {
         }
         let half = folded.form(Form::RAW, &totals, 4);
         assert_eq!((half.keys, half.bytes), (150, 1500), "as one in four went");
+        assert_eq!(half.beyond, 450);
         folded.correct(&totals, 4, (160, 0));
         let told = folded.form(Form::RAW, &totals, 4);
         assert_eq!((told.keys, told.bytes), (160, 1600), "as the server counts");

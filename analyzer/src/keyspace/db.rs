@@ -181,6 +181,7 @@ impl Db {
             sum.elements = sum.elements.saturating_add(more.elements);
             sum.name_bytes += more.name_bytes;
             sum.bytes = sum.bytes.saturating_add(more.bytes);
+            sum.beyond = sum.beyond.saturating_add(more.beyond);
         }
         sum
     }

@@ -9,6 +9,7 @@
 //! everything. A page's keys are the contiguous range of one prefix of the bit-reversed digest:
 //! a scan in that order is not disturbed by splits and merges.
 
+pub(crate) mod beyond;
 pub(crate) mod fit;
 pub(crate) mod packing;
 pub(crate) mod page;

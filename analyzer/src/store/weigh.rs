@@ -3,9 +3,11 @@
 
 use crate::command::{Doubt, Entry};
 use crate::profile::{Family, Profile, Version};
+use crate::store::beyond::{Beyond, Usage};
 use crate::store::packing;
 use crate::store::record::{Body, Form, Record};
-use crate::value::string::{Blocks, Str, tight_header};
+use crate::value::hash::Hash;
+use crate::value::string::{Blocks, Form as StrForm, Str, tight_header};
 use crate::value::{Encoding, Value};
 
 /// A dict entry, as MEMORY USAGE counts it.
@@ -29,6 +31,10 @@ pub(crate) struct Weight {
     pub(crate) bytes: u64,
     /// A collection without the records of its elements.
     pub(crate) bare: bool,
+    /// What the server's blocks take beyond that; see [`Beyond`].
+    pub(crate) beyond: i64,
+    /// A hash with fields that expire: some servers keep a table of those.
+    pub(crate) volatile: bool,
 }
 
 /// A key as its weight depends on it.
@@ -43,7 +49,7 @@ pub(crate) struct Seated {
 
 impl Seated {
     /// The key's object has room for an expiry (Valkey 8.1 and later).
-    fn has_slot(self) -> bool {
+    pub(crate) fn has_slot(self) -> bool {
         self.expire_ms.is_some() || self.seat
     }
 }
@@ -54,6 +60,7 @@ pub(crate) struct Scale {
     profile: Profile,
     blocks: Blocks,
     cluster_extra: u64,
+    beyond: Beyond,
 }
 
 impl Scale {
@@ -68,6 +75,7 @@ impl Scale {
         };
         Scale {
             blocks: Blocks::of(&profile),
+            beyond: Beyond::new(&profile),
             cluster_extra: if profile.cluster { slot_links } else { 0 },
             profile,
         }
@@ -101,19 +109,22 @@ impl Scale {
             seat: record.seat,
         };
         let mut bare = false;
-        let (count, bytes) = match record.body() {
-            Body::Str(value) => (value.len(), self.string(&value, key)),
+        let (count, memory, value, volatile) = match record.body() {
+            Body::Str(value) => return self.weigh_str(&value, key, record.doubt),
             Body::Packed {
                 count,
                 memory,
                 packed,
             } => {
                 bare = packing::is_bare(record.form.kind(), count, packed);
-                (count, self.keyed(memory, key))
+                let volatile =
+                    Hash::packed_volatile(record.form.kind(), record.form.encoding(), packed);
+                (count, memory, None, volatile)
             }
-            Body::Elsewhere(handle) => large(handle).map_or((0, 0), |entry| {
-                let memory = entry.value.memory(&self.profile);
-                (entry.value.count(), self.keyed(memory, key))
+            Body::Elsewhere(handle) => large(handle).map_or((0, 0, None, false), |entry| {
+                let value = &entry.value;
+                let memory = value.memory(&self.profile);
+                (value.count(), memory, Some(value), value.is_volatile())
             }),
         };
         Weight {
@@ -122,21 +133,44 @@ impl Scale {
             expire_ms: record.expire_ms,
             seat: record.seat,
             count,
-            bytes,
+            bytes: self.keyed(memory, key),
             bare,
+            beyond: self.beyond.of(&Usage {
+                form: record.form,
+                key,
+                count,
+                memory,
+                number: None,
+                value,
+            }),
+            volatile,
         }
     }
 
     /// Weighs a string that is not in the store yet.
     pub(crate) fn weigh_str(&self, value: &Str, key: Seated, doubt: Doubt) -> Weight {
+        let form = Form::of_str(value);
+        let number = match value.form() {
+            StrForm::Int(n) => Some(n),
+            StrForm::Raw | StrForm::Grown(_) | StrForm::Embstr => None,
+        };
         Weight {
-            form: Form::of_str(value),
+            form,
             doubt,
             expire_ms: key.expire_ms,
             seat: key.seat,
             count: value.len(),
             bytes: self.string(value, key),
             bare: false,
+            beyond: self.beyond.of(&Usage {
+                form,
+                key,
+                count: value.len(),
+                memory: 0,
+                number,
+                value: None,
+            }),
+            volatile: false,
         }
     }
 
@@ -147,24 +181,37 @@ impl Scale {
             expire_ms: entry.expire_ms,
             seat,
         };
-        let bytes = match &entry.value {
-            Value::String(value) => self.string(value, key),
+        let memory = match &entry.value {
+            Value::String(value) => return self.weigh_str(value, key, entry.doubt),
             Value::List(_)
             | Value::Set(_)
             | Value::Zset(_)
             | Value::Hash(_)
             | Value::Stream(_)
             | Value::Module(_)
-            | Value::Bare(_) => self.keyed(entry.value.memory(&self.profile), key),
+            | Value::Bare(_) => entry.value.memory(&self.profile),
         };
+        let form = Form::of(entry.value.kind(), entry.value.encoding());
+        let count = entry.value.count();
+        let bare = matches!(entry.value, Value::Bare(_));
         Weight {
-            form: Form::of(entry.value.kind(), entry.value.encoding()),
+            form,
             doubt: entry.doubt,
             expire_ms: entry.expire_ms,
             seat,
-            count: entry.value.count(),
-            bytes,
-            bare: matches!(entry.value, Value::Bare(_)),
+            count,
+            bytes: self.keyed(memory, key),
+            bare,
+            beyond: self.beyond.of(&Usage {
+                form,
+                key,
+                count,
+                memory,
+                number: None,
+                // As from its record, which holds nothing of it.
+                value: (!bare).then_some(&entry.value),
+            }),
+            volatile: entry.value.is_volatile(),
         }
     }
 

@@ -270,6 +270,20 @@ impl Value {
         }
     }
 
+    /// True for a hash with fields that expire.
+    pub(crate) fn is_volatile(&self) -> bool {
+        match self {
+            Value::Hash(hash) => hash.expiring() > 0,
+            Value::String(_)
+            | Value::List(_)
+            | Value::Set(_)
+            | Value::Zset(_)
+            | Value::Stream(_)
+            | Value::Module(_)
+            | Value::Bare(_) => false,
+        }
+    }
+
     /// Bytes of the value part of MEMORY USAGE SAMPLES 0.
     pub fn memory(&self, profile: &Profile) -> u64 {
         match self {

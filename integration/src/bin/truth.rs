@@ -15,7 +15,8 @@ use clap::Parser;
 use integration::campaign::{self, Options};
 use integration::follow::Follow;
 use integration::servers::Install;
-use integration::truth::{memory, whatif};
+use integration::truth::keyspaces::Kind;
+use integration::truth::{bridge, memory, whatif};
 use integration::{cluster, sentinel, servers, suite};
 
 /// Mismatches printed in full for each server.
@@ -40,6 +41,7 @@ enum Which {
     Memory,
     #[value(name = "whatif")]
     WhatIf,
+    Bridge,
 }
 
 /// Compares Keyscape's model with real servers under random writes.
@@ -49,15 +51,19 @@ struct Arguments {
     #[arg(long, value_delimiter = ',')]
     servers: Vec<String>,
     /// What to compare: `all` facts but memory under random writes, `memory`: MEMORY USAGE of keys of
-    /// every size, or `whatif`: what KS.WHATIF foretells, done on real servers.
+    /// every size, `whatif`: what KS.WHATIF foretells, done on real servers, or `bridge`: how much of
+    /// `used_memory` is explained.
     #[arg(long, value_enum, default_value_t = Which::All)]
     facts: Which,
     /// With `--facts memory`: attach to a master whose keys have a past, without probes and with.
     #[arg(long)]
     history: bool,
-    /// Keys to weigh, with `--facts memory`.
-    #[arg(long, default_value_t = 4_400)]
-    keys: u64,
+    /// Keys to weigh: 4,400 with `--facts memory`, 100,000 strings with `--facts bridge`.
+    #[arg(long)]
+    keys: Option<u64>,
+    /// Keyspaces to measure with `--facts bridge`, separated by commas; all if not given.
+    #[arg(long, value_delimiter = ',')]
+    kinds: Vec<String>,
     /// Commands to issue on each server.
     #[arg(long, default_value_t = 50_000)]
     ops: u64,
@@ -132,6 +138,7 @@ fn main() -> Result<ExitCode> {
         let outcome = servers::get(name).and_then(|install| match arguments.facts {
             Which::Memory => weigh(&install, &arguments, seed),
             Which::WhatIf => foretell(&install, &arguments, seed),
+            Which::Bridge => explain(&install, &arguments),
             Which::All => compare(&install, &arguments, seed),
         });
         match outcome {
@@ -217,10 +224,39 @@ fn options(arguments: &Arguments, seed: u64) -> Options {
     }
 }
 
+/// Explains what a server uses; more than 1% that is not explained counts as a mismatch. The table
+/// is that of the README.
+fn explain(install: &Install, arguments: &Arguments) -> Result<Sum> {
+    let wanted = |kind: &Kind| {
+        let mut kinds = arguments.kinds.iter();
+        arguments.kinds.is_empty() || kinds.any(|name| name == kind.name())
+    };
+    let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(wanted).collect();
+    let options = bridge::Options {
+        keys: arguments.keys.unwrap_or(100_000),
+        kinds,
+        lines: arguments.trace,
+    };
+    let mut say = |line| println!("{line}");
+    let (mut sum, mut rows) = (Sum::default(), Vec::new());
+    for mode in bridge::Mode::ALL {
+        let found = bridge::run(install, mode, &options, &mut say)?;
+        rows.push(bridge::row((install, mode), &found, &options.kinds));
+        sum.add(&Sum {
+            keys: found.iter().map(|found| found.keys).sum(),
+            facts: found.len() as u64,
+            mismatches: found.iter().filter(|found| found.misses()).count(),
+        });
+    }
+    println!("{}", bridge::head(&options.kinds));
+    rows.iter().for_each(|row| println!("{row}"));
+    Ok(sum)
+}
+
 /// Weighs keys on a server; a bar that is missed counts as a mismatch.
 fn weigh(install: &Install, arguments: &Arguments, seed: u64) -> Result<Sum> {
     let options = memory::Options {
-        keys: arguments.keys,
+        keys: arguments.keys.unwrap_or(4_400),
         seed,
         history: arguments.history,
         told: if arguments.trace { TOLD } else { 0 },
@@ -245,7 +281,7 @@ fn weigh(install: &Install, arguments: &Arguments, seed: u64) -> Result<Sum> {
 /// as a mismatch.
 fn foretell(install: &Install, arguments: &Arguments, seed: u64) -> Result<Sum> {
     let options = whatif::Options {
-        keys: arguments.keys,
+        keys: arguments.keys.unwrap_or(4_400),
         seed,
         into: Vec::new(),
         configurations: true,

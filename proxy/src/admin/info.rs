@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use analyzer::bridge::Bridge;
 use analyzer::profile::{Family, Origin, nearest_frame};
 
 use super::memory;
@@ -312,7 +313,8 @@ fn keyscape(port: &Port, text: &mut String) {
             text,
             "keyscape_master{index}:name={},state={},generation={},replid={},offset={},\
              lag_bytes={},lag_ms={},keys={},inexact={},unverified={},unsized={},full_syncs={},\
-             partial_syncs={},profile={},memory_as={},detail={},kept=1/{},cluster={},shard={}\r\n",
+             partial_syncs={},profile={},memory_as={},detail={},kept=1/{},cluster={},shard={},\
+             used_memory={},model_error_ratio={},unaccounted_bytes={}\r\n",
             plain(&master.name()),
             status.state.name(),
             status.generation.name(),
@@ -332,8 +334,19 @@ fn keyscape(port: &Port, text: &mut String) {
             status.detail.one_in,
             plain(&master.cluster),
             plain(&master.shard),
+            bridged(status, |b| b.used.to_string()),
+            bridged(status, |b| format!("{:.6}", b.error_ratio())),
+            bridged(status, |b| b.unexplained().to_string()),
         );
     }
+}
+
+/// A figure of the last look at the server's memory; nothing before the first.
+fn bridged(status: &Status, figure: impl Fn(&Bridge) -> String) -> String {
+    status
+        .bridged
+        .as_ref()
+        .map_or_else(String::new, |bridged| figure(&bridged.bridge))
 }
 
 /// Where the numbers that decide encodings come from.

@@ -30,6 +30,8 @@ pub(crate) enum Cell {
     Signed(i64),
     /// A part of a whole, 0 to 1.
     Share(f64),
+    /// A relative error, shown with three digits of its percentage.
+    Error(f64),
     /// Yes or no.
     Bool(bool),
     /// Not known.
@@ -48,13 +50,20 @@ impl Cell {
         Cell::Share((share * 10_000.0).round() / 10_000.0)
     }
 
+    fn is_number(&self) -> bool {
+        match self {
+            Cell::Count(_) | Cell::Signed(_) | Cell::Share(_) | Cell::Error(_) => true,
+            Cell::Text(_) | Cell::Name(_) | Cell::Bool(_) | Cell::Nothing => false,
+        }
+    }
+
     fn reply(self) -> Reply {
         match self {
             Cell::Text(text) => text.into(),
             Cell::Name(name) => name.into(),
             Cell::Count(count) => Reply::count(count),
             Cell::Signed(number) => Reply::Int(number),
-            Cell::Share(share) => Reply::Double(share),
+            Cell::Share(share) | Cell::Error(share) => Reply::Double(share),
             Cell::Bool(truth) => Reply::Bool(truth),
             Cell::Nothing => Reply::Null,
         }
@@ -66,7 +75,7 @@ impl Cell {
             Cell::Name(name) => readable(name).into(),
             Cell::Count(count) => (*count).into(),
             Cell::Signed(number) => (*number).into(),
-            Cell::Share(share) => (*share).into(),
+            Cell::Share(share) | Cell::Error(share) => (*share).into(),
             Cell::Bool(truth) => (*truth).into(),
             Cell::Nothing => serde_json::Value::Null,
         }
@@ -78,6 +87,7 @@ impl Cell {
             Cell::Name(name) => readable(name),
             Cell::Count(count) => count.to_string(),
             Cell::Signed(number) => number.to_string(),
+            Cell::Error(error) => format!("{:+.3}%", error * 100.0),
             Cell::Share(share) => format!("{:.1}%", share * 100.0),
             Cell::Bool(truth) => if *truth { "yes" } else { "no" }.to_owned(),
             Cell::Nothing => "-".to_owned(),
@@ -165,7 +175,7 @@ impl Table {
         if let Some(first) = self.lines.first() {
             table.set_header(first.iter().map(|(name, _)| *name));
             for (column, (_, cell)) in table.column_iter_mut().zip(first) {
-                if matches!(cell, Cell::Count(_) | Cell::Signed(_) | Cell::Share(_)) {
+                if cell.is_number() {
                     column.set_cell_alignment(CellAlignment::Right);
                 }
             }

@@ -13,6 +13,7 @@
 //! KS.TARGET narrows it ([`scope`]).
 
 mod auth;
+mod bridge;
 mod client;
 mod cluster;
 mod connection;

@@ -121,6 +121,10 @@ const LINK: &[Figure] = &[
         let memory = s.server.as_ref().and_then(|server| server.used_memory);
         memory.map_or(Cell::Nothing, Cell::Count)
     }),
+    ("unaccounted_bytes", |s| {
+        let bytes = s.bridged.as_ref().map(|b| b.bridge.unexplained());
+        bytes.map_or(Cell::Nothing, Cell::Signed)
+    }),
     ("inexact", |s| Cell::Count(s.inexact)),
     ("unverified", |s| Cell::Count(s.unverified)),
     ("unsized", |s| Cell::Count(s.unsized_keys)),

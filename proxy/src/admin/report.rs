@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use cluster_map::Slot;
 
+use super::bridge;
 use super::info;
 use super::keys;
 use super::layout::{Cell, Format, Report, Table};
@@ -301,6 +302,9 @@ impl Sum {
 }
 
 pub(crate) async fn summary(session: &Session, request: &Request) -> Result<Reply, Reply> {
+    if request.is(1, "MEMORY") {
+        return bridge::memory(session, request).await;
+    }
     let format = format(request, 1)?;
     let scope = session.scope()?;
     let (dbs, totals) = tokio::join!(

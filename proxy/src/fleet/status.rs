@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use analyzer::bridge::Bridge;
 use analyzer::keyspace::{Detail, Fact};
 use analyzer::profile::{Family, Origin, Version};
 
@@ -58,6 +59,8 @@ pub struct Status {
     pub unsized_keys: u64,
     /// Counters since the process started.
     pub counters: Counters,
+    /// How the model explains what the server uses; `None` before the first look.
+    pub bridged: Option<Arc<Bridged>>,
     /// The last error of the link, for people; empty if there was none.
     pub last_error: String,
     /// Names of unknown commands met, with their number; at most [`UNKNOWN_NAMES_MAX`] names.
@@ -209,6 +212,19 @@ impl Role {
             Role::Replica => "replica",
         }
     }
+}
+
+/// A look at what a server uses, beside what its model holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bridged {
+    /// The figures.
+    pub bridge: Bridge,
+    /// Where in its stream the server stood.
+    pub offset: u64,
+    /// How far beyond the model was when the answer came.
+    pub ahead_bytes: u64,
+    /// When, unix milliseconds.
+    pub at_ms: u64,
 }
 
 /// Who the followed server is.

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::deployments::{self, Found};
 use super::text::{Kind, Text, seconds, written};
-use super::{install, process};
+use super::{bridge, install, process};
 use crate::fleet::{Fleet, Loss, Master, Status};
 use crate::http;
 use crate::model::ask::{Answer, Ask, DbTotal, SlotTotal, Total};
@@ -42,7 +42,7 @@ pub(super) struct Sample {
     pub(super) labels: String,
     /// The slots that it owns.
     pub(super) own: Slots,
-    status: Arc<Status>,
+    pub(super) status: Arc<Status>,
     dbs: Vec<DbTotal>,
     totals: Vec<Total>,
     /// Keys by slot, of a cluster's master.
@@ -153,6 +153,7 @@ fn write(samples: &[Sample], found: &[Found], text: &mut Text) {
             family.put_of(&sample.labels, &[], seconds(value(&sample.status)));
         }
     }
+    bridge::write(samples, text);
     unknown_commands(samples, text);
     databases(samples, text);
     types(samples, text);

@@ -10,6 +10,7 @@
 //! `cluster`, `shard`, `node`), or are bounded where they are counted (`db`, names of unknown
 //! commands, the largest slots); never from keys.
 
+mod bridge;
 mod deployments;
 mod keyspace;
 mod process;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use analyzer::Keyspace;
+use analyzer::bridge::Told;
 use analyzer::input::Outcome;
 use analyzer::keyspace::{Found, Looked, Probed, Seen};
 use analyzer::profile::{Origin, Profile};
@@ -20,7 +21,7 @@ use replica_shim::{Command, Event, Position};
 
 use crate::clock;
 use crate::filling;
-use crate::fleet::{Counters, UNKNOWN_NAMES_MAX};
+use crate::fleet::{Bridged, Counters, UNKNOWN_NAMES_MAX};
 use crate::ingest::{self, LoadState, Loading, Pace, ProfileFrom};
 use crate::link::trail::Trail;
 use crate::model::ask::{Freshness, Generation};
@@ -76,6 +77,8 @@ pub struct Mirror {
     pub load: Option<Load>,
     /// The answering generation was dropped, and no other is there yet.
     forgotten: bool,
+    /// The last look at what the server uses.
+    pub bridged: Option<Arc<Bridged>>,
     profile_from: ProfileFrom,
     /// The configuration was another one when the link came back.
     reconfigured: bool,
@@ -121,6 +124,8 @@ pub enum Stamped {
     Keys(BTreeMap<u32, (u64, u64)>),
     /// Counts of collections whose elements were given up.
     Counts(Vec<(Name, Count)>),
+    /// What the server says of its memory.
+    Memory(Told),
 }
 
 /// What a look at one key came to.
@@ -173,6 +178,7 @@ impl Mirror {
             uncounted: Vec::new(),
             load: None,
             forgotten: false,
+            bridged: None,
             profile_from: ProfileFrom::Snapshot,
             reconfigured: false,
             malformed_before: counters.malformed_commands,
@@ -474,7 +480,20 @@ impl Mirror {
                     self.settle_count(at, name, count);
                 }
             }
+            Stamped::Memory(told) => self.weigh(at, &told),
         }
+    }
+
+    /// Explains what the server uses by what the model holds: at the same offset, or a little behind
+    /// it where the stream was faster than the answer.
+    fn weigh(&mut self, at: u64, told: &Told) {
+        self.keyspace.catch_up();
+        self.bridged = Some(Arc::new(Bridged {
+            bridge: self.keyspace.bridge(told),
+            offset: at,
+            ahead_bytes: self.keyspace.applied().saturating_sub(at),
+            at_ms: clock::unix_ms(),
+        }));
     }
 
     fn settle_count(&mut self, at: u64, name: Name, count: Count) {

@@ -27,6 +27,7 @@ use crate::side::client::{self, Client, SideError, Target};
 use crate::side::info::Info;
 use crate::side::intro;
 use crate::side::look::{self, Look, Sight};
+use crate::side::memory::{self, Memory};
 
 /// Questions that may wait for the connection; the owner sends no more than that.
 pub const QUEUE_MAX: usize = 4;
@@ -47,13 +48,13 @@ pub struct Calls {
 /// A question of the owner.
 #[derive(Debug)]
 pub enum SideAsk {
-    /// INFO replication and CONFIG GET, stamped; with INFO memory now and then.
+    /// INFO replication and CONFIG GET, stamped.
     Poll {
-        /// Ask for memory too.
-        memory: bool,
         /// Ask for the number of keys, of the same instant.
         keys: bool,
     },
+    /// What it says of its memory, stamped.
+    Memory,
     /// Does the server shut down and wait for replicas?
     Shutdown,
     /// Encoding, and before 7.0 expiry, of these keys.
@@ -82,6 +83,8 @@ pub struct Name {
 pub enum SideAnswer {
     /// To a poll.
     Poll(Polled),
+    /// To the question for memory.
+    Memory(Memory),
     /// The server shuts down.
     Shutdown(bool),
     /// To probes: everything that was asked, in order, by moments.
@@ -141,8 +144,6 @@ pub struct Polled {
     pub config: Vec<(String, String)>,
     /// What was called that is not replicated and changes encodings.
     pub calls: Calls,
-    /// `used_memory`, if it was asked.
-    pub used_memory: Option<u64>,
     /// Keys by database, and those with an expiry, if they were asked for.
     pub keys: Option<BTreeMap<u32, (u64, u64)>>,
 }
@@ -295,7 +296,8 @@ impl Server {
 
     async fn answer(&self, client: &mut Client, ask: SideAsk) -> Result<SideAnswer, SideError> {
         Ok(match ask {
-            SideAsk::Poll { memory, keys } => SideAnswer::Poll(poll(client, memory, keys).await?),
+            SideAsk::Poll { keys } => SideAnswer::Poll(poll(client, keys).await?),
+            SideAsk::Memory => SideAnswer::Memory(memory::look(client).await?),
             SideAsk::Shutdown => {
                 let info = client.ask_one(&Outbound::Info(InfoSection::Server)).await?;
                 let text = utf8(&info);
@@ -453,7 +455,7 @@ fn value(replies: &[BytesFrame]) -> Value {
     }
 }
 
-async fn poll(client: &mut Client, memory: bool, keys: bool) -> Result<Polled, SideError> {
+async fn poll(client: &mut Client, keys: bool) -> Result<Polled, SideError> {
     let mut requests = intro::CONFIG_PATTERNS.map(Outbound::ConfigGet).to_vec();
     requests.extend(keys.then_some(Outbound::Info(InfoSection::Keyspace)));
     let (info, mut config) = batch::exec(client, &requests).await?;
@@ -466,7 +468,6 @@ async fn poll(client: &mut Client, memory: bool, keys: bool) -> Result<Polled, S
         min_replicas: text.get("min_slaves_good_slaves").is_some(),
         config: config.iter().flat_map(intro::pairs).collect(),
         calls: Calls::default(),
-        used_memory: None,
         keys: counts.map(|text| Info(&text).keys()),
     };
     let stats = Outbound::Info(InfoSection::CommandStats);
@@ -476,10 +477,6 @@ async fn poll(client: &mut Client, memory: bool, keys: bool) -> Result<Polled, S
         config_set: line("cmdstat_config|set"),
         debug: line("cmdstat_debug"),
     };
-    if memory {
-        let text = utf8(&client.ask_one(&Outbound::Info(InfoSection::Memory)).await?);
-        polled.used_memory = Info(&text).number("used_memory");
-    }
     Ok(polled)
 }
 

@@ -23,8 +23,8 @@ pub use fit::{Fit, Samples, Usage};
 pub(crate) use payload::{Block, Field, FieldRecord, Member, MemberRecord, Payload, ScoredRecord};
 use payload::{PAYLOAD_MAX, Packed};
 pub(crate) use payload::{Scored, value_info};
-pub(crate) use sizes::{Sizes, expiry_entry, milli};
-pub(crate) use table::Table;
+pub(crate) use sizes::{HashTable, Sizes, expiry_entry, milli, table_struct};
+pub(crate) use table::{Kind as TableKind, Table, chained};
 
 use crate::value::INLINE_MAX;
 use pages::Pages;

@@ -49,6 +49,24 @@ enum Layout {
     Valkey9,
 }
 
+/// What a hash table belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HashTable {
+    /// A hash: from Valkey 9 on with a pointer to its fields that expire.
+    Hash,
+    /// A set or a sorted set.
+    Plain,
+}
+
+/// The struct of a collection's table, as MEMORY USAGE counts it.
+pub(crate) fn table_struct(profile: &Profile, holds: HashTable) -> u64 {
+    let sizes = Sizes::of(profile);
+    match holds {
+        HashTable::Hash => sizes.table_struct() + sizes.hash_metadata(),
+        HashTable::Plain => sizes.table_struct(),
+    }
+}
+
 /// How a server sizes collections; cheap to make from its profile.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
@@ -165,6 +183,11 @@ impl Sizes {
             Layout::Buckets => 72,
             Layout::Valkey9 => 80,
         }
+    }
+
+    /// What a hash's table has behind its structure.
+    fn hash_metadata(self) -> u64 {
+        if self.layout == Layout::Valkey9 { 8 } else { 0 }
     }
 
     fn table(self, table: Table, n: u64) -> u64 {
@@ -294,8 +317,7 @@ impl Sizes {
             (Layout::Valkey9, 3..) => self.allocator.class(8 + 8 * expiring),
             _ => 0,
         };
-        let metadata = if self.layout == Layout::Valkey9 { 8 } else { 0 };
-        self.table(table, n) + metadata + volatile
+        self.table(table, n) + self.hash_metadata() + volatile
     }
 
     /// Fits a hash in a table to what the server says of its value part. Fields that came in a

@@ -508,6 +508,12 @@ fn taken(buckets: u64, keys: u64) -> f64 {
     buckets * (1.0 - (1.0 - 1.0 / buckets).powf(keys as f64))
 }
 
+/// Expected keys that do not stand alone in front of their bucket, in a dict that grew to `n` keys.
+pub(crate) fn chained(n: u64) -> u64 {
+    let buckets = n.clamp(1 << DICT_MIN, KEYS_MAX).next_power_of_two();
+    n.saturating_sub(rounded(taken(buckets, n)))
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

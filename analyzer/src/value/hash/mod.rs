@@ -20,7 +20,7 @@ use super::elements::{
     expiry_entry, put_varint, shift, take_varint,
 };
 use crate::profile::{Family, Profile};
-use crate::value::Encoding;
+use crate::value::{Encoding, Kind};
 
 /// A hash.
 #[derive(Clone, Debug)]
@@ -137,6 +137,13 @@ impl Hash {
             }
         }
         self.fields.pack(&head, out)
+    }
+
+    /// True if any field of an in-record form expires.
+    pub(crate) fn packed_volatile(kind: Kind, encoding: Encoding, mut packed: &[u8]) -> bool {
+        let counts = matches!(encoding, Encoding::Hashtable | Encoding::ListpackEx);
+        // What expires comes first.
+        kind == Kind::Hash && counts && take_varint(&mut packed).is_some_and(|n| n > 0)
     }
 
     /// The inverse of [`Hash::pack`].

@@ -123,6 +123,12 @@ impl List {
         }
     }
 
+    /// What the allocator adds to a list of nodes.
+    pub(crate) fn spare(&self, profile: &Profile) -> u64 {
+        let rules = Rules::of(profile);
+        rules.list_spare() + self.nodes.spare(&rules)
+    }
+
     /// Bytes the model allocates.
     pub fn heap_bytes(&self) -> usize {
         self.nodes.heap_bytes()

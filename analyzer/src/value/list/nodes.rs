@@ -32,6 +32,8 @@ pub(super) struct Many {
     nodes: VecDeque<Node>,
     /// Node structs and blocks of the server.
     memory: u64,
+    /// What the allocator adds to those.
+    spare: u64,
     /// Buffers of ours.
     heap: usize,
     /// Compressed by uncompressed bytes of the nodes that were seen compressed, in 1/1024.
@@ -43,6 +45,7 @@ impl Nodes {
         Nodes::Many(Box::new(Many {
             nodes: VecDeque::new(),
             memory: 0,
+            spare: 0,
             heap: 0,
             ratio: RATIO_UNKNOWN,
         }))
@@ -79,7 +82,9 @@ impl Nodes {
                 let node = many.nodes.get_mut(i)?;
                 let (memory, heap) = (rules.node_memory(node), node.heap_bytes());
                 let out = edit(node);
-                many.memory = many.memory + rules.node_memory(node) - memory;
+                let grown = rules.node_memory(node);
+                many.memory = many.memory + grown - memory;
+                many.spare = many.spare + rules.node_spare(grown) - rules.node_spare(memory);
                 many.heap = many.heap + node.heap_bytes() - heap;
                 Some(out)
             }
@@ -93,7 +98,9 @@ impl Nodes {
             return;
         }
         let many = self.spread(rules);
-        many.memory += rules.node_memory(&node);
+        let memory = rules.node_memory(&node);
+        many.memory += memory;
+        many.spare += rules.node_spare(memory);
         many.heap += node.heap_bytes();
         many.nodes.insert(i.min(many.nodes.len()), node);
     }
@@ -102,7 +109,9 @@ impl Nodes {
     pub(super) fn remove(&mut self, i: usize, rules: &Rules) -> Option<Node> {
         let many = self.spread(rules);
         let node = many.nodes.remove(i)?;
-        many.memory -= rules.node_memory(&node);
+        let memory = rules.node_memory(&node);
+        many.memory -= memory;
+        many.spare -= rules.node_spare(memory);
         many.heap -= node.heap_bytes();
         if many.nodes.len() == 1
             && let Some(last) = many.nodes.pop_back()
@@ -118,6 +127,7 @@ impl Nodes {
             let mut nodes = Nodes::new();
             if let Nodes::Many(many) = &mut nodes {
                 many.memory = rules.node_memory(&node);
+                many.spare = rules.node_spare(many.memory);
                 many.heap = node.heap_bytes();
                 many.nodes.push_back(node);
             }
@@ -134,6 +144,14 @@ impl Nodes {
         match self {
             Nodes::One(node) => rules.node_memory(node),
             Nodes::Many(many) => many.memory,
+        }
+    }
+
+    /// What the allocator adds to [`Nodes::memory`].
+    pub(super) fn spare(&self, rules: &Rules) -> u64 {
+        match self {
+            Nodes::One(node) => rules.node_spare(rules.node_memory(node)),
+            Nodes::Many(many) => many.spare,
         }
     }
 

@@ -1,6 +1,7 @@
 //! When a list node is full, when two merge, and when a list changes its encoding: quicklist.c and
 //! t_list.c of Redis 6.0, 7.0, 7.2, 7.4 and Valkey 8.0, as functions of the profile.
 
+use super::QUICKLIST;
 use super::item::frame;
 use super::node::Node;
 use crate::profile::{Family, Profile, Version};
@@ -151,6 +152,22 @@ impl Rules {
     /// Bytes that a node takes in a quicklist: its struct and its block.
     pub(super) fn node_memory(&self, node: &Node) -> u64 {
         self.node_struct + self.block(node)
+    }
+
+    /// What the allocator adds to a node of so many bytes: its struct is counted as it is, and in
+    /// 6.x its block too.
+    pub(super) fn node_spare(&self, memory: u64) -> u64 {
+        let rounded = |bytes: u64| self.allocator.class(bytes) - bytes;
+        let block = match self.ziplist {
+            true => rounded(memory - self.node_struct),
+            false => 0,
+        };
+        rounded(self.node_struct) + block
+    }
+
+    /// What the allocator adds to the list's own struct.
+    pub(super) fn list_spare(&self) -> u64 {
+        self.allocator.class(QUICKLIST) - QUICKLIST
     }
 
     /// Bytes of the node's block. MEMORY USAGE of 6.x does not ask the allocator: it reads the length

@@ -111,12 +111,12 @@ impl Stream {
         });
         let at = match (open, tail) {
             (Some(at), _) => {
-                self.nodes.edit(at, |node| node.count_added(&rules));
+                self.nodes.edit(at, &rules, |node| node.count_added(&rules));
                 at
             }
             (None, tail) => {
                 if let Some(at) = tail {
-                    self.nodes.edit(at, |node| node.close(&rules));
+                    self.nodes.edit(at, &rules, |node| node.close(&rules));
                 }
                 let mut node = Node::new(id, 0, rules.new_block(), pairs.digest);
                 node.grow(Node::head_bytes(pairs.fields, pairs.count), &rules);
@@ -124,7 +124,7 @@ impl Stream {
                 self.nodes.nodes.len() - 1
             }
         };
-        self.nodes.edit(at, |node| {
+        self.nodes.edit(at, &rules, |node| {
             node.grow(entry_bytes(node, id, &pairs), &rules);
             node.append(id, false);
         });
@@ -172,7 +172,7 @@ impl Stream {
     /// Marks the entries of the first node that are beyond the bound.
     fn trim_first_node(&mut self, bound: Bound, rules: &Rules) -> u64 {
         let mut length = self.length;
-        let marked = self.nodes.edit(0, |node| {
+        let marked = self.nodes.edit(0, rules, |node| {
             let mut marks = Vec::new();
             for entry in node.entries() {
                 let stop = match bound {
@@ -205,7 +205,7 @@ impl Stream {
         };
         let found = self.nodes.nodes.get(at).and_then(|node| node.find(id));
         let Some(entry) = found else { return false };
-        let emptied = self.nodes.edit(at, |node| {
+        let emptied = self.nodes.edit(at, &rules, |node| {
             if node.live > 1 {
                 node.mark(entry);
                 node.count_deleted(1, &rules);

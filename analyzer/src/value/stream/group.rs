@@ -3,8 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rax::{Regrown, Shape};
+use super::rax::{Regrown, Shape, signed};
 use super::rules::Rules;
+
+/// Struct of a pending entry.
+const PENDING: u64 = 24;
 
 /// A group.
 #[derive(Clone, Debug)]
@@ -205,12 +208,28 @@ impl Group {
         let (pending, consumers) = (self.pending.len() as u64, self.consumers.len() as u64);
         rules.group()
             + rules.meter.memory(1, pending, shape)
-            + 24 * pending
+            + PENDING * pending
             + consumers * rules.consumer()
             + self.names
             + rules
                 .meter
                 .memory(consumers, self.consumer_ids, consumer_shape)
+    }
+
+    /// What the server's blocks take beyond that.
+    pub(super) fn beyond(&self, rules: &Rules) -> i64 {
+        let (pending, consumers) = (self.pending.len() as u64, self.consumers.len() as u64);
+        let mean = self.names.checked_div(consumers).unwrap_or(0);
+        let spare = rules.meter.names(consumers, mean)
+            + consumers * (rules.text(mean) - mean)
+            + rules.spare(rules.group())
+            + pending * rules.spare(PENDING)
+            + consumers * rules.spare(rules.consumer());
+        let trees = rules.meter.beyond(1, pending, self.shape)
+            + rules
+                .meter
+                .beyond(consumers, self.consumer_ids, self.consumer_shape);
+        signed(spare) + trees
     }
 
     /// Bytes the model allocates.

@@ -152,7 +152,7 @@ impl Builder {
         // The tail has the room it was made with.
         if let Some(at) = nodes.nodes.len().checked_sub(1) {
             let room = rules.new_block();
-            nodes.edit(at, |node| node.block = node.block.max(room));
+            nodes.edit(at, &rules, |node| node.block = node.block.max(room));
         } else if self.stream.entries_added > 0 {
             nodes.shape = Shape::emptied(&rules.meter);
         }

@@ -23,7 +23,7 @@ use crate::value::{Encoding, Fit, Samples, Usage};
 use crate::whatif::{Becomes, Guess, SAMPLE_MAX};
 use group::Group;
 use node::{Node, ms, seq};
-use rax::{Ids, Regrown, Shape};
+use rax::{Ids, Regrown, Shape, signed};
 use rules::Rules;
 
 pub use load::Builder;
@@ -53,6 +53,8 @@ struct Nodes {
     nodes: VecDeque<Node>,
     shape: Shape,
     blocks: u64,
+    /// What the allocator adds to those.
+    spare: u64,
     heap: usize,
 }
 
@@ -83,6 +85,9 @@ pub struct ConsumerFacts {
     /// Last active, unix milliseconds; `None` if it never got an entry.
     pub active_ms: Option<i64>,
 }
+
+/// Names of groups are not kept, nor their lengths: they are taken to be as long as this, bytes.
+const GROUP_NAME: u64 = 8;
 
 impl Stream {
     /// An empty stream.
@@ -136,12 +141,29 @@ impl Stream {
                 && tail.is_some_and(|node| *room >= node.bytes)
         });
         if let (Some(room), Some(at)) = (room, self.nodes.nodes.len().checked_sub(1)) {
-            self.nodes.edit(at, |node| node.block = room);
+            self.nodes.edit(at, &rules, |node| node.block = room);
         } else {
             let more = i64::try_from(usage.bytes).ok()? - i64::try_from(ours).ok()?;
             self.unexplained = self.unexplained.saturating_add(more);
         }
         Some(Fit::Odd)
+    }
+
+    /// What the server's blocks take beyond [`Stream::memory`], less than nothing where it guesses
+    /// its trees too large: structs are counted as they are, before 6.2 listpacks too.
+    pub(crate) fn beyond(&self, profile: &Profile) -> i64 {
+        let rules = Rules::of(profile);
+        let keys = self.nodes.nodes.len() as u64;
+        let groups = self.groups.iter().map(|group| group.beyond(&rules));
+        let names = match self.groups.len() as u64 {
+            0 => 0,
+            count => rules.meter.names(count, GROUP_NAME),
+        };
+        rules.stream_beyond()
+            + signed(names)
+            + rules.meter.beyond(1, keys, self.nodes.shape)
+            + signed(self.nodes.spare)
+            + groups.sum::<i64>()
     }
 
     /// Bytes the model allocates.
@@ -228,7 +250,7 @@ impl Stream {
         let rules = Rules::of(profile);
         let nodes = &mut self.nodes;
         if let Some(at) = nodes.nodes.len().checked_sub(1) {
-            nodes.edit(at, |node| node.block = rules.block(node.bytes));
+            nodes.edit(at, &rules, |node| node.block = rules.block(node.bytes));
         } else {
             nodes.shape = Shape::empty(&rules.meter);
         }
@@ -271,15 +293,22 @@ impl Nodes {
             nodes: VecDeque::new(),
             shape: Shape::empty(&rules.meter),
             blocks: 0,
+            spare: 0,
             heap: 0,
         }
     }
 
-    fn edit<R>(&mut self, at: usize, edit: impl FnOnce(&mut Node) -> R) -> Option<R> {
+    fn edit<R>(
+        &mut self,
+        at: usize,
+        rules: &Rules,
+        edit: impl FnOnce(&mut Node) -> R,
+    ) -> Option<R> {
         let node = self.nodes.get_mut(at)?;
         let (block, heap) = (node.block, node.heap_bytes());
         let out = edit(node);
         self.blocks = self.blocks + node.block - block;
+        self.spare = self.spare + rules.block_spare(node.block) - rules.block_spare(block);
         self.heap = self.heap + node.heap_bytes() - heap;
         Some(out)
     }
@@ -288,6 +317,7 @@ impl Nodes {
     fn push(&mut self, node: Node, rules: &Rules) {
         self.shape = self.shape.added(&self.nodes, node.id, &rules.meter);
         self.blocks += node.block;
+        self.spare += rules.block_spare(node.block);
         self.heap += node.heap_bytes();
         self.nodes.push_back(node);
     }
@@ -296,6 +326,7 @@ impl Nodes {
         let node = self.nodes.remove(at)?;
         self.shape = self.shape.removed(&self.nodes, node.id, &rules.meter);
         self.blocks -= node.block;
+        self.spare -= rules.block_spare(node.block);
         self.heap -= node.heap_bytes();
         Some(node)
     }

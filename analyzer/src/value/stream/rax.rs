@@ -70,6 +70,28 @@ impl Meter {
         }
     }
 
+    /// What `trees` trees take beyond that, less than nothing where the guess is too large.
+    pub(super) fn beyond(&self, trees: u64, keys: u64, shape: Shape) -> i64 {
+        /// `rax` before Valkey 8.1.
+        const TREE: u64 = 24;
+        if self.blocks {
+            return 0;
+        }
+        let real = trees * self.allocator.class(TREE) + shape.bytes;
+        signed(real) - signed(self.memory(trees, keys, shape))
+    }
+
+    /// A tree of `count` names of `len` bytes, which MEMORY USAGE leaves out: what names share at
+    /// their front is in each of them here.
+    pub(super) fn names(&self, count: u64, len: u64) -> u64 {
+        let tree = self.allocator.class(if self.blocks { 32 } else { 24 });
+        if count == 0 {
+            return tree + self.piece(Piece::Empty).bytes;
+        }
+        let name = self.piece(Piece::Run(len)).plus(self.piece(Piece::Leaf));
+        tree + count * name.bytes
+    }
+
     fn piece(&self, piece: Piece) -> Shape {
         let data = match piece {
             Piece::Run(0) => return Shape::default(),
@@ -90,6 +112,11 @@ impl Meter {
             bytes: self.allocator.class(bytes),
         }
     }
+}
+
+/// A figure in a sum that has negative ones.
+pub(super) fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// A part of a tree.
@@ -259,11 +286,13 @@ fn change(ids: &impl Ids, id: u128, meter: &Meter) -> Option<(Shape, Shape)> {
     let own_end = [Piece::Run(WIDTH - 1 - depth), Piece::Leaf];
     if first < child_low || last > child_high {
         // The ids part here already.
-        let children = if meter.blocks {
-            children(ids, low, high, depth)
-        } else {
-            2
-        };
+        if !meter.blocks {
+            // Where nobody asks for the very blocks, the children are not counted: one more is a
+            // byte and a pointer, which is what it takes without the rounding.
+            let child = Shape { nodes: 0, bytes: 9 };
+            return Some((Shape::default(), sum(&own_end).plus(child)));
+        }
+        let children = children(ids, low, high, depth);
         let new = sum(&own_end).plus(sum(&[Piece::Branch(children + 1)]));
         return Some((sum(&[Piece::Branch(children)]), new));
     }

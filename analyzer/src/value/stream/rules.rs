@@ -2,7 +2,7 @@
 //! of Redis 6.0, 6.2, 7.0, 8.0 and Valkey 8.0, as functions of the profile.
 
 use super::node::Node;
-use super::rax::Meter;
+use super::rax::{Meter, signed};
 use crate::profile::{Profile, Version};
 use crate::size::Allocator;
 
@@ -62,6 +62,30 @@ impl Rules {
             Era::V6_0 => 0,
             Era::V6_2 => 40,
             Era::V7 => 80,
+        }
+    }
+
+    /// What the allocator adds to the stream's struct, and before 6.2 the struct itself.
+    pub(super) fn stream_beyond(&self) -> i64 {
+        let real = self.allocator.class(self.stream().max(40));
+        signed(real) - signed(self.stream())
+    }
+
+    /// Block of a name.
+    pub(super) fn text(&self, len: u64) -> u64 {
+        self.allocator.sds(len)
+    }
+
+    /// What the allocator adds to a struct of so many bytes.
+    pub(super) fn spare(&self, bytes: u64) -> u64 {
+        self.allocator.class(bytes) - bytes
+    }
+
+    /// What the allocator adds to a listpack's block as MEMORY USAGE counts it.
+    pub(super) fn block_spare(&self, block: u64) -> u64 {
+        match self.era {
+            Era::V6_0 => self.spare(block),
+            Era::V6_2 | Era::V7 => 0,
         }
     }
 

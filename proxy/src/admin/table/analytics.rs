@@ -32,11 +32,11 @@ pub(super) const COMMANDS: &[Command] = &[
         ),
     Command::new("ks.summary", -1, Handler::Model(Model::Summary))
         .flags(READ)
-        .syntax("[FORMAT <TEXT | JSON>]")
+        .syntax("[MEMORY] [FORMAT <TEXT | JSON>]")
         .about(
             "analytics",
             "0.1.0",
-            "Sums up keys and bytes by database, type and encoding.",
+            "Sums up keys and bytes by database, type and encoding; with MEMORY from keys to used_memory.",
         ),
     Command::new("ks.target", -1, Handler::Model(Model::Target))
         .flags(READ)

@@ -340,6 +340,7 @@ impl<'a> Owner<'a> {
         status.unverified = doubts.probe;
         status.unsized_keys = doubts.size;
         status.counters.clone_from(&mirror.counters);
+        status.bridged.clone_from(&mirror.bridged);
         status.unknown_names.clone_from(&mirror.unknown_names);
         self.seat.status.send_replace(Arc::new(status.clone()));
         self.timers.dirty = false;

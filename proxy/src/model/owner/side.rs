@@ -17,9 +17,10 @@ use crate::link::connect;
 use crate::model::mirror::{Configured, Stamped};
 use crate::model::session::Session;
 use crate::side::batch::Stamp;
+use crate::side::memory::Memory;
 use crate::side::task::{Moment, Name, Polled, SideAnswer, SideAsk, UNSTAMPED_PAUSE, Value};
 
-/// One of so many polls asks for memory as well.
+/// With one of so many polls the server is asked for its memory as well.
 const MEMORY_POLLS: u32 = 10;
 
 /// GETACK comes with every WAIT: the server is asked no more often than this.
@@ -64,10 +65,12 @@ impl Owner<'_> {
         if self.timers.poll <= now {
             self.timers.poll = now + self.given.config.link.poll;
             self.timers.polls = self.timers.polls.wrapping_add(1);
-            let memory = self.timers.polls % MEMORY_POLLS == 1;
             // A poll that finds the queue full is left out.
             let keys = self.mirror.keyspace.detail().one_in > 1;
-            drop(side.asks.try_send(SideAsk::Poll { memory, keys }));
+            drop(side.asks.try_send(SideAsk::Poll { keys }));
+            if self.timers.polls % MEMORY_POLLS == 1 {
+                drop(side.asks.try_send(SideAsk::Memory));
+            }
         }
         if !self.mirror.unasked.is_empty() {
             let names = std::mem::take(&mut self.mirror.unasked);
@@ -109,6 +112,7 @@ impl Owner<'_> {
     pub(super) fn side(&mut self, answer: SideAnswer) {
         match answer {
             SideAnswer::Poll(polled) => self.polled(polled),
+            SideAnswer::Memory(memory) => self.weighed(memory),
             SideAnswer::Shutdown(true) => {
                 let text = "the server shuts down and would wait for us";
                 self.lose(Fault::own(Loss::Shutdown, Verdict::RetryLater, text));
@@ -253,12 +257,21 @@ impl Owner<'_> {
         self.rereads.pause(clock::now() + UNSTAMPED_PAUSE);
     }
 
+    /// What the server says of its memory is compared with the model where both are at one offset.
+    fn weighed(&mut self, memory: Memory) {
+        if let Some(server) = &mut self.status.server {
+            server.used_memory = Some(memory.told.used);
+        }
+        if let (Some(at), Some(session)) = (self.usable(memory.stamp), &self.session) {
+            let mut told = memory.told;
+            told.command_cache = session.intro.command_cache;
+            self.mirror.stamped(at, Stamped::Memory(told));
+        }
+    }
+
     pub(super) fn polled(&mut self, polled: Polled) {
         let at = self.usable(polled.stamp);
         self.status.master_offset = at;
-        if let (Some(server), Some(used)) = (&mut self.status.server, polled.used_memory) {
-            server.used_memory = Some(used);
-        }
         self.changed_places(&polled);
         let taken_for = self.session.as_ref().map(|session| session.intro.role);
         if polled.role == Role::Master && taken_for == Some(Role::Replica) {
