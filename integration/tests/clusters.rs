@@ -440,14 +440,25 @@ fn some_chaos() {
         "Stall",
         "StopUs",
     ];
-    let install = servers::get("redis-7.0").expect("the server can be had");
+    chaos_on("redis-7.0", Follow::Master, (8, &quick));
+}
+
+/// The same where a full sync on a master is what must never happen.
+#[test]
+fn some_chaos_on_replicas() {
+    let quick = ["Cut", "Failover", "FailoverForce", "KillReplica", "Stall"];
+    chaos_on("redis-7.0", Follow::Replica, (5, &quick));
+}
+
+fn chaos_on(name: &str, follow: Follow, (faults, only): (u64, &[&str])) {
+    let install = servers::get(name).expect("the server can be had");
     let (stage, writer) = ClusterStage::start(&install, 9).expect("a cluster");
     let options = Options {
         limit: Duration::from_secs(60),
-        faults: 8,
+        faults,
         seed: 9,
-        only: quick.map(str::to_owned).to_vec(),
-        follow: Follow::Master,
+        only: only.iter().map(|name| (*name).to_owned()).collect(),
+        follow,
     };
     scene::some_chaos(stage, writer, options);
 }
