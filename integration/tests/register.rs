@@ -60,7 +60,7 @@ fn a_user_with_no_more_than_it_takes() {
         let mut client = server.client().expect("connect");
         // Not %R~*: that pattern does not match the empty name, which is among the keys.
         let rights = "on >pw +psync +sync +replconf +ping +info +multi +exec +type +object|encoding \
-                      +strlen +llen +scard +zcard +hlen +xlen +pexpiretime +dump +role ~* \
+                      +strlen +llen +scard +zcard +hlen +xlen +pexpiretime +dump +role +memory|usage ~* \
                       +config|get +client|setname +select +command|info +time";
         let mut words = vec!["ACL", "SETUSER", "watcher"];
         words.extend(rights.split_whitespace());

@@ -30,7 +30,8 @@ const PIPELINE: usize = 300;
 /// How long a follower may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Re-reads are not what is measured: they may come at once.
+/// Re-reads and probes are not what is measured: they may come at once. Audits would repair what is
+/// to be found: they have the rate of production.
 pub(super) const CONFIG: &str = "
 [reread]
 values_per_s_max = 5000
