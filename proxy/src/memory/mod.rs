@@ -1,7 +1,7 @@
 //! The memory of the process under its cap: who gives up detail, when, and who may have it back.
 //!
 //! ```text
-//! every 20 ms:  used > 85% of the cap ---> the largest model that is not at it already: less
+//! 10 to 50/s:    used > 85% of the cap ---> the largest model that is not at it already: less
 //!               resident > 85%        ---> the allocator gives back what it holds free
 //!               used < half of that   ---> after a while, a degraded model: more, if it finds room
 //! ```
@@ -23,8 +23,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 
-/// How often memory is looked at. A load at full speed takes about a megabyte in that time.
+/// How often memory is looked at while it may run short. A load at full speed takes about a megabyte
+/// in that time.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// And while it is low and nothing is loaded: a look costs a tenth of a millisecond.
+const LOOK_IDLY: Duration = Duration::from_millis(100);
 
 /// Tenths and hundredths of the cap: from where on detail is given up, ..
 const HIGH_PERCENT: u64 = 85;
@@ -55,7 +59,8 @@ const QUEUE_PART: u64 = 16;
 pub struct Memory {
     cap: Option<u64>,
     used: AtomicU64,
-    resident: AtomicU64,
+    /// Models that were loading at the last look.
+    loads: AtomicU64,
     claims: Mutex<Vec<Weak<Claim>>>,
 }
 
@@ -150,8 +155,13 @@ impl Memory {
         };
         let left = high.saturating_sub(self.used().saturating_sub(freed));
         // Several that load at once share it, and pages that are filled are larger for a while.
-        let loading = self.claims().iter().filter(|c| c.is_loading()).count();
-        left / 4 * 3 / (loading.max(1) as u64)
+        left / 4 * 3 / self.loads.load(Ordering::Relaxed).max(1)
+    }
+
+    fn count_loads(&self) -> u64 {
+        let loads = self.claims().iter().filter(|c| c.is_loading()).count() as u64;
+        self.loads.store(loads, Ordering::Relaxed);
+        loads
     }
 
     /// Bytes that may wait to be applied.
@@ -177,10 +187,11 @@ impl Memory {
         tracing::info!(bytes = cap, "memory cap");
         allocator::be_thrifty();
         let mut lookout = Lookout::new(clock::now());
+        let mut wait = Duration::ZERO;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => lookout.look(&self, clock::now()),
+                () = tokio::time::sleep(wait) => wait = lookout.look(&self, clock::now()),
             }
         }
     }
@@ -227,15 +238,20 @@ impl Lookout {
         }
     }
 
-    fn look(&mut self, memory: &Memory, now: Instant) {
+    /// Looks, and returns when to look again.
+    fn look(&mut self, memory: &Memory, now: Instant) -> Duration {
         let usage = allocator::usage();
         memory.used.store(usage.used, Ordering::Relaxed);
-        memory.resident.store(usage.resident, Ordering::Relaxed);
+        let loads = memory.count_loads();
         self.judge(memory, now);
         let high = memory.percent(HIGH_PERCENT).unwrap_or(u64::MAX);
         if usage.resident > high && now.duration_since(self.purged) >= PURGE_EVERY {
             self.purged = now;
             allocator::purge();
+        }
+        match self.low_since {
+            Some(_) if loads == 0 => LOOK_IDLY,
+            Some(_) | None => LOOK_EVERY,
         }
     }
 
@@ -335,6 +351,7 @@ mod tests {
         assert_eq!(memory.room_without(200), 450);
         let claims = [memory.claim(), memory.claim(), memory.claim()];
         claims.iter().for_each(|claim| claim.tell(0, true, false));
+        assert_eq!(memory.count_loads(), 3);
         assert_eq!(memory.room(), 100);
         assert_eq!(memory.queue_max(5000), 62);
         assert_eq!(Memory::new(None).room(), u64::MAX);
