@@ -17,7 +17,7 @@ use replica_shim::outbound::LengthOf;
 use crate::config;
 use crate::model::verify::Verify;
 use crate::side::look::{Depth, Look};
-use crate::side::task::{Name, QUEUE_MAX, Side, SideAsk};
+use crate::side::task::{Name, QUEUE_MAX, Side, SideAsk, UNSTAMPED_PAUSE};
 
 /// Keys in one batch of probes.
 const PROBES_BATCH: usize = 128;
@@ -39,6 +39,9 @@ const VALUES_BATCH: usize = 16;
 
 /// Batches on their way; room is left in the queue for other questions.
 const FLIGHTS_MAX: usize = QUEUE_MAX - 2;
+
+/// Refused keys that are no chance: the empty name alone may be refused by a pattern of 7.0.
+const REFUSED_MIN: usize = 8;
 
 /// How long a parked key waits.
 const PARKED_FOR: Duration = Duration::from_secs(60);
@@ -117,6 +120,7 @@ pub struct Rereads {
     flights: usize,
     parked: VecDeque<(Instant, Name)>,
     paused_until: Option<Instant>,
+    looks_paused_until: Option<Instant>,
     /// Until when a key that is refused may be one whose slot has just arrived.
     moved_until: Option<Instant>,
 }
@@ -150,6 +154,7 @@ impl Rereads {
             flights: 0,
             parked: VecDeque::new(),
             paused_until: None,
+            looks_paused_until: None,
             moved_until: None,
         }
     }
@@ -171,6 +176,14 @@ impl Rereads {
     /// Nothing is asked for a while.
     pub fn pause(&mut self, until: Instant) {
         self.paused_until = Some(until);
+    }
+
+    /// So many keys were looked at, and of so many the server told nothing. If that is all of them, we
+    /// may not ask for MEMORY USAGE or what counts elements, and ask little from then on.
+    pub fn looked(&mut self, keys: usize, refused: usize, now: Instant) {
+        if refused == keys && refused >= REFUSED_MIN {
+            self.looks_paused_until = Some(now + UNSTAMPED_PAUSE);
+        }
     }
 
     /// Keeps a key out of the queue for a while.
@@ -284,6 +297,9 @@ impl Rereads {
         mut next: impl FnMut(&mut Keyspace) -> Option<Want>,
     ) -> Vec<Look> {
         let mut looks = Vec::new();
+        if self.looks_paused_until.is_some_and(|until| until > now) {
+            return looks;
+        }
         let mut left = self.elements.available(now) as u64;
         while looks.len() < room.min(LOOKS_BATCH) && left > 0 {
             let Some(want) = next(keyspace) else { break };

@@ -176,7 +176,10 @@ impl Owner<'_> {
 
     /// Hands on what looks came to. What differs is a mistake of the model.
     fn looked(&mut self) {
-        for sighting in std::mem::take(&mut self.mirror.looked) {
+        let sightings = std::mem::take(&mut self.mirror.looked);
+        let refused = sightings.iter().filter(|one| one.looked.is_none()).count();
+        self.rereads.looked(sightings.len(), refused, clock::now());
+        for sighting in sightings {
             self.timers.dirty = true;
             self.verify.looked(&sighting);
             let Some(Looked::Compared(compared)) = &sighting.looked else {
