@@ -48,40 +48,86 @@ pub enum Sight {
     Refused,
 }
 
+/// What our user may ask on a connection. One refused command makes EXEC refuse all, so what is
+/// refused must not be asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rights {
+    /// MEMORY USAGE.
+    usage: bool,
+    /// TYPE, STRLEN, LLEN and the like: all of them.
+    lengths: bool,
+}
+
+impl Rights {
+    /// Asks for what is needed, of the empty name: rights are looked at first.
+    pub(super) async fn of(client: &mut Client) -> Result<Rights, SideError> {
+        let key = b"";
+        let mut requests = vec![
+            Outbound::MemoryUsage { key, samples: 1 },
+            Outbound::Type(key),
+        ];
+        let lengths = Kind::ALL.into_iter().filter_map(length_of);
+        requests.extend(lengths.map(|of| Outbound::Length(of, key)));
+        let replies = client.ask(&requests).await?;
+        let mut allowed = replies.iter().map(|reply| !is_forbidden(reply));
+        let rights = Rights {
+            usage: allowed.next().unwrap_or(false),
+            lengths: allowed.all(|allowed| allowed),
+        };
+        if !rights.usage {
+            tracing::warn!("without the right to MEMORY USAGE bytes are those of formulas alone");
+        }
+        if !rights.lengths {
+            tracing::warn!("without the rights to TYPE, STRLEN and the like they are not audited");
+        }
+        Ok(rights)
+    }
+}
+
+/// True if the user lacks the command, which is not the same as the key.
+fn is_forbidden(reply: &BytesFrame) -> bool {
+    let text = client::error_text(reply);
+    text.is_some_and(|text| text.starts_with("NOPERM") && text.contains(" to run the "))
+}
+
 /// Asks for all of it; `relative` where expiries are told as what is left.
 pub(super) async fn looks(
     client: &mut Client,
-    (server, relative): (&Server, bool),
+    (server, relative, rights): (&Server, bool, Rights),
     looks: Vec<Look>,
 ) -> Result<Vec<Moment<Sight>>, SideError> {
     let names: Vec<Name> = looks.iter().map(|look| look.name.clone()).collect();
     let answers = batch::read(client, server, &names, |i, name| {
-        requests(&name.key, &looks[i], relative)
+        requests(&name.key, &looks[i], (relative, rights))
     })
     .await?;
     let found = looks.iter().zip(&names).zip(answers);
     Ok(by_moment(found.map(|((look, name), (stamp, replies))| {
-        (stamp, (name.clone(), sight(look, &replies)))
+        (stamp, (name.clone(), sight(look, rights, &replies)))
     })))
 }
 
-fn requests<'a>(key: &'a [u8], look: &Look, relative: bool) -> Vec<Outbound<'a>> {
-    let mut requests = vec![
-        Outbound::ObjectEncoding(key),
-        Outbound::MemoryUsage {
+fn requests<'a>(
+    key: &'a [u8],
+    look: &Look,
+    (relative, rights): (bool, Rights),
+) -> Vec<Outbound<'a>> {
+    let mut requests = vec![Outbound::ObjectEncoding(key)];
+    if rights.usage {
+        requests.push(Outbound::MemoryUsage {
             key,
             samples: match look.question.samples {
                 Samples::All => 0,
                 Samples::One => 1,
             },
-        },
-    ];
+        });
+    }
     if relative {
         requests.extend([Outbound::Time, Outbound::Pttl(key)]);
     } else {
         requests.push(Outbound::PexpireTime(key));
     }
-    if look.depth == Depth::All {
+    if look.depth == Depth::All && rights.lengths {
         requests.push(Outbound::Type(key));
         let length = length_of(look.question.kind);
         requests.extend(length.map(|of| Outbound::Length(of, key)));
@@ -102,9 +148,11 @@ fn length_of(kind: Kind) -> Option<LengthOf> {
 }
 
 /// What the replies to [`requests`] say.
-fn sight(look: &Look, replies: &[BytesFrame]) -> Sight {
-    let [encoding, usage, rest @ ..] = replies else {
-        return Sight::Refused;
+fn sight(look: &Look, rights: Rights, replies: &[BytesFrame]) -> Sight {
+    let (encoding, usage, rest) = match replies {
+        [encoding, usage, rest @ ..] if rights.usage => (encoding, Some(usage), rest),
+        [encoding, rest @ ..] => (encoding, None, rest),
+        [] => return Sight::Refused,
     };
     if *encoding == BytesFrame::Null {
         return Sight::Missing;
@@ -115,7 +163,7 @@ fn sight(look: &Look, replies: &[BytesFrame]) -> Sight {
     let number = |reply: &BytesFrame| client::integer(reply).and_then(|n| u64::try_from(n).ok());
     let mut seen = Seen {
         encoding: Encoding::parse(encoding),
-        usage: number(usage).map(|bytes| Usage {
+        usage: usage.and_then(number).map(|bytes| Usage {
             bytes,
             samples: look.question.samples,
         }),

@@ -26,7 +26,7 @@ use crate::side::batch::{self, Stamp};
 use crate::side::client::{self, Client, SideError, Target};
 use crate::side::info::Info;
 use crate::side::intro;
-use crate::side::look::{self, Look, Sight};
+use crate::side::look::{self, Look, Rights, Sight};
 use crate::side::memory::{self, Memory};
 
 /// Questions that may wait for the connection; the owner sends no more than that.
@@ -225,7 +225,11 @@ impl Side {
     pub fn start(client: Option<Client>, target: Target, of: fleet::Server) -> Side {
         let (asks, asked) = mpsc::channel(QUEUE_MAX);
         let (answered, answers) = mpsc::channel(QUEUE_MAX * 2);
-        let server = Server { target, of };
+        let server = Server {
+            target,
+            of,
+            rights: None,
+        };
         let task = tokio::spawn(server.run(client, asked, answered));
         Side {
             asks,
@@ -238,11 +242,13 @@ impl Side {
 struct Server {
     target: Target,
     of: fleet::Server,
+    /// What our user may ask, once that was needed on this connection.
+    rights: Option<Rights>,
 }
 
 impl Server {
     async fn run(
-        self,
+        mut self,
         client: Option<Client>,
         mut asks: mpsc::Receiver<SideAsk>,
         answers: mpsc::Sender<SideAnswer>,
@@ -265,6 +271,7 @@ impl Server {
                         return;
                     }
                     client = self.reconnect(&mut asks).await;
+                    self.rights = None;
                     SideAnswer::Ready
                 }
             };
@@ -294,7 +301,7 @@ impl Server {
         }
     }
 
-    async fn answer(&self, client: &mut Client, ask: SideAsk) -> Result<SideAnswer, SideError> {
+    async fn answer(&mut self, client: &mut Client, ask: SideAsk) -> Result<SideAnswer, SideError> {
         Ok(match ask {
             SideAsk::Poll { keys } => SideAnswer::Poll(poll(client, keys).await?),
             SideAsk::Memory => SideAnswer::Memory(memory::look(client).await?),
@@ -305,7 +312,11 @@ impl Server {
             }
             SideAsk::Probes(names) => self.probes(client, names).await?,
             SideAsk::Looks(asked) => {
-                let of = (&self.of, self.relative_expiry());
+                let rights = match self.rights {
+                    Some(rights) => rights,
+                    None => *self.rights.insert(Rights::of(client).await?),
+                };
+                let of = (&self.of, self.relative_expiry(), rights);
                 SideAnswer::Looks(look::looks(client, of, asked).await?)
             }
             SideAsk::Values(names) => self.values(client, names).await?,
