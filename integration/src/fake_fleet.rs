@@ -37,6 +37,12 @@ const KINDS: [(&str, u8, &str); 5] = [
     ("z", 5, "listpack"),
 ];
 
+/// The value of every string.
+const VALUE: &str = "a value of some length";
+
+/// The elements of every collection.
+const ELEMENTS: [&str; 3] = ["first", "second", "third"];
+
 /// The masters; dropping this ends them.
 pub struct FakeFleet {
     /// Where they listen.
@@ -160,8 +166,8 @@ fn snapshot(names: &[String]) -> Vec<u8> {
         let kind = KINDS.iter().find(|(letter, ..)| name.starts_with(letter));
         let kind = kind.map_or(0, |(_, kind, _)| *kind);
         snapshot = match kind {
-            0 => snapshot.string(name, "a value of some length"),
-            _ => snapshot.collection(kind, name, &["first", "second", "third"]),
+            0 => snapshot.string(name, VALUE),
+            _ => snapshot.collection(kind, name, &ELEMENTS),
         };
     }
     snapshot.end()
@@ -268,6 +274,10 @@ impl Member {
                     format!("${}\r\n{encoding}\r\n", encoding.len())
                 })
             }
+            ("memory", "usage") => ":120\r\n".to_owned(),
+            ("strlen", _) => format!(":{}\r\n", VALUE.len()),
+            ("llen" | "scard" | "hlen" | "zcard", _) => format!(":{}\r\n", ELEMENTS.len()),
+            ("pttl" | "pexpiretime", _) => ":-1\r\n".to_owned(),
             _ => {
                 let identity = Identity {
                     offset: self.offset.load(Ordering::SeqCst),
