@@ -141,19 +141,20 @@ pub fn keys(install: &Install, plan: &Plan, say: &mut dyn FnMut(String)) -> Resu
 /// # Errors
 /// As [`keys`].
 pub fn collections(install: &Install, plan: &Plan, say: &mut dyn FnMut(String)) -> Result<Figures> {
-    const SETS: u64 = 100;
     let server = Server::start(install, &[("save", "")])?;
     let mut master = server.client()?;
     master.read_timeout(plan.patience())?;
-    let members = plan.keys / SETS;
-    for set in 0..SETS {
+    // Larger ones would not be read again: `[reread] value_bytes_max`.
+    let members = 60_000;
+    let sets = plan.keys / members;
+    for set in 0..sets {
         fill_set(&mut master, set, members)?;
     }
-    say(format!("{SETS} sets of {members} members are written"));
+    say(format!("{sets} sets of {members} members are written"));
     let app = start(&server, plan)?;
     app.wait_synced(plan.patience())?;
     let mut figures = Figures {
-        keys: SETS,
+        keys: sets,
         cap: number(&app, "keyscape_memory_cap")?,
         ..Figures::default()
     };
@@ -164,18 +165,18 @@ pub fn collections(install: &Install, plan: &Plan, say: &mut dyn FnMut(String)) 
         "{bare} without elements, {folded} folded"
     );
     say(format!(
-        "{bare} of {SETS} sets have no elements, peak {}",
+        "{bare} of {sets} sets have no elements, peak {}",
         mib(peak(&app)?)
     ));
     // What is written is counted again.
-    for set in 0..SETS {
+    for set in 0..sets {
         let key = format!("set:{set}");
         master.ask(&["SREM", &key, "member:1", "member:2"])?;
         master.ask(&["SADD", &key, "another"])?;
     }
-    counted(&app, &mut master, SETS, members - 1)?;
+    counted(&app, &mut master, sets, members - 1)?;
     // A tenth stays, for which there is room.
-    for set in SETS / 10..SETS {
+    for set in sets / 10..sets {
         master.ask(&["UNLINK", &format!("set:{set}")])?;
     }
     recover(&app, &server, &mut figures)?;

@@ -161,6 +161,10 @@ impl Owner<'_> {
             }
             return;
         }
+        if detail.elements_max.is_none() {
+            // What has no elements now is being read, or larger than what is read.
+            return;
+        }
         let elements: u64 = self.mirror.keyspace.elements();
         if elements.saturating_mul(ELEMENT_BYTES) < room / 4 * 3 {
             tracing::info!(master = %self.given.master, "there is room for elements again: collections are read");
