@@ -342,13 +342,24 @@ impl Sizes {
 
     /// Bytes of a score's entry in a packed blob.
     pub(crate) fn score_entry(self, score: f64) -> u64 {
-        /// Doubles up to here are written as integers.
+        /// Doubles up to here are written as integers (7.0 util.c `double2ll`).
         const INTEGERS: f64 = 4_611_686_018_427_387_904.0;
-        if score.fract() == 0.0 && score.abs() <= INTEGERS {
+        /// From here on `%.17g` writes an exponent; whatever reads as an integer is one in a ziplist,
+        /// which "-0" does not (6.0 util.c `d2string`, ziplist.c `zipTryEncoding`).
+        const EXPONENTS: f64 = 1e17;
+        let is_integer = if self.layout == Layout::Ziplist {
+            let is_minus_zero = score == 0.0 && score.is_sign_negative();
+            score.abs() < EXPONENTS && !is_minus_zero
+        } else {
+            score.abs() <= INTEGERS
+        };
+        if is_integer && score.fract() == 0.0 {
             #[expect(clippy::cast_possible_truncation, reason = "integral and within 2^62")]
             return self.entry(&Info::number(score as i64));
         }
-        let digits = if self.long_scores {
+        let digits = if score == 0.0 {
+            2
+        } else if self.long_scores {
             seventeen_digits(score)
         } else {
             shortest_digits(score)
@@ -504,7 +515,9 @@ fn chained_entries(table: Table, n: u64) -> u64 {
 }
 
 /// Bytes of a ziplist entry (ziplist.c): the length of the one before, the encoding, the payload.
-/// Which small integers take no payload cannot be told from the class; the usual ones are assumed.
+/// The class and the length do not tell 10 to 12, which take no payload, from other two digits, nor
+/// two digits or 100 to 128 below zero, which take one byte, from numbers above 127: a byte too many
+/// is assumed for those.
 fn ziplist_entry(text: &Info) -> u64 {
     let body = match (text.class, text.number) {
         (IntClass::Text, _) => match text.len {
@@ -522,6 +535,7 @@ fn ziplist_entry(text: &Info) -> u64 {
         },
         (IntClass::Uint7, None) if text.len == 1 => 1,
         (IntClass::Uint7, None) => 2,
+        (IntClass::Int13, None) if text.len == 2 => 2,
         (IntClass::Int13 | IntClass::Int16, None) => 3,
         (IntClass::Int24, None) => 4,
         (IntClass::Int32, None) => 5,
@@ -607,6 +621,23 @@ mod tests {
             let mut profile = Profile::defaults(Family::Redis, Version::new(7, 0));
             profile.allocator.quantum = quantum;
             assert_eq!(Sizes::of(&profile).sum_levels(NODE_BASE), expected);
+        }
+    }
+
+    /// Recorded from Redis 6.0.16: MEMORY USAGE of sets of one member, less the rest of them.
+    #[test]
+    fn a_ziplist_writes_fewer_scores_as_integers() {
+        let sizes = |version| Sizes::of(&Profile::defaults(Family::Redis, version));
+        let (old, new) = (sizes(Version::new(6, 0)), sizes(Version::new(7, 0)));
+        for (score, before, after) in [
+            (12.0, 2, 2),
+            (-0.0, 4, 2),
+            (9e15, 10, 10),
+            (1e17, 7, 10),
+            (1e20, 7, 7),
+        ] {
+            let got = (old.score_entry(score), new.score_entry(score));
+            assert_eq!(got, (before, after), "{score}");
         }
     }
 
