@@ -13,6 +13,9 @@ use crate::resp::{Client, Reply};
 use crate::servers::{Family, Install, Program};
 use crate::wait;
 
+/// How long a snapshot may take.
+const SAVE_TIME: Duration = Duration::from_secs(300);
+
 /// The RDB file in a server's directory.
 pub const DUMP: &str = "dump.rdb";
 
@@ -125,6 +128,16 @@ impl Server {
     pub fn go_on(&mut self) -> Result<()> {
         self.stopped = false;
         self.signal("CONT")
+    }
+
+    /// SAVE, as soon as no child writes another snapshot.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn save(&self) -> Result<()> {
+        let mut client = self.client()?;
+        client.read_timeout(SAVE_TIME)?;
+        wait::for_true(SAVE_TIME, "SAVE", || client.ask(&["SAVE"]).map(|_| true))
     }
 
     /// Whether it runs and was not stopped.

@@ -45,10 +45,7 @@ fn a_cluster_that_went_down_is_told_and_followed_again() {
     let (mut cluster, _writer) = with_data("redis-7.0");
     let app = follow(&cluster, CONFIG);
     for node in &mut cluster.nodes {
-        node.client()
-            .expect("connect")
-            .ask(&["SAVE"])
-            .expect("SAVE");
+        node.save().expect("SAVE");
     }
     for node in &mut cluster.nodes {
         node.kill().expect("it ends");

@@ -90,7 +90,7 @@ impl ClusterStage {
         let pair = self.pair(hands.rng)?;
         let index = self.server(pair.master)?;
         if data {
-            self.cluster.nodes[index].client()?.ask(&["SAVE"])?;
+            self.cluster.nodes[index].save()?;
         }
         self.cluster.nodes[index].kill()?;
         if !data {

@@ -61,7 +61,7 @@ impl SentinelStage {
         let (index, addr) = self.master()?;
         let server = &mut self.watched.servers[index];
         if data {
-            server.client()?.ask(&["SAVE"])?;
+            server.save()?;
         }
         server.kill()?;
         if !data {

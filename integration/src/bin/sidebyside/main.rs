@@ -146,8 +146,7 @@ impl Data {
         let master = Server::start(&servers::get("redis-7.0")?, &[])?;
         let mut client = master.client()?;
         let elements = fill::fill(&mut client, load.shape, load.keys)?;
-        client.read_timeout(PATIENCE)?;
-        client.ask(&["SAVE"])?;
+        master.save()?;
         let file = master.file("dump.rdb");
         let file_bytes = fs::metadata(&file).context("the saved file")?.len();
         Ok(Self {
