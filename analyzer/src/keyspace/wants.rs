@@ -93,6 +93,34 @@ pub(crate) struct Flight {
     pub(crate) audit: bool,
 }
 
+/// Counts of the reads under way by a few bits of their keys: every write asks whether its key is
+/// being read, and hardly any is.
+#[derive(Debug)]
+struct Marks(Box<[u16; 1 << Marks::BITS]>);
+
+impl Default for Marks {
+    fn default() -> Marks {
+        Marks(Box::new([0; 1 << Marks::BITS]))
+    }
+}
+
+impl Marks {
+    const BITS: u32 = 11;
+
+    /// Names differ at their end as a rule.
+    #[inline]
+    fn at(&mut self, name: &[u8]) -> &mut u16 {
+        let tail = name.len().saturating_sub(8);
+        let mut last = [0; 8];
+        for (to, from) in last.iter_mut().zip(&name[tail..]) {
+            *to = *from;
+        }
+        let mixed = u64::from_le_bytes(last).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let index = usize::try_from(mixed >> (64 - Marks::BITS)).unwrap_or(0);
+        &mut self.0[index]
+    }
+}
+
 /// Reads to come and reads under way.
 #[derive(Debug, Default)]
 pub(crate) struct Wants {
@@ -102,6 +130,7 @@ pub(crate) struct Wants {
     /// Keys without a doubt, to be compared with the server.
     pub(crate) audits: Lane,
     in_flight: HashMap<(u32, Vec<u8>), Flight>,
+    marks: Marks,
     auditing: usize,
 }
 
@@ -125,7 +154,8 @@ impl Wants {
     /// A read of the key is under way; the model has applied everything up to `offset`.
     pub(crate) fn start(&mut self, db: u32, name: &[u8], flight: Flight) {
         self.auditing += usize::from(flight.audit);
-        self.in_flight.insert((db, name.to_vec()), flight);
+        let before = self.in_flight.insert((db, name.to_vec()), flight);
+        *self.marks.at(name) += u16::from(before.is_none());
     }
 
     /// True if writes to keys without a doubt matter, too.
@@ -136,6 +166,7 @@ impl Wants {
     /// The read of the key is over, if there was one under way.
     pub(crate) fn end(&mut self, db: u32, name: &[u8]) -> Option<Flight> {
         let flight = self.in_flight.remove(&(db, name.to_vec()))?;
+        *self.marks.at(name) -= 1;
         self.auditing -= usize::from(flight.audit);
         Some(flight)
     }
@@ -143,7 +174,7 @@ impl Wants {
     /// The key was written at `offset`.
     #[inline]
     pub(crate) fn touch(&mut self, db: u32, name: &[u8], offset: u64) {
-        if self.in_flight.is_empty() {
+        if self.in_flight.is_empty() || *self.marks.at(name) == 0 {
             return;
         }
         if let Some(flight) = self.in_flight.get_mut(&(db, name.to_vec())) {
@@ -162,6 +193,7 @@ impl Wants {
     /// Forgets the reads under way and returns their keys, in order.
     pub(crate) fn give_up(&mut self) -> Vec<(u32, Vec<u8>)> {
         self.auditing = 0;
+        self.marks = Marks::default();
         let mut keys: Vec<_> = self.in_flight.drain().map(|(key, _)| key).collect();
         keys.sort_unstable();
         keys
