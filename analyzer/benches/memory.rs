@@ -49,24 +49,12 @@ fn main() {
     written("zset skiplist", 2_000, &|key, n| {
         words(&["ZADD", key, &(n * 7).to_string(), &element(n)])
     });
-    written("stream", 10, &|key, n| {
-        words(&[
-            "XADD",
-            key,
-            &format!("{}-0", 1_700_000_000_000 + n),
-            "field",
-            "some value",
-        ])
-    });
-    written("stream", 2_000, &|key, n| {
-        words(&[
-            "XADD",
-            key,
-            &format!("{}-0", 1_700_000_000_000 + n),
-            "field",
-            "some value",
-        ])
-    });
+    for count in [10, 2_000] {
+        written("stream", count, &|key, n| {
+            let id = format!("{}-0", 1_700_000_000_000 + n);
+            words(&["XADD", key, &id, "field", "some value"])
+        });
+    }
 }
 
 fn keyspace() -> Keyspace {

@@ -124,16 +124,7 @@ pub fn keys(install: &Install, plan: &Plan, say: &mut dyn FnMut(String)) -> Resu
     // The keys go, one database at once and the others one by one.
     master.ask(&["SELECT", "0"])?;
     master.ask(&["FLUSHALL"])?;
-    recover(&app, &server, &mut figures)?;
-    ensure!(app.status()?.full_syncs == 1, "that took another full sync");
-    figures.peak = peak(&app)?;
-    check_peak(plan, &figures)?;
-    say(format!(
-        "recovered: {} keys agree, peak {}",
-        figures.compared,
-        mib(figures.peak)
-    ));
-    Ok(figures)
+    recovered(&app, (&server, plan), figures, say)
 }
 
 /// Runs with collections that do not fit, most of which then go: the others are read again.
@@ -153,7 +144,7 @@ pub fn collections(install: &Install, plan: &Plan, say: &mut dyn FnMut(String)) 
     say(format!("{sets} sets of {members} members are written"));
     let app = start(&server, plan)?;
     app.wait_synced(plan.patience())?;
-    let mut figures = Figures {
+    let figures = Figures {
         keys: sets,
         cap: number(&app, "keyscape_memory_cap")?,
         ..Figures::default()
@@ -179,9 +170,19 @@ pub fn collections(install: &Install, plan: &Plan, say: &mut dyn FnMut(String)) 
     for set in sets / 10..sets {
         master.ask(&["UNLINK", &format!("set:{set}")])?;
     }
-    recover(&app, &server, &mut figures)?;
+    recovered(&app, (&server, plan), figures, say)
+}
+
+/// Waits until all is exact again, without another full sync and below the cap.
+fn recovered(
+    app: &App,
+    (server, plan): (&Server, &Plan),
+    mut figures: Figures,
+    say: &mut dyn FnMut(String),
+) -> Result<Figures> {
+    recover(app, server, &mut figures)?;
     ensure!(app.status()?.full_syncs == 1, "that took another full sync");
-    figures.peak = peak(&app)?;
+    figures.peak = peak(app)?;
     check_peak(plan, &figures)?;
     say(format!(
         "recovered: {} keys agree, peak {}",
