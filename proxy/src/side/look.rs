@@ -13,7 +13,7 @@ use replica_shim::Outbound;
 use replica_shim::outbound::LengthOf;
 
 use super::client::{self, SideError};
-use super::task::{Moment, Name, by_moment, left_to_unix};
+use super::task::{Moment, Name, by_moment, expiry, left_to_unix};
 use super::{batch, client::Client};
 use crate::fleet::Server;
 
@@ -122,11 +122,7 @@ fn requests<'a>(
             },
         });
     }
-    if relative {
-        requests.extend([Outbound::Time, Outbound::Pttl(key)]);
-    } else {
-        requests.push(Outbound::PexpireTime(key));
-    }
+    requests.extend(expiry(key, relative));
     if look.depth == Depth::All && rights.lengths {
         requests.push(Outbound::Type(key));
         let length = length_of(look.question.kind);

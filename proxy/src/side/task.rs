@@ -377,11 +377,7 @@ impl Server {
                 Outbound::Length(of, &name.key),
                 Outbound::ObjectEncoding(&name.key),
             ];
-            if self.relative_expiry() {
-                requests.extend([Outbound::Time, Outbound::Pttl(&name.key)]);
-            } else {
-                requests.push(Outbound::PexpireTime(&name.key));
-            }
+            requests.extend(expiry(&name.key, self.relative_expiry()));
             requests
         })
         .await?;
@@ -403,11 +399,7 @@ impl Server {
                 Outbound::Dump(&name.key),
                 Outbound::ObjectEncoding(&name.key),
             ];
-            if self.relative_expiry() {
-                requests.extend([Outbound::Time, Outbound::Pttl(&name.key)]);
-            } else {
-                requests.push(Outbound::PexpireTime(&name.key));
-            }
+            requests.extend(expiry(&name.key, self.relative_expiry()));
             requests
         })
         .await?;
@@ -506,6 +498,15 @@ async fn sizes(client: &mut Client, names: &[Name]) -> Result<Vec<u64>, SideErro
     Ok(sizes
         .map(|size| client::integer(size).map_or(0, |n| u64::try_from(n).unwrap_or(0)))
         .collect())
+}
+
+/// What asks for a key's expiry; `relative` where it is told as what is left.
+pub(super) fn expiry(key: &[u8], relative: bool) -> Vec<Outbound<'_>> {
+    if relative {
+        vec![Outbound::Time, Outbound::Pttl(key)]
+    } else {
+        vec![Outbound::PexpireTime(key)]
+    }
 }
 
 /// Unix milliseconds from TIME and PTTL; `None` if the key does not expire.
