@@ -179,7 +179,8 @@ impl Rereads {
     }
 
     /// So many keys were looked at, and of so many the server told nothing. If that is all of them, we
-    /// may not ask for MEMORY USAGE or what counts elements, and ask little from then on.
+    /// lack a right that no look can do without (OBJECT ENCODING, the expiry), and ask little from
+    /// then on; those that a look can do without are left out of it (`side::look`).
     pub fn looked(&mut self, keys: usize, refused: usize, now: Instant) {
         if refused == keys && refused >= REFUSED_MIN {
             self.looks_paused_until = Some(now + UNSTAMPED_PAUSE);
