@@ -1,6 +1,5 @@
 //! Masters, links and keyspaces, written at every scrape from what their owners publish.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::deployments::{self, Found};
 use super::text::{Kind, Text, seconds, written};
-use super::{bridge, install, process};
+use super::{bridge, install, process, server, sums};
 use crate::fleet::{Fleet, Loss, Master, Status};
 use crate::http;
 use crate::model::ask::{Answer, Ask, DbTotal, SlotTotal, Total};
@@ -43,8 +42,8 @@ pub(super) struct Sample {
     /// The slots that it owns.
     pub(super) own: Slots,
     pub(super) status: Arc<Status>,
-    dbs: Vec<DbTotal>,
-    totals: Vec<Total>,
+    pub(super) dbs: Vec<DbTotal>,
+    pub(super) totals: Vec<Total>,
     /// Keys by slot, of a cluster's master.
     pub(super) slots: Vec<SlotTotal>,
 }
@@ -154,10 +153,9 @@ fn write(samples: &[Sample], found: &[Found], text: &mut Text) {
         }
     }
     bridge::write(samples, text);
+    server::write(samples, text);
     unknown_commands(samples, text);
-    databases(samples, text);
-    types(samples, text);
-    encodings(samples, text);
+    sums::write(samples, text);
     deployments::write(samples, found, text);
     truncated(text);
 }
@@ -440,9 +438,16 @@ fn link(samples: &[Sample], text: &mut Text) {
             ("role", sample.status.role.name()),
             ("software", software),
             ("version", version.as_str()),
-            ("mode", "psync"),
         ];
         family.put_of(&sample.labels, &labels, 1);
+    }
+    let mut family = text.family(
+        "keyscape_mode_info",
+        Kind::Gauge,
+        "Always 1; the label says how the model is kept: by a replication link.",
+    );
+    for sample in samples {
+        family.put_of(&sample.labels, &[("mode", "psync")], 1);
     }
 }
 
@@ -465,116 +470,6 @@ fn unknown_commands(samples: &[Sample], text: &mut Text) {
             .unknown_commands
             .saturating_sub(named);
         family.put_of(&sample.labels, &[("cmd", OTHER)], rest);
-    }
-}
-
-fn databases(samples: &[Sample], text: &mut Text) {
-    type Value = fn(&DbTotal) -> f64;
-    #[expect(clippy::cast_precision_loss, reason = "every sample is a double")]
-    let families: [(&str, &str, Value); 4] = [
-        ("keyscape_db_keys", "Keys of a database.", |db| {
-            db.keys as f64
-        }),
-        (
-            "keyscape_db_keys_expiring",
-            "Keys of a database with an expiry.",
-            |db| db.expires as f64,
-        ),
-        (
-            "keyscape_db_avg_ttl_seconds",
-            "Mean time to live of those.",
-            |db| seconds(db.avg_ttl_ms),
-        ),
-        (
-            "keyscape_db_memory_bytes",
-            "Bytes of a database's keys.",
-            |db| db.memory as f64,
-        ),
-    ];
-    for (name, help, value) in families {
-        let mut family = text.family(name, Kind::Gauge, help);
-        for sample in samples {
-            for db in &sample.dbs {
-                let number = db.db.to_string();
-                family.put_of(&sample.labels, &[("db", &number)], value(db));
-            }
-        }
-    }
-}
-
-type Sums<G> = BTreeMap<G, [u64; 3]>;
-
-/// Keys, bytes and elements by group.
-fn grouped<G: Ord>(totals: &[Total], group: impl Fn(&Total) -> G) -> Sums<G> {
-    let mut sums: Sums<G> = BTreeMap::new();
-    for total in totals {
-        let sum = sums.entry(group(total)).or_default();
-        for (figure, more) in sum
-            .iter_mut()
-            .zip([total.keys, total.memory, total.elements])
-        {
-            *figure += more;
-        }
-    }
-    sums
-}
-
-fn types(samples: &[Sample], text: &mut Text) {
-    let groups: Vec<_> = samples
-        .iter()
-        .map(|sample| {
-            (
-                sample,
-                grouped(&sample.totals, |total| (total.db, total.kind.name())),
-            )
-        })
-        .collect();
-    let families = [
-        ("keyscape_keys", "Keys by database and type."),
-        (
-            "keyscape_memory_bytes",
-            "Bytes that the keys take on their master.",
-        ),
-        (
-            "keyscape_elements",
-            "Elements of collections, bytes of strings.",
-        ),
-    ];
-    for (index, (name, help)) in families.into_iter().enumerate() {
-        let mut family = text.family(name, Kind::Gauge, help);
-        for (sample, sums) in &groups {
-            for ((db, kind), figures) in sums {
-                let db = db.to_string();
-                let labels = [("db", db.as_str()), ("type", kind)];
-                family.put_of(&sample.labels, &labels, figures[index]);
-            }
-        }
-    }
-}
-
-fn encodings(samples: &[Sample], text: &mut Text) {
-    let groups: Vec<_> = samples
-        .iter()
-        .map(|sample| {
-            let group = |total: &Total| (total.kind.name(), total.encoding_name);
-            (sample, grouped(&sample.totals, group))
-        })
-        .collect();
-    let families = [
-        ("keyscape_encoding_keys", "Keys by type and encoding."),
-        (
-            "keyscape_encoding_memory_bytes",
-            "Bytes of keys by type and encoding.",
-        ),
-    ];
-    for (index, (name, help)) in families.into_iter().enumerate() {
-        let mut family = text.family(name, Kind::Gauge, help);
-        for (sample, sums) in &groups {
-            for ((kind, encoding), figures) in sums {
-                let labels = [("type", *kind), ("encoding", *encoding)];
-                family.put_of(&sample.labels, &labels, figures[index]);
-            }
-        }
     }
 }
 

@@ -14,6 +14,8 @@ mod bridge;
 mod deployments;
 mod keyspace;
 mod process;
+mod server;
+mod sums;
 mod text;
 
 use std::sync::OnceLock;

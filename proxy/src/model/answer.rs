@@ -338,6 +338,7 @@ fn totals(keyspace: &Keyspace) -> Vec<Total> {
         keys: total.keys,
         memory: total.bytes,
         elements: total.elements,
+        name_bytes: total.name_bytes,
     });
     totals.collect()
 }

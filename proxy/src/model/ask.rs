@@ -339,6 +339,8 @@ pub struct Total {
     pub memory: u64,
     /// Sum of their counts: bytes of strings, elements of collections.
     pub elements: u64,
+    /// Bytes of their names.
+    pub name_bytes: u64,
 }
 
 /// Sums of one hash slot.

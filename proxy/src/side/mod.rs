@@ -2,7 +2,7 @@
 //!
 //! `client` asks and is answered, `skim` guards what is decoded, `info` and `intro` read the first
 //! answers, `batch` reads keys at a known offset, `look` all facts of some, `memory` what the server
-//! says of its own memory, `task` serves the owner for the life of a link.
+//! says of its own memory, `vitals` what only INFO knows, `task` serves the owner for the life of a link.
 
 pub mod batch;
 pub mod client;
@@ -12,3 +12,4 @@ pub mod look;
 pub mod memory;
 pub mod skim;
 pub mod task;
+pub mod vitals;

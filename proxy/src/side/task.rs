@@ -28,6 +28,7 @@ use crate::side::info::Info;
 use crate::side::intro;
 use crate::side::look::{self, Look, Rights, Sight};
 use crate::side::memory::{self, Memory};
+use crate::side::vitals::{self, Vitals};
 
 /// Questions that may wait for the connection; the owner sends no more than that.
 pub const QUEUE_MAX: usize = 4;
@@ -55,6 +56,8 @@ pub enum SideAsk {
     },
     /// What it says of its memory, stamped.
     Memory,
+    /// What only INFO knows of it.
+    Vitals,
     /// Does the server shut down and wait for replicas?
     Shutdown,
     /// Encoding, and before 7.0 expiry, of these keys.
@@ -85,6 +88,8 @@ pub enum SideAnswer {
     Poll(Polled),
     /// To the question for memory.
     Memory(Memory),
+    /// What INFO told; `None` if the server refused.
+    Vitals(Option<Box<Vitals>>),
     /// The server shuts down.
     Shutdown(bool),
     /// To probes: everything that was asked, in order, by moments.
@@ -305,6 +310,10 @@ impl Server {
         Ok(match ask {
             SideAsk::Poll { keys } => SideAnswer::Poll(poll(client, keys).await?),
             SideAsk::Memory => SideAnswer::Memory(memory::look(client).await?),
+            SideAsk::Vitals => {
+                let own_port = self.target.link.announce_port;
+                SideAnswer::Vitals(vitals::look(client, own_port).await?.map(Box::new))
+            }
             SideAsk::Shutdown => {
                 let info = client.ask_one(&Outbound::Info(InfoSection::Server)).await?;
                 let text = utf8(&info);

@@ -278,7 +278,7 @@ fn dbs(keys: &Keys) -> Vec<DbTotal> {
 
 fn totals(keys: &Keys) -> Vec<Total> {
     keys.iter()
-        .map(|((db, _), facts)| Total {
+        .map(|((db, name), facts)| Total {
             db: *db,
             kind: facts.kind,
             encoding: facts.encoding,
@@ -286,6 +286,7 @@ fn totals(keys: &Keys) -> Vec<Total> {
             keys: 1,
             memory: facts.memory,
             elements: facts.count,
+            name_bytes: name.len() as u64,
         })
         .collect()
 }

@@ -20,7 +20,8 @@ use crate::side::batch::Stamp;
 use crate::side::memory::Memory;
 use crate::side::task::{Moment, Name, Polled, SideAnswer, SideAsk, UNSTAMPED_PAUSE, Value};
 
-/// With one of so many polls the server is asked for its memory as well.
+/// With one of so many polls the server is asked for its memory as well, with another one for what
+/// only INFO knows.
 const MEMORY_POLLS: u32 = 10;
 
 /// GETACK comes with every WAIT: the server is asked no more often than this.
@@ -68,8 +69,10 @@ impl Owner<'_> {
             // A poll that finds the queue full is left out.
             let keys = self.mirror.keyspace.detail().one_in > 1;
             drop(side.asks.try_send(SideAsk::Poll { keys }));
-            if self.timers.polls % MEMORY_POLLS == 1 {
-                drop(side.asks.try_send(SideAsk::Memory));
+            match self.timers.polls % MEMORY_POLLS {
+                1 => drop(side.asks.try_send(SideAsk::Memory)),
+                2 => drop(side.asks.try_send(SideAsk::Vitals)),
+                _ => {}
             }
         }
         if !self.mirror.unasked.is_empty() {
@@ -113,6 +116,7 @@ impl Owner<'_> {
         match answer {
             SideAnswer::Poll(polled) => self.polled(polled),
             SideAnswer::Memory(memory) => self.weighed(memory),
+            SideAnswer::Vitals(vitals) => self.status.vitals = vitals.map(Arc::from),
             SideAnswer::Shutdown(true) => {
                 let text = "the server shuts down and would wait for us";
                 self.lose(Fault::own(Loss::Shutdown, Verdict::RetryLater, text));
