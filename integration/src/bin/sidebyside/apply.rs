@@ -12,23 +12,38 @@ use serde_json::{Value, json};
 
 use super::{FULL_SPEED, PATIENCE, Rows, fraction, offset};
 
+/// Pairs of measurements: the one with the median ratio is told, because a shared machine slows one
+/// side or the other by half now and then.
+const PAIRS: usize = 3;
+
 /// The result.
 pub(super) struct Apply {
     count: u64,
     bytes: u64,
     theirs: f64,
     ours: f64,
+    /// Least and largest ratio of the pairs.
+    spread: (f64, f64),
 }
 
-/// Measures both with `count` commands.
+/// Measures both with `count` commands, in turns.
 pub(super) fn measure(shape: Shape, count: u64) -> Result<Apply> {
-    let (theirs, bytes) = catch_up(shape, count, false)?;
-    let (ours, _) = catch_up(shape, count, true)?;
+    let mut pairs = Vec::new();
+    for _ in 0..PAIRS {
+        let (theirs, bytes) = catch_up(shape, count, false)?;
+        let (ours, _) = catch_up(shape, count, true)?;
+        pairs.push((theirs, ours, bytes));
+    }
+    let ratio = |(theirs, ours, _): &(f64, f64, u64)| theirs / ours;
+    pairs.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
+    let spread = (ratio(&pairs[0]), ratio(&pairs[PAIRS - 1]));
+    let (theirs, ours, bytes) = pairs[PAIRS / 2];
     Ok(Apply {
         count,
         bytes,
         theirs,
         ours,
+        spread,
     })
 }
 
@@ -86,7 +101,12 @@ impl Apply {
             [
                 format!("redis-7.0 replica {}", rate(self.theirs)),
                 rate(self.ours),
-                format!("{:.2}x", self.ratio()),
+                format!(
+                    "{:.2}x ({:.2} to {:.2})",
+                    self.ratio(),
+                    self.spread.0,
+                    self.spread.1
+                ),
             ],
         );
     }

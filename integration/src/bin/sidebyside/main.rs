@@ -43,6 +43,9 @@ struct Arguments {
     /// Only the questions.
     #[arg(long)]
     queries: bool,
+    /// Only the stream.
+    #[arg(long)]
+    stream: bool,
 }
 
 /// A master that lets a follower be late by gigabytes.
@@ -72,6 +75,12 @@ fn main() -> Result<()> {
         rows.print();
         return Ok(());
     }
+    if arguments.stream {
+        let mut rows = Rows::default();
+        follow(part, &mut rows)?;
+        rows.print();
+        return Ok(());
+    }
     let loads = [
         Load {
             name: "small",
@@ -87,7 +96,6 @@ fn main() -> Result<()> {
     let mut rows = Rows::default();
     let mut ingest_ratio = json!({});
     let mut memory_ratio = json!({});
-    let mut apply_ratio = json!({});
     for load in &loads {
         let data = Data::make(load)?;
         let ingest = ingest::measure(&data)?;
@@ -104,24 +112,30 @@ fn main() -> Result<()> {
         });
     }
     if !arguments.no_apply {
-        for (name, shape, count) in [
-            ("set", Shape::Small, 3_000_000 / part),
-            ("mixed", Shape::Traffic, 2_000_000 / part),
-        ] {
-            let apply = apply::measure(shape, count)?;
-            apply.show(name, &mut rows);
-            apply_ratio[name] = json!(apply.ratio());
-            rows.json[format!("apply_{name}")] = apply.json();
-        }
+        follow(part, &mut rows)?;
         ask(part, &mut rows)?;
     }
     rows.print();
     let mut out = rows.json;
     out["ingest_ratio"] = ingest_ratio;
-    out["apply_ratio"] = apply_ratio;
     out["memory_ratio"] = memory_ratio;
     out["quick"] = json!(arguments.quick);
     write(&out)
+}
+
+fn follow(part: u64, rows: &mut Rows) -> Result<()> {
+    let mut ratio = json!({});
+    for (name, shape, count) in [
+        ("set", Shape::Small, 3_000_000 / part),
+        ("mixed", Shape::Traffic, 2_000_000 / part),
+    ] {
+        let apply = apply::measure(shape, count)?;
+        apply.show(name, rows);
+        ratio[name] = json!(apply.ratio());
+        rows.json[format!("apply_{name}")] = apply.json();
+    }
+    rows.json["apply_ratio"] = ratio;
+    Ok(())
 }
 
 fn ask(part: u64, rows: &mut Rows) -> Result<()> {
