@@ -238,9 +238,16 @@ impl<'a> Owner<'a> {
         if self.session.is_none() && self.attach.is_none() && self.retry_at <= now {
             self.begin_attach();
         }
-        if self.timers.dirty && self.timers.publish <= now {
+        if self.timers.dirty && (self.timers.publish <= now || self.has_caught_up()) {
             self.publish();
         }
+    }
+
+    /// True if nothing waits any more and others believe that something does: whoever waits for us
+    /// to be where the master is hears of it at once.
+    fn has_caught_up(&self) -> bool {
+        let queued = self.session.as_ref().map(|session| session.wire.queued());
+        self.status.queued_bytes > 0 && queued == Some(0)
     }
 
     fn drain_asks(&mut self, from: Instant) {
