@@ -375,7 +375,7 @@ impl Keyspace {
         let dbs = self.live.take_all();
         self.retired.extend(dbs);
         self.live.set_share(Share::ALL);
-        self.wants = crate::keyspace::Wants::default();
+        self.wants = crate::keyspace::Wants::new(self.seed);
         self.suspicions.clear();
         self.sweep = None;
     }

@@ -142,7 +142,7 @@ impl Keyspace {
             loading: None,
             retired: VecDeque::new(),
             journal: Journal::default(),
-            wants: Wants::default(),
+            wants: Wants::new(seed),
             suspicions: VecDeque::new(),
             gauge: Gauge::default(),
             elements_max: usize::MAX,
@@ -314,7 +314,7 @@ impl Keyspace {
         self.counters.loaded_malformed += loading.malformed;
         let mut old = std::mem::replace(&mut self.live, filled.generation);
         self.retired.extend(old.take_all());
-        self.wants = Wants::default();
+        self.wants = Wants::new(self.seed);
         self.journal.begin(offset);
         self.applied = offset;
         self.offset = offset;

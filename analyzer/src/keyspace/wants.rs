@@ -13,6 +13,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::text;
 use crate::view::Cursor;
 
 /// Most keys that wait in one queue; a key that does not fit is met again by the walk.
@@ -93,48 +94,41 @@ pub(crate) struct Flight {
     pub(crate) audit: bool,
 }
 
-/// Counts of the reads under way by a few bits of their keys: every write asks whether its key is
-/// being read, and hardly any is.
-#[derive(Debug)]
-struct Marks(Box<[u16; 1 << Marks::BITS]>);
-
-impl Default for Marks {
-    fn default() -> Marks {
-        Marks(Box::new([0; 1 << Marks::BITS]))
-    }
-}
-
-impl Marks {
-    const BITS: u32 = 11;
-
-    /// Names differ at their end as a rule.
-    #[inline]
-    fn at(&mut self, name: &[u8]) -> &mut u16 {
-        let tail = name.len().saturating_sub(8);
-        let mut last = [0; 8];
-        for (to, from) in last.iter_mut().zip(&name[tail..]) {
-            *to = *from;
-        }
-        let mixed = u64::from_le_bytes(last).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let index = usize::try_from(mixed >> (64 - Marks::BITS)).unwrap_or(0);
-        &mut self.0[index]
-    }
-}
+/// A key as the reads under way know it: its database, and the digest of its name. Every write asks
+/// whether its key is being read, so the question must not cost a copy of the name.
+type Mark = (u32, u64);
 
 /// Reads to come and reads under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Wants {
+    seed: u64,
     pub(crate) probes: Lane,
     pub(crate) sizes: Lane,
     pub(crate) values: Lane,
     /// Keys without a doubt, to be compared with the server.
     pub(crate) audits: Lane,
-    in_flight: HashMap<(u32, Vec<u8>), Flight>,
-    marks: Marks,
+    in_flight: HashMap<Mark, (Box<[u8]>, Flight)>,
     auditing: usize,
 }
 
 impl Wants {
+    /// Nothing is wanted. `seed` keys the digests of names.
+    pub(crate) fn new(seed: u64) -> Wants {
+        Wants {
+            seed,
+            probes: Lane::default(),
+            sizes: Lane::default(),
+            values: Lane::default(),
+            audits: Lane::default(),
+            in_flight: HashMap::new(),
+            auditing: 0,
+        }
+    }
+
+    fn mark(&self, db: u32, name: &[u8]) -> Mark {
+        (db, text::digest(name, self.seed))
+    }
+
     pub(crate) fn lane(&mut self, need: Need) -> &mut Lane {
         match need {
             Need::Probe => &mut self.probes,
@@ -148,14 +142,14 @@ impl Wants {
     }
 
     pub(crate) fn is_in_flight(&self, db: u32, name: &[u8]) -> bool {
-        !self.in_flight.is_empty() && self.in_flight.contains_key(&(db, name.to_vec()))
+        !self.in_flight.is_empty() && self.in_flight.contains_key(&self.mark(db, name))
     }
 
     /// A read of the key is under way; the model has applied everything up to `offset`.
     pub(crate) fn start(&mut self, db: u32, name: &[u8], flight: Flight) {
         self.auditing += usize::from(flight.audit);
-        let before = self.in_flight.insert((db, name.to_vec()), flight);
-        *self.marks.at(name) += u16::from(before.is_none());
+        let mark = self.mark(db, name);
+        self.in_flight.insert(mark, (name.into(), flight));
     }
 
     /// True if writes to keys without a doubt matter, too.
@@ -165,8 +159,7 @@ impl Wants {
 
     /// The read of the key is over, if there was one under way.
     pub(crate) fn end(&mut self, db: u32, name: &[u8]) -> Option<Flight> {
-        let flight = self.in_flight.remove(&(db, name.to_vec()))?;
-        *self.marks.at(name) -= 1;
+        let (_, flight) = self.in_flight.remove(&self.mark(db, name))?;
         self.auditing -= usize::from(flight.audit);
         Some(flight)
     }
@@ -174,10 +167,11 @@ impl Wants {
     /// The key was written at `offset`.
     #[inline]
     pub(crate) fn touch(&mut self, db: u32, name: &[u8], offset: u64) {
-        if self.in_flight.is_empty() || *self.marks.at(name) == 0 {
+        if self.in_flight.is_empty() {
             return;
         }
-        if let Some(flight) = self.in_flight.get_mut(&(db, name.to_vec())) {
+        let mark = self.mark(db, name);
+        if let Some((_, flight)) = self.in_flight.get_mut(&mark) {
             flight.written = offset;
         }
     }
@@ -185,16 +179,16 @@ impl Wants {
     /// Every key of the database was written at `offset`.
     pub(crate) fn touch_db(&mut self, db: u32, offset: u64) {
         let of_db = self.in_flight.iter_mut().filter(|(key, _)| key.0 == db);
-        for (_, flight) in of_db {
+        for (_, (_, flight)) in of_db {
             flight.written = offset;
         }
     }
 
     /// Forgets the reads under way and returns their keys, in order.
-    pub(crate) fn give_up(&mut self) -> Vec<(u32, Vec<u8>)> {
+    pub(crate) fn give_up(&mut self) -> Vec<(u32, Box<[u8]>)> {
         self.auditing = 0;
-        self.marks = Marks::default();
-        let mut keys: Vec<_> = self.in_flight.drain().map(|(key, _)| key).collect();
+        let reads = self.in_flight.drain();
+        let mut keys: Vec<_> = reads.map(|((db, _), (name, _))| (db, name)).collect();
         keys.sort_unstable();
         keys
     }
