@@ -1,9 +1,11 @@
 //! A page: about a hundred records in one allocation, behind an index of 16-bit tags.
 //!
 //! ```text
-//! buf: [tag u16; room] [offset u32; room] [record ...]
+//! buf: [tag u16; room] [offset u16; room] [record ...]
 //!      <------------ index ------------> <--- data, offsets count from here --->
 //! ```
+//!
+//! A page with more data than 16 bits can count is wide: its offsets are u32.
 //!
 //! A lookup compares the tags, sixteen at a time, then one name. An overwritten or removed record
 //! leaves a hole; a page with a quarter of holes is packed again. Nothing is ever longer than one
@@ -18,8 +20,11 @@ const FULL: usize = 96;
 /// Records that nearly every page has in the end, where the number of keys was known.
 const USUAL: usize = 80;
 
-/// Bytes of an index entry: tag and offset.
-const ENTRY: usize = 6;
+/// Bytes of a tag.
+const TAG: usize = 2;
+
+/// Most bytes of data whose offsets fit 16 bits.
+const NARROW_MAX: usize = 1 << 16;
 
 /// Holes below this are not worth packing.
 const HOLES_MIN: usize = 512;
@@ -32,6 +37,7 @@ pub(crate) struct Page {
     count: u32,
     room: u32,
     dead: u32,
+    wide: bool,
     /// No record here takes more bytes of the server's memory.
     pub(crate) max_bytes: u64,
     /// No record here has more elements.
@@ -42,6 +48,11 @@ pub(crate) struct Page {
 fn class(n: usize) -> usize {
     let n = n.max(64);
     n.next_multiple_of(1 << ((n - 1).ilog2() - 2))
+}
+
+/// Bytes of an index entry: tag and offset.
+fn entry(wide: bool) -> usize {
+    if wide { TAG + 4 } else { TAG + 2 }
 }
 
 impl Page {
@@ -60,14 +71,22 @@ impl Page {
         self.buf.capacity()
     }
 
+    /// Where the data begin.
     fn data(&self) -> usize {
-        self.room as usize * ENTRY
+        self.room as usize * entry(self.wide)
     }
 
     fn offset(&self, slot: usize) -> usize {
-        let at = self.room as usize * 2 + slot * 4;
-        let field = self.buf.get(at..).and_then(|tail| tail.first_chunk());
-        field.map_or(0, |field| u32::from_le_bytes(*field) as usize)
+        let offsets = self.room as usize * TAG;
+        if self.wide {
+            let field = self.buf.get(offsets + slot * 4..);
+            let field = field.and_then(|tail| tail.first_chunk());
+            field.map_or(0, |field| u32::from_le_bytes(*field) as usize)
+        } else {
+            let field = self.buf.get(offsets + slot * 2..);
+            let field = field.and_then(|tail| tail.first_chunk());
+            field.map_or(0, |field| usize::from(u16::from_le_bytes(*field)))
+        }
     }
 
     fn tag(&self, slot: usize) -> u16 {
@@ -76,11 +95,19 @@ impl Page {
 
     fn set_entry(&mut self, slot: usize, tag: u16, offset: usize) {
         self.buf[slot * 2..slot * 2 + 2].copy_from_slice(&tag.to_le_bytes());
-        let at = self.room as usize * 2 + slot * 4;
-        // A page holds far less than 4 GiB: it splits at 48 KiB on average, and what is large is
-        // elsewhere.
-        let offset = u32::try_from(offset).unwrap_or(u32::MAX);
-        self.buf[at..at + 4].copy_from_slice(&offset.to_le_bytes());
+        let offsets = self.room as usize * TAG;
+        if self.wide {
+            // A page holds far less than 4 GiB: it splits at 48 KiB on average, and what is large is
+            // elsewhere.
+            let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+            let at = offsets + slot * 4;
+            self.buf[at..at + 4].copy_from_slice(&offset.to_le_bytes());
+        } else {
+            // `append` widens a page before an offset is too large.
+            let offset = u16::try_from(offset).unwrap_or(u16::MAX);
+            let at = offsets + slot * 2;
+            self.buf[at..at + 2].copy_from_slice(&offset.to_le_bytes());
+        }
     }
 
     /// Touches the page's head.
@@ -93,7 +120,7 @@ impl Page {
     /// Touches the tags, and where a record would be added.
     #[inline]
     pub(crate) fn touch_tags(&self) -> u8 {
-        let lines = self.buf.iter().take(self.room as usize * 2).step_by(64);
+        let lines = self.buf.iter().take(self.room as usize * TAG).step_by(64);
         let last = self.buf.last().copied().unwrap_or(0);
         lines.fold(last, |sum, byte| sum ^ byte)
     }
@@ -111,9 +138,9 @@ impl Page {
     /// The slot with that tag for whose bytes `same` holds.
     #[inline]
     pub(crate) fn find(&self, tag: u16, mut same: impl FnMut(&[u8]) -> bool) -> Option<usize> {
-        let tags = self.buf.get(..self.room as usize * 2)?;
+        let tags = self.buf.get(..self.room as usize * TAG)?;
         let tag_bytes = tag.to_le_bytes();
-        for (block, chunk) in tags.chunks_exact(STEP * 2).enumerate() {
+        for (block, chunk) in tags.chunks_exact(STEP * TAG).enumerate() {
             let hit = chunk
                 .as_chunks::<2>()
                 .0
@@ -148,11 +175,13 @@ impl Page {
     /// Makes room for `records` records of `bytes` bytes in all, in one allocation.
     pub(crate) fn with_room(records: usize, bytes: usize) -> Page {
         let room = records.next_multiple_of(STEP);
+        let wide = bytes > NARROW_MAX;
         let mut buf = Vec::new();
-        buf.reserve_exact(class(room * ENTRY + bytes));
-        buf.resize(room * ENTRY, 0);
+        buf.reserve_exact(class(room * entry(wide) + bytes));
+        buf.resize(room * entry(wide), 0);
         Page {
             buf,
+            wide,
             // A page holds a few hundred records.
             room: u32::try_from(room).unwrap_or(u32::MAX),
             ..Page::default()
@@ -175,10 +204,9 @@ impl Page {
             room = count.max(ample).next_multiple_of(STEP);
         }
         let data = self.buf.len() - self.data() + bytes;
-        if room * ENTRY + data <= self.buf.capacity() {
-            if room > self.room as usize {
-                self.widen(room);
-            }
+        let wide = self.wide || data > NARROW_MAX;
+        if wide == self.wide && room * entry(wide) + data <= self.buf.capacity() {
+            self.widen(room);
             return;
         }
         // The index is cheap to make too large, the data is not.
@@ -186,17 +214,28 @@ impl Page {
             Some((all, mean)) => data + all.saturating_sub(count) * mean,
             None => data * room.min(USUAL).max(count) / count,
         };
+        self.remake(room, wide, ample);
+    }
+
+    /// Makes the index anew, with room for so many entries and `bytes` of data.
+    fn remake(&mut self, room: usize, wide: bool, bytes: usize) {
         let mut buf = Vec::new();
-        buf.reserve_exact(class(room * ENTRY + ample));
-        let old = self.room as usize;
-        buf.extend_from_slice(&self.buf[..old * 2]);
-        buf.resize(room * 2, 0);
-        buf.extend_from_slice(&self.buf[old * 2..old * ENTRY]);
-        buf.resize(room * ENTRY, 0);
-        buf.extend_from_slice(&self.buf[old * ENTRY..]);
-        self.buf = buf;
-        // A page holds a few hundred records.
-        self.room = u32::try_from(room).unwrap_or(u32::MAX);
+        buf.reserve_exact(class(room * entry(wide) + bytes));
+        buf.resize(room * entry(wide), 0);
+        buf.extend_from_slice(&self.buf[self.data()..]);
+        let old = std::mem::replace(
+            self,
+            Page {
+                buf,
+                wide,
+                // A page holds a few hundred records.
+                room: u32::try_from(room).unwrap_or(u32::MAX),
+                ..*self
+            },
+        );
+        for slot in 0..old.len() {
+            self.set_entry(slot, old.tag(slot), old.offset(slot));
+        }
     }
 
     /// Adds a record and returns its slot.
@@ -212,6 +251,10 @@ impl Page {
     }
 
     fn append(&mut self, record: &[u8]) -> usize {
+        let data = self.buf.len() - self.data() + record.len();
+        if data > NARROW_MAX && !self.wide {
+            self.remake(self.room as usize, true, data);
+        }
         let need = self.buf.len() + record.len();
         if need > self.buf.capacity() {
             self.buf.reserve_exact(class(need) - self.buf.len());
@@ -221,21 +264,25 @@ impl Page {
         offset
     }
 
-    /// Widens the index to so many entries, a multiple of `STEP`.
-    fn widen(&mut self, wide: usize) {
-        let room = self.room as usize;
-        let more = wide - room;
+    /// Widens the index to at least so many entries, a multiple of `STEP`.
+    fn widen(&mut self, room: usize) {
+        let old = self.room as usize;
+        let more = room.saturating_sub(old);
+        if more == 0 {
+            return;
+        }
         let end = self.buf.len();
-        let need = end + more * ENTRY;
+        let need = end + more * entry(self.wide);
         if need > self.buf.capacity() {
             self.buf.reserve_exact(class(need) - end);
         }
+        let (offsets, data) = (old * TAG, self.data());
         self.buf.resize(need, 0);
-        let (offsets, data) = (room * 2, room * ENTRY);
-        self.buf.copy_within(data..end, data + more * ENTRY);
-        self.buf.copy_within(offsets..data, offsets + more * 2);
+        self.buf
+            .copy_within(data..end, data + more * entry(self.wide));
+        self.buf.copy_within(offsets..data, offsets + more * TAG);
         // A page holds a few hundred records.
-        self.room = u32::try_from(wide).unwrap_or(u32::MAX);
+        self.room = u32::try_from(room).unwrap_or(u32::MAX);
     }
 
     /// Writes `record` over the one in `slot`, which is `old` bytes long.
@@ -330,6 +377,47 @@ mod tests {
         for n in (1..200).step_by(2) {
             let slot = find(&page, n).expect("kept");
             assert_eq!(&page.record(slot)[..10], record(n, 9));
+        }
+    }
+
+    /// A record of two length bytes and that many bytes.
+    fn long(n: u8, len: u16) -> Vec<u8> {
+        let mut bytes = len.to_le_bytes().to_vec();
+        bytes.resize(usize::from(len) + 2, n);
+        bytes
+    }
+
+    fn long_len_of(bytes: &[u8]) -> usize {
+        usize::from(u16::from_le_bytes([bytes[0], bytes[1]])) + 2
+    }
+
+    #[test]
+    fn a_page_is_wide_as_long_as_it_must_be() {
+        let mut grown = Page::default();
+        let mut roomy = Page::default();
+        for n in 0..100u8 {
+            let record = long(n, 1000);
+            roomy.make_room(1, record.len(), None);
+            for page in [&mut grown, &mut roomy] {
+                page.push(u16::from(n), &record);
+                assert_eq!(page.wide, (usize::from(n) + 1) * record.len() > NARROW_MAX);
+            }
+        }
+        for page in [&mut grown, &mut roomy] {
+            for n in 0..100u8 {
+                let slot = page.find(u16::from(n), |_| true).expect("pushed");
+                assert_eq!(page.record(slot)[..1002], long(n, 1000));
+            }
+            for n in 50..100u8 {
+                let slot = page.find(u16::from(n), |_| true).expect("pushed");
+                page.remove(slot, 1002);
+            }
+            page.pack(long_len_of);
+            assert!(!page.wide);
+            for n in 0..50u8 {
+                let slot = page.find(u16::from(n), |_| true).expect("kept");
+                assert_eq!(page.record(slot)[..1002], long(n, 1000));
+            }
         }
     }
 
