@@ -57,6 +57,7 @@ fn audit_db(db: &Db, scale: &Scale) -> Result<(), String> {
     if totals != db.totals {
         return Err(format!("totals are {:?}, should be {totals:?}", db.totals));
     }
+    db.census.audit(table, scale)?;
     if totals.keys != table.len() {
         return Err(format!("{} keys, {} counted", totals.keys, table.len()));
     }

@@ -1,6 +1,7 @@
 //! One database: its table and its totals, changed together.
 
 use crate::aggregate::{Folded, Sum, Totals};
+use crate::census::{Census, PatternId};
 use crate::command::{Doubt, Entry};
 use crate::keyspace::SlotOf;
 use crate::keyspace::degrade::Share;
@@ -118,6 +119,18 @@ pub(crate) struct Scratch {
 pub(crate) struct Turn {
     pub(crate) before: Option<Weight>,
     pub(crate) after: Option<Weight>,
+    /// The pattern of the key, where keys are counted by pattern.
+    #[expect(dead_code, reason = "for what is counted over time")]
+    pub(crate) pattern: PatternId,
+}
+
+impl Turn {
+    /// The key was not there and is not.
+    pub(crate) const NOTHING: Turn = Turn {
+        before: None,
+        after: None,
+        pattern: PatternId::NONE,
+    };
 }
 
 /// A key's name with its digest.
@@ -159,6 +172,7 @@ pub(crate) struct NewStr {
 pub(crate) struct Db {
     pub(crate) table: Table,
     pub(crate) totals: Totals,
+    pub(crate) census: Census,
     /// Keys without a record, if there may be any.
     pub(crate) folded: Option<Box<Folded>>,
 }
@@ -168,7 +182,24 @@ impl Db {
         Db {
             table: Table::new(seed),
             totals: Totals::new(slot_of),
+            census: Census::default(),
             folded: None,
+        }
+    }
+
+    /// Takes one key's change into everything that is counted by deltas: `None` is "not there".
+    #[inline]
+    pub(crate) fn turn(
+        &mut self,
+        key: Named<'_>,
+        before: Option<Weight>,
+        after: Option<Weight>,
+    ) -> Turn {
+        self.totals.turn(key.name, before.as_ref(), after.as_ref());
+        Turn {
+            before,
+            after,
+            pattern: self.census.turn(key, before.as_ref(), after.as_ref()),
         }
     }
 
@@ -253,11 +284,7 @@ impl Db {
         tools: &mut Tools<'_>,
     ) -> Turn {
         let Some(mut entry) = entry else {
-            let before = self.drop_held(key, &held, tools.scale);
-            return Turn {
-                before,
-                after: None,
-            };
+            return self.drop_held(key, &held, tools.scale);
         };
         if let Value::String(value) = &mut entry.value {
             let holder = Holder {
@@ -266,11 +293,7 @@ impl Db {
             };
             value.refit(holder, tools.scale.profile());
         }
-        let weight = self.write(key, &held, entry, tools);
-        Turn {
-            before: held.before,
-            after: Some(weight),
-        }
+        self.write(key, &held, entry, tools)
     }
 
     /// Corrects what is known of a key, which is no write to it.
@@ -293,23 +316,18 @@ impl Db {
         Some(out)
     }
 
-    fn drop_held(&mut self, key: Named<'_>, held: &Held, scale: &Scale) -> Option<Weight> {
-        let place = held.place?;
+    fn drop_held(&mut self, key: Named<'_>, held: &Held, scale: &Scale) -> Turn {
+        let Some(place) = held.place else {
+            return Turn::NOTHING;
+        };
         if let Some(handle) = held.handle {
             self.table.large_mut().remove(handle);
         }
         self.table.remove(place, scale);
-        self.totals.turn(key.name, held.before.as_ref(), None);
-        held.before
+        self.turn(key, held.before, None)
     }
 
-    fn write(
-        &mut self,
-        key: Named<'_>,
-        held: &Held,
-        entry: Entry,
-        tools: &mut Tools<'_>,
-    ) -> Weight {
+    fn write(&mut self, key: Named<'_>, held: &Held, entry: Entry, tools: &mut Tools<'_>) -> Turn {
         let after = Seated {
             name: key.name.len() as u64,
             expire_ms: entry.expire_ms,
@@ -365,9 +383,7 @@ impl Db {
             Some(place) => self.table.replace(place, record, &weight),
             None => self.table.insert(key.digest, record, &weight, tools.scale),
         }
-        self.totals
-            .turn(key.name, held.before.as_ref(), Some(&weight));
-        weight
+        self.turn(key, held.before, Some(weight))
     }
 
     fn place_large(&mut self, handle: Option<u32>, entry: Entry) -> u32 {
@@ -402,10 +418,7 @@ impl Db {
             doubt: record.doubt,
         });
         let Some(new) = edit(old) else {
-            return Turn {
-                before,
-                after: before,
-            };
+            return self.turn(key, before, before);
         };
         let mut after = Seated {
             name: key.name.len() as u64,
@@ -447,29 +460,26 @@ impl Db {
             write(self.table.keep_name(key.digest, key.name), out);
             self.table.insert(key.digest, out, &weight, tools.scale);
         }
-        self.totals.turn(key.name, before.as_ref(), Some(&weight));
-        Turn {
-            before,
-            after: Some(weight),
-        }
+        self.turn(key, before, Some(weight))
     }
 
     /// Removes a key without building its value.
-    pub(crate) fn remove(&mut self, key: Named<'_>, scale: &Scale) -> Option<Weight> {
-        let place = self.table.find(key.digest, key.name)?;
-        Some(self.remove_at(place, key.name, scale))
+    pub(crate) fn remove(&mut self, key: Named<'_>, scale: &Scale) -> Turn {
+        match self.table.find(key.digest, key.name) {
+            Some(place) => self.remove_at(place, key, scale),
+            None => Turn::NOTHING,
+        }
     }
 
     /// Removes the key of that name at `place`.
-    pub(crate) fn remove_at(&mut self, place: Place, name: &[u8], scale: &Scale) -> Weight {
+    pub(crate) fn remove_at(&mut self, place: Place, key: Named<'_>, scale: &Scale) -> Turn {
         let record = self.table.record(place);
         let before = self.table.weigh(&record, scale);
         if let Body::Elsewhere(handle) = record.body() {
             self.table.large_mut().remove(handle);
         }
         self.table.remove(place, scale);
-        self.totals.turn(name, Some(&before), None);
-        before
+        self.turn(key, Some(before), None)
     }
 
     /// Shows the entry of a key.
@@ -488,6 +498,7 @@ impl Db {
     /// Weighs everything anew: the server turned out to be another one than was thought.
     pub(crate) fn reprice(&mut self, scale: &Scale, slot_of: Option<SlotOf>) {
         self.totals = Totals::new(slot_of);
+        self.census.begin_again();
         let mut out = Vec::new();
         for page in 0..self.table.pages() {
             for slot in 0..self.table.page(page).len() {

@@ -28,7 +28,7 @@
 use std::collections::BTreeMap;
 
 use crate::command::Doubt;
-use crate::keyspace::db::Db;
+use crate::keyspace::db::{Db, Named};
 use crate::keyspace::generation::Generation;
 use crate::keyspace::{Counted, Keyspace};
 use crate::store::Place;
@@ -159,11 +159,17 @@ fn ease_page(db: &mut Db, page: usize, ease: Ease, scale: &Scale) -> bool {
         }
         let place = Place { page, slot };
         let record = db.table.record(place);
-        if ease.share.is_partial() && !ease.share.keeps(db.table.digest_of(&record)) {
+        let digest = db.table.digest_of(&record);
+        if ease.share.is_partial() && !ease.share.keeps(digest) {
             let name = db.table.name(&record).to_vec();
-            let weight = db.remove_at(place, &name, scale);
-            let folded = db.folded.get_or_insert_default();
-            folded.fold(name.len() as u64, &weight);
+            let key = Named {
+                name: &name,
+                digest,
+            };
+            if let Some(weight) = db.remove_at(place, key, scale).before {
+                let folded = db.folded.get_or_insert_default();
+                folded.fold(name.len() as u64, &weight);
+            }
             changed = true;
         } else {
             changed |= ease_value(db, place, ease, scale);
@@ -195,12 +201,17 @@ fn ease_value(db: &mut Db, place: Place, ease: Ease, scale: &Scale) -> bool {
     }
     .write(&mut out);
     let name = db.table.name(&record).to_vec();
+    let digest = db.table.digest_of(&record);
     if let Body::Elsewhere(handle) = record.body() {
         db.table.large_mut().remove(handle);
     }
     let after = db.table.weigh(&Record::read(&out), scale);
     db.table.replace(place, &out, &after);
-    db.totals.turn(&name, Some(&before), Some(&after));
+    let key = Named {
+        name: &name,
+        digest,
+    };
+    db.turn(key, Some(before), Some(after));
     true
 }
 
@@ -463,7 +474,7 @@ impl Keyspace {
     }
 
     /// Takes what is now known of a bare collection.
-    pub(in crate::keyspace) fn recount(&mut self, db: u32, name: &[u8], found: Counted) {
+    pub(in crate::keyspace) fn take_count(&mut self, db: u32, name: &[u8], found: Counted) {
         self.edit(db, name, |slot, _| {
             if let Some(entry) = slot
                 && let Value::Bare(bare) = &mut entry.value

@@ -4,7 +4,7 @@ use crate::keyspace::SlotOf;
 use std::fmt;
 
 use crate::keyspace::batch::{Apart, Batch, Sorted, Staged};
-use crate::keyspace::db::Db;
+use crate::keyspace::db::{Db, Named};
 use crate::keyspace::degrade::{Ease, Sweep};
 use crate::keyspace::generation::Generation;
 use crate::keyspace::stage::Drain;
@@ -230,7 +230,8 @@ impl Work<'_> {
         let name = Record::short_name(record);
         if let Some(old) = self.db.table.find(key.digest, name) {
             self.twice += 1;
-            self.db.remove_at(old, name, self.scale);
+            let digest = key.digest;
+            self.db.remove_at(old, Named { name, digest }, self.scale);
         }
         self.db.totals.count_slot(name, key.bounds().0);
         self.db.table.push(key.digest, record, key.bounds());
@@ -256,7 +257,11 @@ impl Work<'_> {
         if let Some(old) = found {
             self.twice += 1;
             let name = self.db.table.name(&self.db.table.record(old)).to_vec();
-            self.db.remove_at(old, &name, self.scale);
+            let named = Named {
+                name: &name,
+                digest: key.digest,
+            };
+            self.db.remove_at(old, named, self.scale);
         }
         if let Some(name) = apart.name {
             let handle = self.db.table.keep_long_name(key.digest, name);

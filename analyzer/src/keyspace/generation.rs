@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::census::{Census, Round};
 use crate::keyspace::SlotOf;
 use crate::keyspace::db::Db;
 use crate::keyspace::degrade::Share;
@@ -16,6 +17,8 @@ pub(crate) struct Generation {
     dbs: BTreeMap<u32, Db>,
     /// Which keys have records.
     share: Share,
+    /// Set where keys are counted beyond their totals.
+    round: Option<Round>,
 }
 
 impl Generation {
@@ -25,6 +28,40 @@ impl Generation {
             slot_of,
             dbs: BTreeMap::new(),
             share: Share::ALL,
+            round: None,
+        }
+    }
+
+    /// Counts about `budget` keys beyond their totals, from now on; true if nothing is left.
+    pub(crate) fn recount(&mut self, scale: &Scale, now_ms: i64, budget: usize) -> bool {
+        if self.round.is_none() {
+            self.begin_round(now_ms);
+        }
+        let round = self.round.as_mut();
+        round.is_none_or(|round| round.step(&mut self.dbs, scale, (now_ms, budget)))
+    }
+
+    /// True if `recount` may have something to do.
+    pub(crate) fn is_recount_due(&self, now_ms: i64) -> bool {
+        self.round.is_none_or(|round| round.is_due(now_ms))
+    }
+
+    /// True if keys are counted by their totals alone.
+    pub(crate) fn is_uncounted(&self) -> bool {
+        self.round.is_none()
+    }
+
+    /// All keys were loaded: they are counted if those of the generation before were.
+    pub(crate) fn take_round(&mut self, before: &Generation) {
+        if let Some(round) = &before.round {
+            self.begin_round(round.now_ms);
+        }
+    }
+
+    fn begin_round(&mut self, now_ms: i64) {
+        self.round = Some(Round::new(now_ms));
+        for db in self.dbs.values_mut() {
+            db.census.begin();
         }
     }
 
@@ -84,15 +121,22 @@ impl Generation {
 
     /// The database, made if need be.
     pub(crate) fn db_mut(&mut self, number: u32) -> &mut Db {
-        let (seed, slot_of) = (self.seed, self.slot_of);
-        self.dbs
-            .entry(number)
-            .or_insert_with(|| Db::new(seed, slot_of))
+        let (seed, slot_of, round) = (self.seed, self.slot_of, &self.round);
+        self.dbs.entry(number).or_insert_with(|| {
+            let mut db = Db::new(seed, slot_of);
+            if let Some(round) = round {
+                db.census = Census::of_nothing(round.now_ms);
+            }
+            db
+        })
     }
 
     /// Weighs everything anew, and counts by hash slot from now on, or no longer.
     pub(crate) fn reprice(&mut self, scale: &Scale, slot_of: Option<SlotOf>) {
         self.slot_of = slot_of;
+        if let Some(round) = &mut self.round {
+            round.restart();
+        }
         if self.share.is_partial() {
             self.settle_folded();
         }
@@ -126,6 +170,10 @@ impl Generation {
     pub(crate) fn swap(&mut self, a: u32, b: u32) {
         if a == b {
             return;
+        }
+        if let Some(round) = &mut self.round {
+            // A database may go behind the round that it is waiting for.
+            round.restart();
         }
         let (first, second) = (self.dbs.remove(&a), self.dbs.remove(&b));
         if let Some(db) = first {

@@ -28,10 +28,11 @@ mod wants;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::census::Progress;
 use crate::command::dispatch::{Call, Dispatch};
 use crate::command::{Args, Context, Doubt, Entry, server};
 use crate::input::{Command, Key, KeySpec, Outcome, Part, Shape, Source};
-use crate::keyspace::db::{Db, NewStr, OldStr, Pulse, Scratch, Tools, Turn};
+use crate::keyspace::db::{Db, NewStr, OldStr, Pulse, Scratch, Tools};
 use crate::keyspace::degrade::{Ease, Sweep};
 use crate::keyspace::gauge::Gauge;
 use crate::keyspace::generation::Generation;
@@ -308,6 +309,7 @@ impl Keyspace {
             filled.generation.reprice(&self.scale, counted);
         }
         filled.generation.begin_folded();
+        filled.generation.take_round(&self.live);
         self.sweep = Some(Sweep::default());
         self.counters.loaded_twice += filled.twice;
         self.counters.loaded_empty += loading.empty;
@@ -497,6 +499,29 @@ impl Keyspace {
         self.retired.is_empty()
     }
 
+    /// Counts keys beyond their totals, about `budget` of them: 10,000 are a millisecond or two.
+    /// True if nothing is left to count. The first call begins it; from then on every database is
+    /// counted behind a full sync, and again whenever its counts want to be made anew.
+    pub fn recount(&mut self, budget: usize) -> bool {
+        self.live.recount(&self.scale, self.now_ms, budget)
+    }
+
+    /// True if [`Keyspace::recount`] may have something to do.
+    pub fn is_recount_due(&self) -> bool {
+        self.live.is_recount_due(self.now_ms)
+    }
+
+    /// How far the recount has come: of one database, or of all.
+    pub fn counted(&self, db: Option<u32>) -> Progress {
+        let nothing = Progress {
+            complete: !self.live.is_uncounted(),
+            ..Progress::default()
+        };
+        let all = self.live.all();
+        let asked = all.filter(|(number, _)| db.is_none_or(|db| db == *number));
+        asked.fold(nothing, |sum, (_, db)| sum.and(Progress::of(db)))
+    }
+
     /// What large values allocate, as of the last round.
     pub(crate) fn large_heap(&self) -> usize {
         self.gauge.last()
@@ -583,11 +608,7 @@ impl Keyspace {
     pub(crate) fn remove(&mut self, db: u32, key: &[u8]) {
         let target = self.live.db_mut(db);
         let key = target.named(key);
-        let before = target.remove(key, &self.scale);
-        let turn = Turn {
-            before,
-            after: None,
-        };
+        let turn = target.remove(key, &self.scale);
         self.note(db, key.name, &turn);
     }
 

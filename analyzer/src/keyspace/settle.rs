@@ -278,7 +278,7 @@ impl Keyspace {
             self.requeue(db, name);
             return Settled::Stale;
         }
-        self.recount(db, name, found);
+        self.take_count(db, name, found);
         self.counters.settled += 1;
         Settled::Taken
     }

@@ -204,6 +204,8 @@ impl Keyspace {
         let totals = self.live().all().map(|(_, db)| &db.totals);
         let slots = totals.filter_map(|totals| totals.slots());
         let slots = slots.map(SlotSums::heap_bytes);
-        tables.sum::<usize>() + slots.sum::<usize>() + self.large_heap()
+        let censuses = self.live().all().map(|(_, db)| db.census.heap_bytes());
+        let counted = slots.sum::<usize>() + censuses.sum::<usize>();
+        tables.sum::<usize>() + counted + self.large_heap()
     }
 }

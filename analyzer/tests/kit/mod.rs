@@ -111,3 +111,37 @@ impl Dice {
         self.roll() % n
     }
 }
+
+/// Some command on some of 300 keys, of every type and over several of them.
+pub(crate) fn command(dice: &mut Dice) -> String {
+    let n = dice.below(60);
+    let (kind, other) = (dice.below(5), dice.below(60));
+    let prefix = ["str", "list", "set", "zset", "hash"][usize::try_from(kind).expect("small")];
+    let (key, to) = (format!("{prefix}:{n}"), format!("{prefix}:{other}"));
+    let item = dice.below(40);
+    let common = match dice.below(14) {
+        0 => Some(format!("DEL {key}")),
+        1 => Some(format!("RENAME {key} {to}")),
+        2 => Some(format!("COPY {key} {to} REPLACE")),
+        3 => Some(format!("PEXPIREAT {key} 1900000000000")),
+        4 => Some(format!("PERSIST {key}")),
+        _ => None,
+    };
+    common.unwrap_or_else(|| match (kind, dice.below(4)) {
+        (0, 0) => format!("APPEND {key} some-{item}"),
+        (0, 1) => format!("SETRANGE {key} {item} x"),
+        (0, _) => format!("SET {key} value-{item}"),
+        (1, 0) => format!("LPOP {key}"),
+        (1, 1) => format!("LMOVE {key} {to} LEFT RIGHT"),
+        (1, _) => format!("RPUSH {key} item-{item} {item}"),
+        (2, 0) => format!("SMOVE {key} {to} m-{item}"),
+        (2, 1) => format!("SUNIONSTORE {to} {key} set:{item}"),
+        (2, 2) => format!("SREM {key} m-{item}"),
+        (2, _) => format!("SADD {key} m-{item}"),
+        (3, 0) => format!("ZINTERSTORE {to} 2 {key} zset:{item}"),
+        (3, 1) => format!("ZREM {key} m-{item}"),
+        (3, _) => format!("ZADD {key} {item} m-{item}"),
+        (_, 0) => format!("HDEL {key} f-{item}"),
+        (_, _) => format!("HSET {key} f-{item} value-{item}"),
+    })
+}

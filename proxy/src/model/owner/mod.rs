@@ -10,8 +10,10 @@
 //!
 //! Everything that can wake it is an arm of one select, and none goes before another. Chunks are
 //! small, and what stands between two of them is bounded in time, so neither side starves the
-//! other. `wake` is the select, `fate` the life of a link, `side` everything that goes over the second connection.
+//! other. `wake` is the select, `fate` the life of a link, `side` everything that goes over the
+//! second connection, `count` the recount.
 
+mod count;
 mod fate;
 mod relief;
 mod side;
@@ -133,6 +135,8 @@ struct Timers {
     /// The last look at the server's configuration.
     polled: Option<Instant>,
     standby: Instant,
+    /// The next slice of the recount, while there is something else to do.
+    count: Instant,
     polls: u32,
     shutdown: Instant,
     dirty: bool,
@@ -179,6 +183,7 @@ impl<'a> Owner<'a> {
                 poll: now,
                 polled: None,
                 standby: now,
+                count: now,
                 polls: 0,
                 shutdown: now,
                 dirty: true,
@@ -233,6 +238,7 @@ impl<'a> Owner<'a> {
             let live = self.is_live();
             self.walks.slice(&mut self.mirror, live);
         }
+        self.count();
         self.relieve(now);
         self.timers(now);
         if self.session.is_none() && self.attach.is_none() && self.retry_at <= now {

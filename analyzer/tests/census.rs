@@ -1,0 +1,130 @@
+//! What is counted beyond the totals, against a count of all keys from scratch.
+
+mod kit;
+
+use kit::{Dice, Driver, command};
+
+/// Loads some keys beside what is there; half of the loads fail.
+fn load(driver: &mut Driver, dice: &mut Dice) {
+    driver.keyspace.begin_load(driver.now_ms);
+    for _ in 0..dice.below(3000) {
+        let db = u32::try_from(dice.below(3)).expect("small");
+        let name = format!("str:{}", dice.below(2000));
+        let expire_ms = expiry(driver, dice);
+        driver.load_str(db, name.as_bytes(), dice.below(90), expire_ms);
+    }
+    if dice.below(2) == 0 {
+        driver.keyspace.abort_load();
+    } else {
+        driver.keyspace.commit_load(driver.offset);
+    }
+}
+
+/// None, near, far, past, or absurd.
+fn expiry(driver: &Driver, dice: &mut Dice) -> Option<i64> {
+    let far = 1i64 << dice.below(40);
+    match dice.below(6) {
+        0 | 1 => None,
+        2 => Some(driver.now_ms - far),
+        3 => Some([i64::MIN, -1, 0, i64::MAX][usize::try_from(dice.below(4)).expect("small")]),
+        _ => Some(driver.now_ms + far),
+    }
+}
+
+/// Something that happens to whole databases, or to the clock.
+fn upheaval(driver: &mut Driver, dice: &mut Dice) {
+    match dice.below(12) {
+        0 => drop(driver.line("FLUSHDB")),
+        1 => drop(driver.line("SWAPDB 0 1")),
+        2 => drop(driver.line("SWAPDB 2 9")),
+        3 => load(driver, dice),
+        4 => drop(driver.keyspace.fold()),
+        5 => driver.keyspace.limit_elements(Some(16)),
+        6 => driver.keyspace.limit_elements(None),
+        7 => drop(driver.line("FLUSHALL")),
+        8 => driver.now_ms -= i64::try_from(dice.below(1 << 30)).expect("small"),
+        _ => driver.now_ms += i64::try_from(dice.below(1 << 28)).expect("small"),
+    }
+}
+
+#[test]
+fn counts_equal_a_count_from_scratch() {
+    let mut completed = 0;
+    for seed in 1..=24 {
+        let (mut dice, mut driver) = (Dice(seed), Driver::new());
+        for round in 0..3000 {
+            driver.db = u32::try_from(dice.below(3)).expect("small");
+            let line = command(&mut dice);
+            driver.line(&line);
+            let n = dice.below(2000);
+            match (dice.below(4), expiry(&driver, &mut dice)) {
+                (0, _) => driver.line(&format!("DEL str:{n}")),
+                (_, None) => driver.line(&format!("SET str:{n} value")),
+                (1, Some(at)) => driver.line(&format!("PEXPIREAT str:{n} {at}")),
+                (_, Some(at)) => driver.line(&format!("SET str:{n} value PXAT {at}")),
+            };
+            if dice.below(100) == 0 {
+                upheaval(&mut driver, &mut dice);
+            }
+            if dice.below(3) == 0 {
+                driver.keyspace.sweep(20);
+            }
+            // The first rounds count nothing, as before the owner is ready.
+            if round > 200 && dice.below(4) == 0 {
+                let budget = usize::try_from(dice.below(40)).expect("small");
+                completed += u32::from(driver.keyspace.recount(budget));
+            }
+            if round % 100 == 0 {
+                driver.keyspace.audit().expect("counts agree");
+            }
+        }
+        while !driver.keyspace.recount(100) {}
+        let progress = driver.keyspace.counted(None);
+        assert!(progress.complete && progress.counted == progress.keys);
+        driver.keyspace.audit().expect("counts agree");
+    }
+    assert!(completed > 100, "{completed} recounts came to their end");
+}
+
+#[test]
+fn a_count_is_complete_only_when_every_key_was_met() {
+    let mut driver = Driver::new();
+    for n in 0..5000 {
+        driver.run(&[
+            b"SET",
+            n.to_string().as_bytes(),
+            b"12",
+            b"PXAT",
+            b"1800000000000",
+        ]);
+    }
+    assert!(!driver.keyspace.counted(None).complete, "nobody counts");
+    let mut before = 0;
+    while !driver.keyspace.recount(300) {
+        let now = driver.keyspace.counted(None);
+        assert!(now.counted >= before && now.counted <= now.keys);
+        before = now.counted;
+        driver.keyspace.audit().expect("counts agree");
+    }
+    assert!(before > 3000, "it came there step by step");
+    assert!(driver.keyspace.counted(None).complete);
+    assert!(!driver.keyspace.is_recount_due());
+
+    driver.line("FLUSHALL");
+    driver.line("SET a 1");
+    assert!(
+        driver.keyspace.counted(None).complete,
+        "a new one is counted from its first key"
+    );
+    driver.keyspace.begin_load(driver.now_ms);
+    driver.load_str(0, b"new", 10, Some(0));
+    assert!(
+        driver.keyspace.counted(Some(0)).complete,
+        "the old one answers"
+    );
+    driver.keyspace.commit_load(driver.offset);
+    assert!(!driver.keyspace.counted(Some(0)).complete);
+    assert!(driver.keyspace.is_recount_due());
+    while !driver.keyspace.recount(300) {}
+    assert!(driver.keyspace.counted(Some(0)).complete);
+}

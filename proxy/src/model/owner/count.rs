@@ -1,0 +1,42 @@
+//! The recount: what the analyzer counts beyond its totals is counted between two chunks.
+//!
+//! While the stream is silent a slice follows the other; while there is something to do, counting
+//! has a tenth of the time, so a full sync is followed by the stream first and by the counts later.
+
+use std::time::{Duration, Instant};
+
+use super::Owner;
+use crate::clock;
+
+/// Longest slice of counting between two chunks.
+const SLICE: Duration = Duration::from_millis(1);
+
+/// Keys between two looks at the clock.
+const KEYS_AT_ONCE: usize = 500;
+
+/// While there is something else to do, counting has one part in so many of the time.
+const BUSY_PART: u32 = 10;
+
+impl Owner<'_> {
+    /// Counts for a slice of time, if something is to be counted and it is its turn.
+    pub(super) fn count(&mut self) {
+        let now = clock::now();
+        if self.count_at(now).is_none_or(|at| at > now) {
+            return;
+        }
+        let until = now + SLICE;
+        while !self.mirror.keyspace.recount(KEYS_AT_ONCE) && clock::now() < until {}
+        self.timers.count = now + clock::now().duration_since(now) * BUSY_PART;
+    }
+
+    /// When the next slice is due; `None` if there is nothing to count.
+    pub(super) fn count_at(&self, now: Instant) -> Option<Instant> {
+        // What is answered while a full sync loads is about to go.
+        if self.mirror.load.is_some() || !self.mirror.keyspace.is_recount_due() {
+            return None;
+        }
+        let queued = self.session.as_ref().map(|session| session.wire.queued());
+        let busy = queued.is_some_and(|bytes| bytes > 0) || self.walks.pending();
+        Some(if busy { self.timers.count } else { now })
+    }
+}
