@@ -1,5 +1,6 @@
 //! A value-free model of one master's keyspace, kept exact by its command stream.
 
+pub mod acl;
 pub mod bridge;
 pub mod census;
 pub mod command;

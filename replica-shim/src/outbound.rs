@@ -62,6 +62,8 @@ pub enum Outbound<'a> {
     DbSize,
     /// `CONFIG GET pattern`.
     ConfigGet(&'a str),
+    /// `ACL LIST`: who may do what. The answer has hashes of passwords: whoever reads it drops them.
+    AclList,
     /// `COMMAND INFO name..`: key specs of commands we do not know.
     CommandInfo(&'a [&'a [u8]]),
     /// `COMMAND GETKEYS argv..`.
@@ -227,6 +229,7 @@ impl Outbound<'_> {
             Outbound::Time => words(out, &["TIME"]),
             Outbound::DbSize => words(out, &["DBSIZE"]),
             Outbound::ConfigGet(pattern) => words(out, &["CONFIG", "GET", pattern]),
+            Outbound::AclList => words(out, &["ACL", "LIST"]),
             Outbound::CommandInfo(names) => list(out, &["COMMAND", "INFO"], names),
             Outbound::CommandGetKeys(argv) => list(out, &["COMMAND", "GETKEYS"], argv),
             Outbound::Select(db) => number(out, &["SELECT"], db),

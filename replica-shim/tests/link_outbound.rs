@@ -55,6 +55,7 @@ fn all(position: &Position) -> Vec<(Outbound<'_>, String)> {
         (Outbound::Time, line("TIME")),
         (Outbound::DbSize, line("DBSIZE")),
         (Outbound::ConfigGet("*-max-*"), line("CONFIG GET *-max-*")),
+        (Outbound::AclList, line("ACL LIST")),
         (
             Outbound::CommandInfo(&[b"a", b"b"]),
             line("COMMAND INFO a b"),
@@ -134,6 +135,7 @@ const FIRST: &[&str] = &[
     "TIME",
     "DBSIZE",
     "CONFIG",
+    "ACL",
     "COMMAND",
     "SELECT",
     "READONLY",
@@ -168,6 +170,7 @@ fn everything_that_can_be_said_is_harmless() {
         assert!(FIRST.contains(&words[0]), "{line}");
         match words[0] {
             "CONFIG" => assert_eq!(words[1], "GET"),
+            "ACL" => assert_eq!(words[1], "LIST"),
             "CLIENT" => assert!(["SETNAME", "NO-TOUCH"].contains(&words[1])),
             // Of a Sentinel, whose events they are.
             "SUBSCRIBE" => assert!(words[1..].iter().all(|w| w.starts_with(['+', '-']))),

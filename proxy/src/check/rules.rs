@@ -13,7 +13,8 @@ const LINK_RIGHTS: &str = "+ping +psync +replconf";
 
 /// For the second connection, on every version.
 const SIDE_RIGHTS: &str = "+info +config|get +multi +exec +select +object|encoding +memory|usage \
-     +memory|malloc-stats +memory|stats +dump +pttl +time +type +strlen +llen +scard +zcard +hlen +xlen +command|info +client|setname";
+     +memory|malloc-stats +memory|stats +dump +pttl +time +type +strlen +llen +scard +zcard +hlen +xlen +command|info +client|setname \
+     +acl|list";
 
 /// The model needs about this share of the server's memory, in percent.
 const MODEL_PERCENT: u64 = 50;
