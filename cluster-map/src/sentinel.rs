@@ -58,6 +58,8 @@ pub struct Row {
     pub offset: Option<u64>,
     /// Sentinels that this one knows besides itself; 0 of all but masters.
     pub others: u64,
+    /// Sentinels that must agree on a failure; 0 of all but masters.
+    pub quorum: u64,
 }
 
 /// Reads SENTINEL MASTERS.
@@ -164,6 +166,7 @@ fn row(value: &Value) -> Option<Row> {
         epoch: number("config-epoch").unwrap_or(0),
         offset: number("slave-repl-offset"),
         others: number("num-other-sentinels").unwrap_or(0),
+        quorum: number("quorum").unwrap_or(0),
     })
 }
 

@@ -21,7 +21,7 @@ use cluster_map::{Addr, Cause, Node, NodeId, Slot, Slots};
 use dashmap::DashMap;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use deployment::{Deployment, NotFollowed, Post, Reach, Seed, View};
+pub use deployment::{Deployment, Guard, NotFollowed, Post, Reach, Seed, View};
 pub use status::{Bridged, Counters, Loss, Role, Server, State, Status, UNKNOWN_NAMES_MAX};
 
 use crate::clock;

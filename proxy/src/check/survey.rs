@@ -105,7 +105,7 @@ async fn sentinels(config: &Config, panel: &mut Panel, names: &[String]) -> Opti
     let mut found = Vec::new();
     let mut reports = Vec::new();
     for (asked, (report, others)) in answers.await {
-        found.extend(others.iter().map(|addr| nat.reachable(addr)));
+        found.extend(others.values().flatten().map(|addr| nat.reachable(addr)));
         found.push(asked);
         reports.push(report);
     }

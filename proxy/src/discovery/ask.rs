@@ -3,6 +3,8 @@
 //! Every version has CLUSTER NODES; CLUSTER SHARDS (7.0 and later) complements it with endpoints,
 //! offsets and shard ids. Where CLUSTER NODES is not permitted, CLUSTER SHARDS or SLOTS stands in.
 
+use std::collections::BTreeMap;
+
 use cluster_map::report::Report;
 use cluster_map::sentinel::{self, Watched};
 use cluster_map::{Addr, Asked, NodeId, Value, nodes_text, shards, slots_reply};
@@ -15,6 +17,9 @@ use crate::source::Source;
 
 /// Masters of Sentinel that one process follows at most.
 pub const MASTERS_MAX: usize = 1_000;
+
+/// Other Sentinels that one knows, by the name of the master that they watch.
+pub type Others = BTreeMap<Box<str>, Vec<Addr>>;
 
 /// Why a server said nothing of use.
 #[derive(Debug, Error)]
@@ -88,22 +93,22 @@ impl Witness {
         }
     }
 
-    /// What a Sentinel says of the masters of those names, of all if there are none; and the other
-    /// Sentinels that it knows.
+    /// What a Sentinel says of the masters of those names, of all if there are none; and for each of
+    /// them the other Sentinels that it knows.
     ///
     /// # Errors
     /// The connection failed, or an answer could not be read.
     pub async fn sentinel(
         &mut self,
         names: &[String],
-    ) -> Result<(sentinel::Report, Vec<Addr>), AskError> {
+    ) -> Result<(sentinel::Report, Others), AskError> {
         let reply = self.client.ask_one(&Outbound::SentinelMasters).await?;
         let rows = sentinel::masters(&value(&reply))?;
         let mut report = sentinel::Report {
             asked: self.asked.addr.clone(),
             masters: Vec::new(),
         };
-        let mut others = Vec::new();
+        let mut others = Others::new();
         let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
         let rows = rows.into_iter().filter(|row| wanted(&row.name));
         for master in rows.take(MASTERS_MAX) {
@@ -117,15 +122,14 @@ impl Witness {
                 return Err(SideError::Decode.into());
             };
             let found = sentinel::sentinels(&value(sentinels))?;
-            others.extend(found.into_iter().filter_map(|row| row.addr));
+            let found = found.into_iter().filter_map(|row| row.addr);
+            others.insert(master.name.clone(), found.collect());
             report.masters.push(Watched {
                 addr: sentinel::addr(&value(addr))?,
                 replicas: sentinel::replicas(&value(replicas))?,
                 master,
             });
         }
-        others.sort_unstable();
-        others.dedup();
         Ok((report, others))
     }
 }

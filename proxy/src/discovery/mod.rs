@@ -36,7 +36,8 @@ use crate::app::{random, target};
 use crate::clock;
 use crate::config::Config;
 use crate::fleet::{
-    Deployment, Kind, Master, Named, NotFollowed, Order, Place, Post, Reach, Routes, View, Why,
+    Deployment, Guard, Kind, Master, Named, NotFollowed, Order, Place, Post, Reach, Routes, View,
+    Why,
 };
 use crate::link::attach::Shared;
 use crate::link::supervisor::supervise;
@@ -289,12 +290,23 @@ impl Discovery {
         }
         let mut found: Vec<Addr> = Vec::new();
         let mut reports = Vec::new();
+        let mut guards: BTreeMap<Box<str>, Guard> = BTreeMap::new();
         for (asked, (report, others)) in answers {
             let nat = &self.given.config.discovery.nat;
-            found.extend(others.iter().map(|addr| nat.reachable(addr)));
+            for master in report.masters.iter().map(|watched| &watched.master) {
+                let guard = guards.entry(master.name.clone()).or_default();
+                let others = others.get(&master.name).into_iter().flatten();
+                let others = others.map(|addr| nat.reachable(addr));
+                guard.quorum = guard.quorum.max(master.quorum);
+                guard.sentinels.extend(others);
+                guard.sentinels.insert(asked.clone());
+            }
+            let others = others.values().flatten();
+            found.extend(others.map(|addr| nat.reachable(addr)));
             found.push(asked);
             reports.push(report);
         }
+        self.view.guards = guards;
         let names: Vec<&str> = self.spec.names.iter().map(String::as_str).collect();
         self.panel.found(found);
         let mut map = Topology::of_sentinels(&reports, &names, self.panel.len());

@@ -1,6 +1,7 @@
 //! One configured source, seen from outside its discovery: what was found, what is not followed and
 //! why, and a bell that makes discovery look at once.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cluster_map::{Addr, NodeId, Topology};
@@ -41,12 +42,23 @@ pub struct View {
     pub unowned: usize,
     /// Everyone who is asked: those that the source names and those that were found.
     pub seeds: Vec<Seed>,
+    /// Who watches each master, by its name with Sentinel; empty elsewhere.
+    pub guards: BTreeMap<Box<str>, Guard>,
     /// Why the last look failed, for people; empty if it did not.
     pub last_error: String,
     /// When somebody last answered, unix milliseconds; 0 if nobody ever did.
     pub refreshed_ms: u64,
     /// How many maps have been read.
     pub looks: u64,
+}
+
+/// The Sentinels of one master.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Guard {
+    /// How many must agree that it has failed.
+    pub quorum: u64,
+    /// Where they are: those that answered, and those that they know.
+    pub sentinels: BTreeSet<Addr>,
 }
 
 /// A node without a link of ours.
