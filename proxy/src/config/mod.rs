@@ -33,6 +33,8 @@ pub struct Config {
     pub memory_cap: Wanted,
     /// The RESP port.
     pub admin: Admin,
+    /// Advice.
+    pub advice: Advice,
     /// How deployments are found out.
     pub discovery: Discovery,
     /// The HTTP port.
@@ -128,6 +130,13 @@ pub struct Tls {
     pub server_name: Option<String>,
 }
 
+/// How advice is given.
+#[derive(Clone, Debug)]
+pub struct Advice {
+    /// How often servers are asked what rules need to know.
+    pub every: Duration,
+}
+
 /// The RESP admin port.
 #[derive(Clone, Debug)]
 pub struct Admin {
@@ -220,6 +229,7 @@ impl Config {
             memory_cap: memory_cap(&raw.memory_cap)?,
             discovery: discovery(&raw)?,
             admin: admin(raw.admin)?,
+            advice: advice(&raw.advice)?,
             http: Http {
                 listen: address("http.listen", &raw.http.listen)?,
                 connections_max: at_least_one("http.connections_max", raw.http.connections_max)?,
@@ -303,6 +313,17 @@ fn admin(raw: raw::Admin) -> Result<Admin, ConfigError> {
             }),
             None => None,
         },
+    })
+}
+
+fn advice(raw: &raw::Advice) -> Result<Advice, ConfigError> {
+    const EVERY_MIN_MS: u64 = 1_000;
+    if raw.every_ms < EVERY_MIN_MS {
+        let problem = format!("must be {EVERY_MIN_MS} or more");
+        return Err(ConfigError::at("advice.every_ms", problem));
+    }
+    Ok(Advice {
+        every: Duration::from_millis(raw.every_ms),
     })
 }
 

@@ -27,6 +27,8 @@ pub struct Raw {
     pub memory_cap: String,
     /// The RESP port.
     pub admin: Admin,
+    /// Advice.
+    pub advice: Advice,
     /// How deployments are found out.
     pub discovery: Discovery,
     /// The HTTP port.
@@ -67,6 +69,14 @@ pub struct Admin {
     pub tls_client_ca_file: String,
     /// Further users.
     pub users: Vec<User>,
+}
+
+/// `[advice]`.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Advice {
+    /// How often servers are asked what rules need to know.
+    pub every_ms: u64,
 }
 
 /// `[[admin.users]]`.
@@ -208,6 +218,12 @@ impl Default for Admin {
     }
 }
 
+impl Default for Advice {
+    fn default() -> Advice {
+        Advice { every_ms: 60_000 }
+    }
+}
+
 impl Default for Http {
     fn default() -> Http {
         Http {
@@ -247,6 +263,7 @@ impl Default for Raw {
             shard: String::new(),
             memory_cap: "auto".to_owned(),
             admin: Admin::default(),
+            advice: Advice::default(),
             discovery: Discovery::default(),
             http: Http::default(),
             link: Link::default(),

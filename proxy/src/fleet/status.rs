@@ -10,6 +10,7 @@ use analyzer::keyspace::{Detail, Fact};
 use analyzer::profile::{Family, Origin, Version};
 
 use crate::model::ask::Generation;
+use crate::model::pace::Rates;
 use crate::side::vitals::Vitals;
 
 /// What is going on with one master. Published on every change of state, and at most every 100 ms
@@ -64,6 +65,8 @@ pub struct Status {
     pub bridged: Option<Arc<Bridged>>,
     /// What only INFO knows, as of the last look; `None` before the first one.
     pub vitals: Option<Arc<Vitals>>,
+    /// How fast its stream is.
+    pub rates: Rates,
     /// The last error of the link, for people; empty if there was none.
     pub last_error: String,
     /// Names of unknown commands met, with their number; at most [`UNKNOWN_NAMES_MAX`] names.

@@ -17,6 +17,7 @@ use crate::model::ask::{
 };
 use crate::model::mirror::Mirror;
 use crate::model::slots::{self, Named, Tally};
+use crate::model::telling::Telling;
 use crate::model::verify::Verify;
 use crate::model::whatif;
 
@@ -214,7 +215,7 @@ impl Job {
 pub fn answer(
     ask: Ask,
     mirror: &mut Mirror,
-    (walks, verify): (&mut Walks, &mut Verify),
+    (walks, verify, telling): (&mut Walks, &mut Verify, &mut Telling),
     live: bool,
 ) {
     mirror.counters.asks += 1;
@@ -278,6 +279,7 @@ pub fn answer(
             let job = Job::WhatIf(whatif::Job::new((goal, limit), keyspace, reply));
             walks.push(mirror.generation, job);
         }
+        Ask::Told { reply } => telling.ask(reply, fresh),
         Ask::StreamInfo { db, key, reply } => send(reply, fresh, look(keyspace, db, &key)),
         Ask::Verify { count, reply } => {
             verify.begin(keyspace, (mirror.generation, count), reply);

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::model::verify::Verified;
 use crate::model::whatif::Found;
+use crate::side::told::Told;
 
 /// Where an answer comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,6 +211,11 @@ pub enum Ask {
         limit: usize,
         /// What was found; in words, why that cannot be told.
         reply: Reply<Result<Found, String>>,
+    },
+    /// What the followed server tells of itself, no older than a second if it answers within two.
+    Told {
+        /// What it told; `None` if it never did, or there is no connection to ask on.
+        reply: Reply<Option<Arc<Told>>>,
     },
     /// What XINFO STREAM, GROUPS and CONSUMERS tell of one stream.
     StreamInfo {

@@ -12,4 +12,5 @@ pub mod look;
 pub mod memory;
 pub mod skim;
 pub mod task;
+pub mod told;
 pub mod vitals;

@@ -28,6 +28,7 @@ use crate::side::info::Info;
 use crate::side::intro;
 use crate::side::look::{self, Look, Rights, Sight};
 use crate::side::memory::{self, Memory};
+use crate::side::told::{self, Told};
 use crate::side::vitals::{self, Vitals};
 
 /// Questions that may wait for the connection; the owner sends no more than that.
@@ -58,6 +59,8 @@ pub enum SideAsk {
     Memory,
     /// What only INFO knows of it.
     Vitals,
+    /// What it tells of itself.
+    Told,
     /// Does the server shut down and wait for replicas?
     Shutdown,
     /// Encoding, and before 7.0 expiry, of these keys.
@@ -90,6 +93,8 @@ pub enum SideAnswer {
     Memory(Memory),
     /// What INFO told; `None` if the server refused.
     Vitals(Option<Box<Vitals>>),
+    /// What it tells of itself.
+    Told(Box<Told>),
     /// The server shuts down.
     Shutdown(bool),
     /// To probes: everything that was asked, in order, by moments.
@@ -314,6 +319,7 @@ impl Server {
                 let own_port = self.target.link.announce_port;
                 SideAnswer::Vitals(vitals::look(client, own_port).await?.map(Box::new))
             }
+            SideAsk::Told => SideAnswer::Told(Box::new(told::look(client).await?)),
             SideAsk::Shutdown => {
                 let info = client.ask_one(&Outbound::Info(InfoSection::Server)).await?;
                 let text = utf8(&info);
@@ -521,6 +527,11 @@ pub(super) fn expiry(key: &[u8], relative: bool) -> Vec<Outbound<'_>> {
 /// Unix milliseconds from TIME and PTTL; `None` if the key does not expire.
 pub(super) fn left_to_unix(time: &BytesFrame, left: &BytesFrame) -> Option<i64> {
     let left = client::integer(left).filter(|ms| *ms >= 0)?;
+    unix_ms(time)?.checked_add(left)
+}
+
+/// Unix milliseconds of a reply to TIME.
+pub(super) fn unix_ms(time: &BytesFrame) -> Option<i64> {
     let parts = client::members(time)?;
     let part = |i: usize| -> Option<i64> {
         std::str::from_utf8(client::text(parts.get(i)?)?)
@@ -528,10 +539,7 @@ pub(super) fn left_to_unix(time: &BytesFrame, left: &BytesFrame) -> Option<i64> 
             .parse()
             .ok()
     };
-    part(0)?
-        .checked_mul(1000)?
-        .checked_add(part(1)? / 1000)?
-        .checked_add(left)
+    part(0)?.checked_mul(1000)?.checked_add(part(1)? / 1000)
 }
 
 pub(super) fn utf8(frame: &BytesFrame) -> String {

@@ -40,7 +40,7 @@ pub const FIELDS: [&str; 23] = [
 ];
 
 /// Commands that wait for an element, and count a miss while there is none.
-const BLOCKING_POPS: [&str; 7] = [
+pub(super) const BLOCKING_POPS: [&str; 7] = [
     "blpop",
     "brpop",
     "blmove",

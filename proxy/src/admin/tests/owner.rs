@@ -172,6 +172,8 @@ fn answer(
         }
         // These keys have no values to weigh: as an owner that is gone.
         Ask::WhatIf { reply, .. } => drop(reply),
+        // Nobody is there to tell.
+        Ask::Told { reply } => drop(reply.send(fresh(generation, None))),
         Ask::StreamInfo { db, key, reply } => {
             let looked = match keys.get(&(db, key)) {
                 None => Looked::Missing,

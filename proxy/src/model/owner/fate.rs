@@ -78,6 +78,9 @@ impl Owner<'_> {
             return;
         };
         let before = self.process.replace(server.run_id.clone());
+        if before.as_ref() != Some(&server.run_id) {
+            self.telling.forget();
+        }
         if continues && before.is_some_and(|before| before != server.run_id) {
             self.mirror.keyspace.suspect_all();
         }
@@ -233,6 +236,7 @@ impl Owner<'_> {
             .followed
             .retain(|_, owner| *owner != self.given.master.id);
         self.rereads.reset(None);
+        self.telling.lost();
         good
     }
 

@@ -41,8 +41,10 @@ use crate::memory::Claim;
 use crate::model::answer::{self, Walks};
 use crate::model::ask::Ask;
 use crate::model::mirror::Mirror;
+use crate::model::pace::Pace;
 use crate::model::rereads::Rereads;
 use crate::model::session::Session;
+use crate::model::telling::Telling;
 use crate::model::verify::Verify;
 use crate::side::client::Target;
 use crate::side::intro::Intro;
@@ -91,6 +93,8 @@ pub struct Owner<'a> {
     walks: Walks,
     rereads: Rereads,
     verify: Verify,
+    telling: Telling,
+    pace: Pace,
     session: Option<Box<Session>>,
     attach: Option<AbortOnDropHandle<Result<Attached, AttachError>>>,
     standby_dial: Option<AbortOnDropHandle<Result<Connection, DialError>>>,
@@ -155,6 +159,8 @@ impl<'a> Owner<'a> {
             target,
             rereads: Rereads::new(&given.config.reread, now),
             verify: Verify::default(),
+            telling: Telling::new(given.config.advice.every, now),
+            pace: Pace::default(),
             waits: Waits {
                 slow: Backoff::new(link.retry_min, link.retry_max),
                 quick: Backoff::new(QUICK_MIN, link.retry_max),
@@ -270,7 +276,7 @@ impl<'a> Owner<'a> {
 
     fn answer(&mut self, ask: Ask) {
         let live = self.is_live();
-        let tasks = (&mut self.walks, &mut self.verify);
+        let tasks = (&mut self.walks, &mut self.verify, &mut self.telling);
         answer::answer(ask, &mut self.mirror, tasks, live);
         self.timers.dirty = true;
     }
@@ -288,6 +294,7 @@ impl<'a> Owner<'a> {
                 .keyspace
                 .clock(i64::try_from(clock::unix_ms()).unwrap_or(i64::MAX));
             self.mirror.keyspace.tidy(TIDY_KEYS);
+            self.measure(now);
             self.timers.dirty = true;
         }
         let woken = match &mut self.session {
@@ -302,6 +309,17 @@ impl<'a> Owner<'a> {
             self.timers.work = now + WORK_EVERY;
             self.work(now);
         }
+    }
+
+    /// How fast the stream is.
+    fn measure(&mut self, now: Instant) {
+        let stands = (
+            self.mirror.keyspace.applied(),
+            self.mirror.counters.commands,
+        );
+        let live = self.is_live();
+        self.pace.tick(now, stands, live);
+        self.status.rates = self.pace.rates();
     }
 
     fn enter(&mut self, state: State) {

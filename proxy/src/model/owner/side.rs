@@ -48,12 +48,18 @@ impl Owner<'_> {
             self.rereads.park(&mut self.mirror.keyspace, name, now);
         }
         self.look_at_slots(now);
+        let can_ask = live && self.session.as_ref().is_some_and(|s| s.side.is_some());
+        let mirror = &self.mirror;
+        self.telling.give_up(can_ask, || mirror.freshness(live));
         let Some(session) = &self.session else {
             return;
         };
         let (Some(side), true) = (&session.side, session.is_live()) else {
             return;
         };
+        if self.telling.is_due(now) && side.asks.try_send(SideAsk::Told).is_ok() {
+            self.telling.asked(now);
+        }
         if self.mirror.getack && self.timers.shutdown <= now {
             self.mirror.getack = false;
             self.timers.shutdown = now + SHUTDOWN_EVERY;
@@ -117,6 +123,10 @@ impl Owner<'_> {
             SideAnswer::Poll(polled) => self.polled(polled),
             SideAnswer::Memory(memory) => self.weighed(memory),
             SideAnswer::Vitals(vitals) => self.status.vitals = vitals.map(Arc::from),
+            SideAnswer::Told(told) => {
+                let (mirror, live) = (&self.mirror, self.is_live());
+                self.telling.heard(*told, || mirror.freshness(live));
+            }
             SideAnswer::Shutdown(true) => {
                 let text = "the server shuts down and would wait for us";
                 self.lose(Fault::own(Loss::Shutdown, Verdict::RetryLater, text));
@@ -163,6 +173,7 @@ impl Owner<'_> {
             SideAnswer::KeySpecs(specs) => self.mirror.keyspace.set_key_specs(specs),
             SideAnswer::Lost(error) => {
                 self.verify.lost();
+                self.telling.lost();
                 self.mirror.counters.side_errors += 1;
                 self.mirror.drop_held();
                 // Nothing is asked until the connection is there again.
@@ -171,6 +182,7 @@ impl Owner<'_> {
             }
             SideAnswer::Ready => {
                 // What was asked before there was a connection was thrown away with the queue.
+                self.telling.lost();
                 self.mirror.drop_held();
                 self.rereads.reset(None);
             }
@@ -242,6 +254,7 @@ impl Owner<'_> {
         if let Some(session) = &mut self.session {
             session.side = None;
         }
+        self.telling.lost();
         self.mirror.counters.side_errors += 1;
         self.mirror.drop_held();
         self.rereads.reset(None);

@@ -105,11 +105,17 @@ impl Owner<'_> {
         if let Some(until) = self.paused_until() {
             at = at.min(until);
         }
+        if self.telling.is_wanted() {
+            at = at.min(self.timers.work);
+        }
         match &self.session {
             Some(session) => {
                 at = at.min(session.timeout().unwrap_or(at));
                 if session.side.is_some() && session.is_live() {
                     at = at.min(self.timers.poll);
+                    // Where the queue is full it is tried again at the next look.
+                    let telling = self.telling.due().map(|due| due.max(self.timers.work));
+                    at = at.min(telling.unwrap_or(at));
                     let doubts = self.mirror.keyspace.doubts();
                     let suspecting = self.mirror.keyspace.is_suspecting();
                     let wanted = self.verify.is_wanted() || !self.mirror.looked.is_empty();
