@@ -5,6 +5,7 @@ pub mod bridge;
 pub mod census;
 pub mod command;
 pub mod glob;
+pub mod heat;
 pub mod input;
 pub mod keyspace;
 pub mod profile;

@@ -405,6 +405,7 @@ fn restore(
         expire_ms,
         now_ms,
         end_offset: command.end_offset.get(),
+        bytes: args.iter().map(|word| text(word).len()).sum(),
     }))
 }
 

@@ -44,6 +44,11 @@ impl Context<'_> {
         self.keyspace.edit_str(self.db, key, edit);
     }
 
+    /// Charges the next keys that are written so many bytes each: the command brought that for them.
+    pub(crate) fn charge(&mut self, bytes: u64) {
+        self.keyspace.heat_mut().charge(bytes);
+    }
+
     /// Removes `key`, if it is there.
     pub(crate) fn remove(&mut self, key: &[u8]) {
         self.keyspace.remove(self.db, key);

@@ -1,4 +1,7 @@
-//! Which handler a command name means, found without comparing it to every name there is.
+//! Which handler a command name means, found without comparing it to every name there is, and a
+//! small number for each name that is known, to count by.
+
+use std::collections::BTreeMap;
 
 use crate::command::{Handler, handler, server};
 use crate::text::Text;
@@ -22,8 +25,11 @@ pub(crate) enum Call {
     Unknown,
 }
 
+/// What a name means, and its number: 0 for all names that are not known.
+pub(crate) type Numbered = (Call, u16);
+
 /// A command name in upper case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Name {
     len: u8,
     bytes: [u8; NAME_MAX],
@@ -52,24 +58,29 @@ impl Name {
 /// Remembers what names mean.
 #[derive(Debug)]
 pub(crate) struct Dispatch {
-    slots: Vec<Option<(Name, Call)>>,
+    slots: Vec<Option<(Name, Numbered)>>,
+    /// Known names that were met, by number less one: as many as the model knows at most.
+    names: Vec<Name>,
+    numbers: BTreeMap<Name, u16>,
 }
 
 impl Dispatch {
     pub(crate) fn new() -> Dispatch {
         Dispatch {
             slots: vec![None; SLOTS],
+            names: Vec::new(),
+            numbers: BTreeMap::new(),
         }
     }
 
     /// What the command of that name does.
     #[inline]
-    pub(crate) fn call(&mut self, name: &Text<'_>) -> Call {
+    pub(crate) fn call(&mut self, name: &Text<'_>) -> Numbered {
         let Text::Bytes(text) = name else {
-            return Call::Unknown;
+            return (Call::Unknown, 0);
         };
         let Some(name) = Name::of(text) else {
-            return Call::Unknown;
+            return (Call::Unknown, 0);
         };
         let slot = name.slot();
         if let Some((known, call)) = &self.slots[slot]
@@ -83,8 +94,29 @@ impl Dispatch {
             (None, Some(call)) => call,
             (None, None) => Call::Unknown,
         };
-        self.slots[slot] = Some((name, call));
-        call
+        let numbered = match call {
+            Call::Unknown => (call, 0),
+            Call::Handler(_) | Call::Ignore | Call::Resync => (call, self.number(name)),
+        };
+        self.slots[slot] = Some((name, numbered));
+        numbered
+    }
+
+    fn number(&mut self, name: Name) -> u16 {
+        if let Some(number) = self.numbers.get(&name) {
+            return *number;
+        }
+        self.names.push(name);
+        let number = u16::try_from(self.names.len()).unwrap_or(0);
+        self.numbers.insert(name, number);
+        number
+    }
+
+    /// The name of a number, in upper case; empty for all that are not known.
+    pub(crate) fn name(&self, number: usize) -> String {
+        let name = number.checked_sub(1).and_then(|at| self.names.get(at));
+        let bytes = name.map_or(&[][..], |name| &name.bytes[..usize::from(name.len)]);
+        String::from_utf8_lossy(bytes).into_owned()
     }
 }
 
@@ -95,7 +127,7 @@ mod tests {
     #[test]
     fn names_are_found_in_any_case() {
         let mut dispatch = Dispatch::new();
-        let mut call = |name: &[u8]| dispatch.call(&Text::Bytes(name));
+        let mut call = |name: &[u8]| dispatch.call(&Text::Bytes(name)).0;
         for _ in 0..2 {
             assert!(matches!(call(b"set"), Call::Handler(_)));
             assert!(matches!(call(b"SeT"), Call::Handler(_)));
@@ -105,5 +137,16 @@ mod tests {
             assert!(matches!(call(&[b'x'; 25]), Call::Unknown));
             assert!(matches!(call(b""), Call::Unknown));
         }
+    }
+
+    #[test]
+    fn known_names_have_a_number_and_others_share_one() {
+        let mut dispatch = Dispatch::new();
+        let mut number = |name: &[u8]| dispatch.call(&Text::Bytes(name)).1;
+        let (set, get) = (number(b"set"), number(b"PUBLISH"));
+        assert_eq!((set, get, number(b"SET")), (1, 2, 1));
+        assert_eq!((number(b"no.such"), number(b"nor.such")), (0, 0));
+        assert_eq!(dispatch.name(1), "SET");
+        assert_eq!((dispatch.name(0), dispatch.name(9)), Default::default());
     }
 }

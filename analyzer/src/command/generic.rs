@@ -68,7 +68,9 @@ fn del(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
         return Err(Malformed);
     }
     for at in 1..args.len() {
-        context.remove(args.key(at)?);
+        let key = args.key(at)?;
+        context.charge(key.len() as u64);
+        context.remove(key);
     }
     Ok(())
 }

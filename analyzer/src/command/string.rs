@@ -141,7 +141,7 @@ fn mset(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
         return Err(Malformed);
     }
     for at in (1..args.len()).step_by(2) {
-        put(context, args.key(at)?, &args.get(at + 1)?, Expiry::Drop);
+        put_one(context, args, at, Expiry::Drop)?;
     }
     Ok(())
 }
@@ -153,8 +153,21 @@ fn msetex(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
     let options = options.filter(|&at| at <= args.len()).ok_or(Malformed)?;
     let expiry = expiry_option(context, args, options)?;
     for at in (2..options).step_by(2) {
-        put(context, args.key(at)?, &args.get(at + 1)?, expiry);
+        put_one(context, args, at, expiry)?;
     }
+    Ok(())
+}
+
+/// Sets one of several keys: the name at `at`, its value behind it.
+fn put_one(
+    context: &mut Context<'_>,
+    args: Args<'_>,
+    at: usize,
+    expiry: Expiry,
+) -> Result<(), Malformed> {
+    let (key, value) = (args.key(at)?, args.get(at + 1)?);
+    context.charge((key.len() as u64).saturating_add(value.len()));
+    put(context, key, &value, expiry);
     Ok(())
 }
 

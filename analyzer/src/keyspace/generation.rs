@@ -109,6 +109,11 @@ impl Generation {
         }
     }
 
+    /// The slot function, where keys are counted by hash slot.
+    pub(crate) fn slot_of(&self) -> Option<SlotOf> {
+        self.slot_of
+    }
+
     /// True if keys are counted by hash slot.
     pub(crate) fn counts_slots(&self) -> bool {
         self.slot_of.is_some()

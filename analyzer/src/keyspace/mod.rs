@@ -15,6 +15,7 @@ pub(crate) mod degrade;
 mod fill;
 mod gauge;
 mod generation;
+mod heat;
 mod image;
 mod journal;
 mod load;
@@ -29,8 +30,9 @@ mod wants;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::census::Progress;
-use crate::command::dispatch::{Call, Dispatch};
+use crate::command::dispatch::{Call, Dispatch, Numbered};
 use crate::command::{Args, Context, Doubt, Entry, server};
+use crate::heat::Heat;
 use crate::input::{Command, Key, KeySpec, Outcome, Part, Shape, Source};
 use crate::keyspace::db::{Db, NewStr, OldStr, Pulse, Scratch, Tools};
 use crate::keyspace::degrade::{Ease, Sweep};
@@ -44,6 +46,7 @@ use crate::keyspace::suspects::Suspicion;
 use crate::keyspace::wants::Wants;
 use crate::profile::Profile;
 use crate::store::weigh::Scale;
+use crate::text::Text;
 use crate::value::Value;
 
 pub use batch::Batch;
@@ -125,6 +128,7 @@ pub struct Keyspace {
     dispatch: Dispatch,
     ring: Ring,
     recent: Recent,
+    heat: Heat,
     scratch: Scratch,
 }
 
@@ -156,6 +160,7 @@ impl Keyspace {
             dispatch: Dispatch::new(),
             ring: Ring::default(),
             recent: Recent::default(),
+            heat: Heat::new(),
             scratch: Scratch::default(),
         }
     }
@@ -223,6 +228,7 @@ impl Keyspace {
     pub fn clock(&mut self, now_ms: i64) {
         self.now_ms = now_ms;
         self.pulse.clock(now_ms);
+        self.heat.clock(now_ms);
     }
 
     /// Everything before this offset is in the model.
@@ -356,8 +362,8 @@ impl Keyspace {
     #[inline]
     pub fn follow(&mut self, command: &Command<'_>) -> Outcome {
         let call = command.argv.first().map(|name| self.dispatch.call(name));
-        if let Some(Call::Handler(handler)) = call
-            && self.ring.push(command, handler, self.seed)
+        if let Some((Call::Handler(handler), number)) = call
+            && self.ring.push(command, (handler, number), self.seed)
         {
             if self.ring.is_full() {
                 self.catch_up();
@@ -381,8 +387,14 @@ impl Keyspace {
                 now_ms: waiting.now_ms,
                 end_offset: waiting.end_offset,
             };
-            self.recent.note(waiting.digest, waiting.end_offset, argv);
-            self.apply_as(&command, Call::Handler(waiting.handler));
+            let bytes = waiting.len as u64;
+            self.recent
+                .note(waiting.digest, waiting.end_offset, (argv, bytes));
+            self.apply_as(
+                &command,
+                (Call::Handler(waiting.handler), waiting.number),
+                bytes,
+            );
         });
         self.ring = ring;
     }
@@ -393,21 +405,24 @@ impl Keyspace {
         match command.argv.first() {
             Some(name) => {
                 let call = self.dispatch.call(name);
+                let bytes = command.argv.iter().map(Text::len).sum();
                 if let Some(key) = command.argv.get(1) {
                     let digest = key.digest(self.seed);
-                    self.recent.note(digest, command.end_offset, command.argv);
+                    self.recent
+                        .note(digest, command.end_offset, (command.argv, bytes));
                 }
-                self.apply_as(command, call)
+                self.apply_as(command, call, bytes)
             }
             None => Outcome::Malformed,
         }
     }
 
-    fn apply_as(&mut self, command: &Command<'_>, call: Call) -> Outcome {
+    fn apply_as(&mut self, command: &Command<'_>, (call, number): Numbered, bytes: u64) -> Outcome {
         if command.now_ms != self.now_ms {
             self.clock(command.now_ms);
         }
         self.offset = command.end_offset;
+        self.heat.begin(number, bytes);
         let outcome = self.call(command, call);
         self.applied = command.end_offset;
         *match outcome {
@@ -564,7 +579,7 @@ impl Keyspace {
         if target.is_folded(key, share) {
             // Nothing is known of it, so it passes for a key that must be read, and is not kept.
             target.folded.get_or_insert_default();
-            self.writes += 1;
+            self.note_folded(db, key);
             return edit(&mut Some(server::unread()), self.scale.profile());
         }
         let (held, mut entry) = target.checkout(key, &self.scale);
@@ -575,7 +590,7 @@ impl Keyspace {
             scratch: &mut self.scratch,
         };
         let turn = target.checkin(key, held, entry, &mut tools);
-        self.note(db, key.name, &turn);
+        self.note(db, key, &turn);
         out
     }
 
@@ -592,7 +607,7 @@ impl Keyspace {
         let key = target.named(key);
         if target.is_folded(key, share) {
             target.folded.get_or_insert_default();
-            self.writes += 1;
+            self.note_folded(db, key);
             return;
         }
         let mut tools = Tools {
@@ -601,7 +616,7 @@ impl Keyspace {
             scratch: &mut self.scratch,
         };
         let turn = target.edit_str(key, &mut tools, |old| edit(old, self.scale.profile()));
-        self.note(db, key.name, &turn);
+        self.note(db, key, &turn);
     }
 
     /// Removes a key.
@@ -609,7 +624,7 @@ impl Keyspace {
         let target = self.live.db_mut(db);
         let key = target.named(key);
         let turn = target.remove(key, &self.scale);
-        self.note(db, key.name, &turn);
+        self.note(db, key, &turn);
     }
 
     /// Shows the entry of a key.

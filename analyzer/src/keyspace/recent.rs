@@ -20,6 +20,9 @@ struct Trace {
     name: [u8; NAME_MAX],
 }
 
+/// The words of a command, and how many bytes they are.
+pub(crate) type Said<'a> = (&'a [Text<'a>], u64);
+
 /// The ring.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
@@ -39,15 +42,14 @@ pub struct Touch {
 }
 
 impl Recent {
-    /// Remembers a command whose first key has this digest.
+    /// Remembers a command of so many bytes whose first key has this digest.
     #[inline]
-    pub(crate) fn note(&mut self, digest: u64, end_offset: u64, argv: &[Text<'_>]) {
+    pub(crate) fn note(&mut self, digest: u64, end_offset: u64, (argv, bytes): Said<'_>) {
         let mut trace = Trace {
             digest,
             end_offset,
             ..Trace::default()
         };
-        let bytes: u64 = argv.iter().map(Text::len).sum();
         trace.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         if let Some(Text::Bytes(name)) = argv.first() {
             let len = name.len().min(NAME_MAX);

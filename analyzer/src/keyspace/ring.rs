@@ -31,6 +31,10 @@ pub(crate) struct Waiting {
     first: usize,
     last: usize,
     pub(crate) digest: u64,
+    /// Number of the command's name.
+    pub(crate) number: u16,
+    /// Bytes of all words.
+    pub(crate) len: usize,
 }
 
 /// The waiting commands.
@@ -44,7 +48,12 @@ pub(crate) struct Ring {
 impl Ring {
     /// Copies a command; false if it is one that must be applied at once.
     #[inline]
-    pub(crate) fn push(&mut self, command: &Command<'_>, handler: Handler, seed: u64) -> bool {
+    pub(crate) fn push(
+        &mut self,
+        command: &Command<'_>,
+        (handler, number): (Handler, u16),
+        seed: u64,
+    ) -> bool {
         let start = self.bytes.len();
         let first = self.words.len();
         if command.argv.len() < 2 || command.argv.len() > WORDS_MAX {
@@ -70,6 +79,8 @@ impl Ring {
             first,
             last: self.words.len(),
             digest: command.argv[1].digest(seed),
+            number,
+            len: self.bytes.len() - start,
         });
         true
     }

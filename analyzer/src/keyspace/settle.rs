@@ -3,7 +3,7 @@
 use crate::command::{Doubt, Entry};
 use crate::input::Outcome;
 use crate::keyspace::Keyspace;
-use crate::keyspace::db::Turn;
+use crate::keyspace::db::{Named, Turn};
 use crate::keyspace::image::{Image, unsaid};
 use crate::keyspace::wants::{Flight, Need, Settled, Want};
 use crate::profile::Profile;
@@ -71,6 +71,8 @@ pub struct Restore<'a> {
     pub now_ms: i64,
     /// Offset behind the command.
     pub end_offset: u64,
+    /// Bytes of the command's words.
+    pub bytes: u64,
 }
 
 impl Keyspace {
@@ -80,9 +82,14 @@ impl Keyspace {
         self.clock(restore.now_ms);
         self.offset = restore.end_offset;
         let Restore {
-            db, name, image, ..
+            db,
+            name,
+            image,
+            bytes,
+            ..
         } = restore;
         let entry = image.finish(name.len(), restore.expire_ms, self.profile());
+        self.begin_heat("RESTORE", bytes);
         self.edit(db, name, |slot, _| *slot = entry);
         self.applied = restore.end_offset;
         self.counters.applied += 1;
@@ -91,7 +98,8 @@ impl Keyspace {
 
     /// Takes note of a written key: its doubts, and what a read under way may still say.
     #[inline]
-    pub(in crate::keyspace) fn note(&mut self, db: u32, name: &[u8], turn: &Turn) {
+    pub(in crate::keyspace) fn note(&mut self, db: u32, key: Named<'_>, turn: &Turn) {
+        let name = key.name;
         if turn.before.is_none() && turn.after.is_none() {
             return;
         }
@@ -99,6 +107,7 @@ impl Keyspace {
         // What is settled between two commands changed nothing on the server.
         if self.offset > self.applied {
             self.journal.push(self.offset, db, name);
+            self.note_heat(db, key, Some(turn));
         }
         let before = turn.before.map_or(Doubt::None, |weight| weight.doubt);
         let after = turn.after.map_or(Doubt::None, |weight| weight.doubt);
