@@ -10,6 +10,7 @@
 //! - `facts`, `scan`, `walk`, `top`, `totals`: questions (`crate::view`)
 
 mod batch;
+mod counters;
 pub(crate) mod db;
 pub(crate) mod degrade;
 mod fill;
@@ -50,6 +51,7 @@ use crate::text::Text;
 use crate::value::Value;
 
 pub use batch::Batch;
+pub use counters::Counters;
 pub use degrade::{Detail, SHARE_BITS_MAX};
 pub use fill::{Filler, Helper, Hire};
 pub use image::Image;
@@ -63,37 +65,6 @@ const KEYS_PER_PIECE: usize = 1000;
 
 /// The hash slot of a key name.
 pub type SlotOf = fn(&[u8]) -> u16;
-
-/// What happened to a keyspace since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Commands that changed a key.
-    pub applied: u64,
-    /// Commands that found nothing to change.
-    pub no_change: u64,
-    /// Commands that concern no key.
-    pub ignored: u64,
-    /// Commands that the model does not know.
-    pub unknown: u64,
-    /// Commands that do not parse as what they name.
-    pub malformed: u64,
-    /// Commands after which only a full sync helps.
-    pub resync: u64,
-    /// Keys that a full sync brought twice.
-    pub loaded_twice: u64,
-    /// Collections that a full sync brought without elements.
-    pub loaded_empty: u64,
-    /// Keys of a full sync with parts that did not fit their type.
-    pub loaded_malformed: u64,
-    /// Doubtful keys that found no room in a queue and wait for the walk.
-    pub wants_overflowed: u64,
-    /// Re-reads that were taken.
-    pub settled: u64,
-    /// Re-reads that were too old.
-    pub stale: u64,
-    /// Re-reads that contradicted what the model was sure of.
-    pub drifted: u64,
-}
 
 /// The model of one master.
 #[derive(Debug)]
