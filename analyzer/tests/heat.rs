@@ -38,7 +38,7 @@ fn words(line: &str) -> usize {
 
 /// One random command, told to both.
 fn step(driver: &mut Driver, tally: &mut Tally, dice: &mut Dice) {
-    let db = [0, 0, 0, 7][usize::try_from(dice.below(4)).unwrap()];
+    let db = [0, 0, 0, 7][usize::try_from(dice.below(4)).expect("small")];
     driver.db = db;
     let name = |dice: &mut Dice, kind: &str| {
         let octave = dice.below(14);
@@ -48,7 +48,7 @@ fn step(driver: &mut Driver, tally: &mut Tally, dice: &mut Dice) {
             _ => format!("{kind}:{n}"),
         }
     };
-    let value = "v".repeat(usize::try_from(dice.below(90)).unwrap());
+    let value = "v".repeat(usize::try_from(dice.below(90)).expect("small"));
     let line = match dice.below(9) {
         0..3 => {
             let key = name(dice, "s");
@@ -87,7 +87,7 @@ fn step(driver: &mut Driver, tally: &mut Tally, dice: &mut Dice) {
             line
         }
     };
-    let command = line.split(' ').next().unwrap();
+    let command = line.split(' ').next().expect("a word");
     let known = if command.starts_with("no.") {
         ""
     } else {
@@ -101,7 +101,7 @@ fn step(driver: &mut Driver, tally: &mut Tally, dice: &mut Dice) {
 fn assert_within(heard: &Heard<Hot>, tally: &BTreeMap<(u32, String), Work>) {
     let mut listed = BTreeSet::new();
     for row in &heard.rows {
-        let name = String::from_utf8(row.name.clone()).unwrap();
+        let name = String::from_utf8(row.name.clone()).expect("text");
         let truth = tally[&(row.db, name.clone())];
         let (work, error) = (row.work, row.error);
         let writes = work.writes..=work.writes + error.writes;
@@ -142,8 +142,13 @@ fn an_exact_tally_lies_within_the_bounds() {
             assert_eq!(keys.covered_ms, 30_000);
             assert_within(&keys, &tally.keys);
             assert_within(&keyspace.hot_tags(window, by, usize::MAX), &tally.tags);
-            let first = keys.rows.first().unwrap();
-            let hottest = tally.keys.values().map(|work| work.by(by)).max().unwrap();
+            let first = keys.rows.first().expect("a row");
+            let hottest = tally
+                .keys
+                .values()
+                .map(|work| work.by(by))
+                .max()
+                .expect("a key");
             assert!(first.work.by(by) * 10 > hottest * 9, "{first:?} {hottest}");
         }
         let commands: BTreeMap<_, _> = keyspace.hot_commands(window).rows.into_iter().collect();

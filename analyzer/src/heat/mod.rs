@@ -256,6 +256,11 @@ pub fn hash_tag(name: &[u8]) -> Option<&[u8]> {
 }
 
 impl Keyspace {
+    /// Bytes that heat takes: some 2 MB where very much is written, nothing where nothing is.
+    pub fn heat_bytes(&self) -> usize {
+        self.heat().heap_bytes()
+    }
+
     /// The keys that were written most, at most `n`.
     pub fn hot_keys(&self, window: Window, by: By, n: usize) -> Heard<Hot> {
         let span = self.heat().spans.window(window);

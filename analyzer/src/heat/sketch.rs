@@ -106,6 +106,8 @@ pub(super) struct Sketch {
     buckets: Vec<Bucket>,
     rest: Vec<Rest>,
     buckets_max: usize,
+    /// Bytes allocated for names.
+    name_bytes: usize,
     /// Of everything, exactly.
     total: Work,
     /// Bytes of a mean write, to weigh writes against bytes.
@@ -119,6 +121,7 @@ impl Sketch {
             buckets: Vec::new(),
             rest: Vec::new(),
             buckets_max,
+            name_bytes: 0,
             total: Work::default(),
             mean: 1,
         }
@@ -151,7 +154,7 @@ impl Sketch {
             let row = at * WAYS + way;
             if bucket.named & (1 << way) == 0 {
                 bucket.named |= 1 << way;
-                self.rest[row].take_name(write);
+                self.name_bytes += self.rest[row].take_name(write);
             }
             return row;
         }
@@ -202,7 +205,7 @@ impl Sketch {
         // Where names come and go, most are met once: theirs are not copied.
         if is_free || write.bytes >= LARGE_WRITE {
             bucket.named |= 1 << way;
-            rest.take_name(write);
+            self.name_bytes += rest.take_name(write);
         } else {
             bucket.named &= !(1 << way);
         }
@@ -233,6 +236,8 @@ impl Sketch {
                     to.bytes[free] = bucket.bytes[way];
                     to.named |= (bucket.named >> way & 1) << free;
                     self.rest[at * WAYS + free] = rest;
+                } else {
+                    self.name_bytes -= rest.name.capacity();
                 }
             }
         }
@@ -285,10 +290,9 @@ impl Sketch {
 
     /// Bytes allocated, about.
     pub(super) fn heap_bytes(&self) -> usize {
-        let names = self.rest.iter().map(|rest| rest.name.capacity());
         self.buckets.capacity() * size_of::<Bucket>()
             + self.rest.capacity() * size_of::<Rest>()
-            + names.sum::<usize>()
+            + self.name_bytes
     }
 }
 
@@ -328,12 +332,15 @@ impl Bucket {
 }
 
 impl Rest {
-    fn take_name(&mut self, write: &Write<'_>) {
+    /// Returns how many bytes more it takes now.
+    fn take_name(&mut self, write: &Write<'_>) -> usize {
+        let before = self.name.capacity();
         self.db = write.db;
         self.name_len = write.name.len() as u64;
         self.name.clear();
         let kept = write.name.len().min(NAME_MAX);
         self.name.extend_from_slice(&write.name[..kept]);
+        self.name.capacity() - before
     }
 }
 

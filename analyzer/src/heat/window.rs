@@ -66,6 +66,8 @@ pub(super) struct Span {
     pub(super) tags: Rows,
     pub(super) commands: Numbered,
     pub(super) slots: Vec<(u16, Work)>,
+    /// Bytes allocated for it.
+    heap: usize,
 }
 
 impl Open {
@@ -87,7 +89,9 @@ impl Open {
             tags: self.tags.rows(ROWS_KEPT),
             commands: self.commands.clone(),
             slots: self.slots.written(),
+            heap: 0,
         }
+        .weighed()
     }
 
     fn clear(&mut self) {
@@ -112,15 +116,18 @@ impl Span {
             tags: merge(parts.iter().map(|part| &part.tags), keep),
             commands,
             slots: merge_slots(parts.iter().map(|part| part.slots.as_slice())),
+            heap: 0,
         }
+        .weighed()
     }
 
-    fn heap_bytes(&self) -> usize {
+    fn weighed(mut self) -> Span {
         let rows = self.keys.rows.iter().chain(&self.tags.rows);
         let rows = rows.map(|row| size_of_val(row) + row.name.len());
-        rows.sum::<usize>()
+        self.heap = rows.sum::<usize>()
             + self.commands.0.capacity() * size_of::<Work>()
-            + self.slots.capacity() * size_of::<(u16, Work)>()
+            + self.slots.capacity() * size_of::<(u16, Work)>();
+        self
     }
 }
 
@@ -221,7 +228,7 @@ impl Spans {
 
     pub(super) fn heap_bytes(&self) -> usize {
         let closed = self.tens.iter().chain(&self.minutes).chain(&self.longs);
-        closed.map(Span::heap_bytes).sum::<usize>()
+        closed.map(|span| span.heap).sum::<usize>()
             + self.open.keys.heap_bytes()
             + self.open.tags.heap_bytes()
             + self.open.slots.heap_bytes()

@@ -206,6 +206,6 @@ impl Keyspace {
         let slots = slots.map(SlotSums::heap_bytes);
         let censuses = self.live().all().map(|(_, db)| db.census.heap_bytes());
         let counted = slots.sum::<usize>() + censuses.sum::<usize>();
-        tables.sum::<usize>() + counted + self.large_heap() + self.heat().heap_bytes()
+        tables.sum::<usize>() + counted + self.large_heap() + self.heat_bytes()
     }
 }
