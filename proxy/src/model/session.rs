@@ -170,23 +170,25 @@ impl Session {
         self.wire.wake()
     }
 
-    /// Feeds received bytes into the machine, and what it says into the mirror.
+    /// Feeds bytes that were received at that time into the machine, all or a piece of them, and what
+    /// it says into the mirror; returns how many are done with.
     ///
     /// # Errors
     /// The link is dead; what was applied before stays applied.
-    pub fn feed(&mut self, chunk: &Chunk, mirror: &mut Mirror) -> Result<(), Error> {
-        self.heard = chunk.at;
-        mirror.counters.bytes += chunk.bytes.len() as u64;
+    pub fn feed(&mut self, bytes: &[u8], at: Instant, mirror: &mut Mirror) -> Result<usize, Error> {
+        self.heard = at;
         let mut world = Following {
             mirror,
             idle: &mut self.idle,
-            now_ms: unix_then(chunk.at),
+            now_ms: unix_then(at),
         };
-        let result = self.wire.feed(chunk, &mut world);
+        let result = self.wire.feed(bytes, at, &mut world);
+        let done = *result.as_ref().unwrap_or(&bytes.len()) as u64;
+        mirror.counters.bytes += done;
         if let Some(load) = &mut mirror.load {
-            load.bytes += chunk.bytes.len() as u64;
+            load.bytes += done;
         }
-        let age = clock::now().duration_since(chunk.at);
+        let age = clock::now().duration_since(at);
         self.lag_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         self.note_position(mirror);
         result
@@ -225,7 +227,12 @@ impl Session {
             return;
         };
         let mut world = Waiting { ready: None };
-        let fed = standby.wire.feed(chunk, &mut world);
+        let mut rest = &chunk.bytes[..];
+        let mut fed = Ok(0);
+        while !rest.is_empty() && fed.is_ok() {
+            fed = standby.wire.feed(rest, chunk.at, &mut world);
+            rest = &rest[*fed.as_ref().unwrap_or(&0)..];
+        }
         if let Some(offset) = world.ready {
             standby.ready = Some((offset, clock::now()));
         }

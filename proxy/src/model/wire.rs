@@ -8,10 +8,17 @@ use tokio::io::AsyncWriteExt;
 
 use crate::clock;
 use crate::link::connect::{Connection, Writer};
-use crate::link::driver::{Chunk, Inbox};
+use crate::link::driver::Inbox;
 
 /// More than this is never to be sent: the peer does not read.
 const OUTBOX_MAX: usize = 64 * 1024;
+
+/// Bytes after which whoever feeds is asked again: questions are answered in between. A fifth of a
+/// millisecond at full speed.
+const PIECE_MAX: usize = 16 * 1024;
+
+/// Least bytes that an incomplete command is completed with at once.
+const SPLICE_MIN: usize = 1024;
 
 /// Capacity that the carry keeps when it is empty.
 const CARRY_IDLE: usize = 1 << 20;
@@ -124,20 +131,47 @@ impl Wire {
         woken
     }
 
-    /// Feeds a chunk; `sink` and `event` take what comes of it. They are asked for anew at each
-    /// step through `world`.
+    /// Feeds received bytes, all or a piece of them: returns how many are done with. `sink` and
+    /// `event` take what comes of it; they are asked for anew at each step through `world`.
     ///
     /// # Errors
     /// The link is dead; what was said before stays said.
-    pub fn feed<W: World>(&mut self, chunk: &Chunk, world: &mut W) -> Result<(), Error> {
-        self.link.arrived(self.millis(chunk.at));
-        if self.carry.is_empty() {
-            let (consumed, result) = self.pump(&chunk.bytes, world);
-            self.carry.extend_from_slice(&chunk.bytes[consumed..]);
-            return result;
+    pub fn feed<W: World>(
+        &mut self,
+        bytes: &[u8],
+        at: Instant,
+        world: &mut W,
+    ) -> Result<usize, Error> {
+        self.link.arrived(self.millis(at));
+        let from = self.splice(bytes, world)?;
+        let (consumed, result) = self.pump(&bytes[from..], PIECE_MAX, world);
+        let done = from + consumed;
+        result?;
+        if done - from >= PIECE_MAX {
+            return Ok(done);
         }
-        self.carry.extend_from_slice(&chunk.bytes);
-        self.drain(world)
+        self.carry.extend_from_slice(&bytes[done..]);
+        Ok(bytes.len())
+    }
+
+    /// Completes what is carried with the front of `bytes`, no more of them than that needs; returns
+    /// how many are done with.
+    fn splice<W: World>(&mut self, bytes: &[u8], world: &mut W) -> Result<usize, Error> {
+        let mut taken = 0;
+        while !self.carry.is_empty() && taken < bytes.len() {
+            let more = self.carry.len().max(SPLICE_MIN).min(bytes.len() - taken);
+            self.carry.extend_from_slice(&bytes[taken..taken + more]);
+            taken += more;
+            self.drain(world)?;
+            if self.carry.len() <= taken {
+                // What is left came with these bytes, and is read there.
+                taken -= self.carry.len();
+                self.carry.clear();
+                self.carry.shrink_to(CARRY_IDLE);
+                return Ok(taken);
+            }
+        }
+        Ok(taken)
     }
 
     /// Feeds what is carried, without new bytes.
@@ -146,7 +180,7 @@ impl Wire {
     /// The link is dead.
     pub fn drain<W: World>(&mut self, world: &mut W) -> Result<(), Error> {
         let mut carry = std::mem::take(&mut self.carry);
-        let (consumed, result) = self.pump(&carry, world);
+        let (consumed, result) = self.pump(&carry, usize::MAX, world);
         carry.drain(..consumed);
         if carry.is_empty() {
             carry.shrink_to(CARRY_IDLE);
@@ -155,7 +189,13 @@ impl Wire {
         result
     }
 
-    fn pump<W: World>(&mut self, input: &[u8], world: &mut W) -> (usize, Result<(), Error>) {
+    /// Steps until the machine wants more bytes, or has consumed so many.
+    fn pump<W: World>(
+        &mut self,
+        input: &[u8],
+        most: usize,
+        world: &mut W,
+    ) -> (usize, Result<(), Error>) {
         let mut consumed = 0;
         loop {
             let step = match self.link.next(&input[consumed..], &mut world.sink()) {
@@ -168,7 +208,7 @@ impl Wire {
                 world.event(&event);
             }
             self.collect();
-            if stuck {
+            if stuck || consumed >= most {
                 return (consumed, Ok(()));
             }
         }

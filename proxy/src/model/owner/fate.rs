@@ -1,6 +1,6 @@
 //! The life of a link, from the attempt to its loss, and what is done next.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use replica_shim::Verdict;
 use tokio_util::task::AbortOnDropHandle;
@@ -94,31 +94,50 @@ impl Owner<'_> {
     }
 
     pub(super) fn chunk(&mut self, chunk: &Chunk) {
+        let mut rest = &chunk.bytes[..];
+        while !rest.is_empty() {
+            rest = &rest[self.piece(rest, chunk.at)..];
+            if !rest.is_empty() && !self.mirror.in_transaction {
+                self.drain_asks(clock::now());
+            }
+        }
+        // Not before: what is left of a chunk is nothing to the wire that takes over.
+        self.change_over();
+    }
+
+    /// Takes a piece of what was received at that time; returns how much that was. All, if the link
+    /// does not outlive it.
+    fn piece(&mut self, bytes: &[u8], at: Instant) -> usize {
+        let all = bytes.len();
         let Some(session) = &mut self.session else {
-            return;
+            return all;
         };
         let syncs = self.mirror.counters.full_syncs;
         let was_live = session.is_live();
-        let fed = session.feed(chunk, &mut self.mirror);
+        let fed = session.feed(bytes, at, &mut self.mirror);
         let live = session.is_live();
         self.timers.dirty = true;
         if self.mirror.counters.full_syncs > syncs {
             self.full_sync_began();
             self.make_room_for_load();
             if self.session.is_none() {
-                return;
+                return all;
             }
         }
-        if let Err(error) = fed {
-            return self.broken(&error);
-        }
+        let done = match fed {
+            Ok(done) => done,
+            Err(error) => {
+                self.broken(&error);
+                return all;
+            }
+        };
         let now = clock::now();
         if self.mirror.desync && self.waits.resync_not_before <= now {
             self.waits.resync_not_before = now + RESYNC_EVERY;
             let text = "the stream holds a command that cannot be followed without values";
-            return self.lose(Fault::own(Loss::Desync, Verdict::FullResync, text));
+            self.lose(Fault::own(Loss::Desync, Verdict::FullResync, text));
+            return all;
         }
-        self.change_over();
         if live && !was_live {
             self.enter(State::Synced);
             if let Some(session) = &mut self.session {
@@ -131,6 +150,7 @@ impl Owner<'_> {
                 total: load.total,
             };
         }
+        done
     }
 
     /// The server answered with a full resync, foreseen or not.
