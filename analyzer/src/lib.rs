@@ -1,6 +1,7 @@
 //! A value-free model of one master's keyspace, kept exact by its command stream.
 
 pub mod acl;
+pub mod advice;
 pub mod bridge;
 pub mod census;
 pub mod command;

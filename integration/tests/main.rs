@@ -2,6 +2,7 @@
 //! subject. The servers are fetched on first use.
 
 mod admin;
+mod advice;
 mod alerts;
 mod announced;
 mod bridge;

@@ -261,9 +261,24 @@ impl Keyspace {
     /// Goes on with a walk, for about as long as `budget` elements take, or one key; true when it is
     /// done.
     pub fn what_if(&self, walk: &mut WhatIf, budget: u64) -> bool {
+        let mut cursor = walk.cursor;
+        let done = self.each_record(&mut cursor, budget, &mut |at, record| {
+            walk.key(self, at, record);
+        });
+        walk.cursor = cursor;
+        done
+    }
+
+    /// Hands the next records to `look`, with their database and table, for about as long as
+    /// `budget` elements take, or one key; true at the end.
+    pub(crate) fn each_record<'a>(
+        &'a self,
+        cursor: &mut Cursor,
+        budget: u64,
+        look: &mut dyn FnMut((u32, &'a Table), &Record<'a>),
+    ) -> bool {
         let mut spent = 0;
         while spent <= budget {
-            let mut cursor = walk.cursor;
             let Some((db, table, page)) = cursor.page(self) else {
                 return true;
             };
@@ -277,17 +292,14 @@ impl Keyspace {
             for (order, record) in rows {
                 if spent > budget && last != Some(order) {
                     cursor.pause(order);
-                    walk.cursor = cursor;
                     return false;
                 }
                 spent += cost(table, &record);
-                walk.key(self, (db, table), &record);
+                look((db, table), &record);
                 last = Some(order);
             }
             spent += KEY_COST;
-            let more = cursor.advance(table);
-            walk.cursor = cursor;
-            if !more {
+            if !cursor.advance(table) {
                 return true;
             }
         }

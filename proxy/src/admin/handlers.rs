@@ -4,8 +4,8 @@ use super::reply::Reply;
 use super::request::Request;
 use super::session::Session;
 use super::{
-    cluster, info, keys, memory, monitor, nodes, report, slots, streams, target, transaction,
-    verify, whatif,
+    advise, cluster, info, keys, memory, monitor, nodes, report, slots, streams, target,
+    transaction, verify, whatif,
 };
 
 /// A command that is answered by asking.
@@ -51,6 +51,8 @@ pub(crate) enum Model {
     Verify,
     /// KS.WHATIF.
     WhatIf,
+    /// KS.ADVISE.
+    Advise,
     /// CLUSTER COUNTKEYSINSLOT.
     CountInSlot,
     /// CLUSTER GETKEYSINSLOT.
@@ -80,6 +82,7 @@ pub(crate) async fn answer(session: &mut Session, model: Model, request: &Reques
         Model::Slots => slots::slots(session, request).await,
         Model::Verify => verify::verify(session, request).await,
         Model::WhatIf => whatif::what_if(session, request).await,
+        Model::Advise => advise::advise(session, request).await,
         Model::CountInSlot => cluster::count(session, request).await,
         Model::KeysInSlot => cluster::keys(session, request).await,
     };

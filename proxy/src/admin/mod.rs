@@ -12,6 +12,7 @@
 //! from the models, or it is refused. All masters of all deployments look like one keyspace unless
 //! KS.TARGET narrows it ([`scope`]).
 
+mod advise;
 mod auth;
 mod bridge;
 mod client;
@@ -23,6 +24,7 @@ mod guard;
 mod handlers;
 mod hello;
 mod info;
+mod judge;
 mod keys;
 mod layout;
 mod memory;

@@ -9,8 +9,10 @@ pub mod raw;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use analyzer::advice::Limits;
 use cluster_map::{Follow, Share};
 use secrecy::SecretString;
 
@@ -135,6 +137,10 @@ pub struct Tls {
 pub struct Advice {
     /// How often servers are asked what rules need to know.
     pub every: Duration,
+    /// How long after one survey of all keys the next begins.
+    pub survey_every: Duration,
+    /// How the rules are tuned.
+    pub limits: Arc<Limits>,
 }
 
 /// The RESP admin port.
@@ -322,8 +328,15 @@ fn advice(raw: &raw::Advice) -> Result<Advice, ConfigError> {
         let problem = format!("must be {EVERY_MIN_MS} or more");
         return Err(ConfigError::at("advice.every_ms", problem));
     }
+    const SURVEY_MIN_MS: u64 = 100;
+    if raw.survey_every_ms < SURVEY_MIN_MS {
+        let problem = format!("must be {SURVEY_MIN_MS} or more");
+        return Err(ConfigError::at("advice.survey_every_ms", problem));
+    }
     Ok(Advice {
         every: Duration::from_millis(raw.every_ms),
+        survey_every: Duration::from_millis(raw.survey_every_ms),
+        limits: Arc::new(Limits::default()),
     })
 }
 

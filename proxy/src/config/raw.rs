@@ -77,6 +77,8 @@ pub struct Admin {
 pub struct Advice {
     /// How often servers are asked what rules need to know.
     pub every_ms: u64,
+    /// How long after one survey of all keys the next begins.
+    pub survey_every_ms: u64,
 }
 
 /// `[[admin.users]]`.
@@ -220,7 +222,10 @@ impl Default for Admin {
 
 impl Default for Advice {
     fn default() -> Advice {
-        Advice { every_ms: 60_000 }
+        Advice {
+            every_ms: 60_000,
+            survey_every_ms: 600_000,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use analyzer::value::{Kind, Value};
 use analyzer::view::{By, Cursor, Facts as ModelFacts, Item, Top};
 
 use crate::clock;
+use crate::model::advise::Advise;
 use crate::model::ask::{
     Answer, Ask, ConsumerFacts, DbTotal, FACTS_MAX, Facts, Filter, Freshness, GroupFacts, Looked,
     Measure, Page, Reply, Row, SCAN_COUNT_MAX, Scanned, StreamFacts, TOP_MAX, Total, WALK_MAX,
@@ -215,7 +216,7 @@ impl Job {
 pub fn answer(
     ask: Ask,
     mirror: &mut Mirror,
-    (walks, verify, telling): (&mut Walks, &mut Verify, &mut Telling),
+    (walks, verify, telling, advise): (&mut Walks, &mut Verify, &mut Telling, &mut Advise),
     live: bool,
 ) {
     mirror.counters.asks += 1;
@@ -280,6 +281,7 @@ pub fn answer(
             walks.push(mirror.generation, job);
         }
         Ask::Told { reply } => telling.ask(reply, fresh),
+        Ask::Advice { reply } => send(reply, fresh, Box::new(advise.gather(mirror))),
         Ask::StreamInfo { db, key, reply } => send(reply, fresh, look(keyspace, db, &key)),
         Ask::Verify { count, reply } => {
             verify.begin(keyspace, (mirror.generation, count), reply);

@@ -16,6 +16,7 @@ use analyzer::whatif::Goal;
 use cluster_map::Slots;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::model::advise::Gathered;
 use crate::model::verify::Verified;
 use crate::model::whatif::Found;
 use crate::side::told::Told;
@@ -216,6 +217,11 @@ pub enum Ask {
     Told {
         /// What it told; `None` if it never did, or there is no connection to ask on.
         reply: Reply<Option<Arc<Told>>>,
+    },
+    /// What advice is decided from. At once: the survey of all keys is the last one.
+    Advice {
+        /// What is known.
+        reply: Reply<Box<Gathered>>,
     },
     /// What XINFO STREAM, GROUPS and CONSUMERS tell of one stream.
     StreamInfo {

@@ -1,5 +1,6 @@
 //! One owner task per master: it alone holds the keyspace, applies the stream, and answers.
 
+pub mod advise;
 pub mod answer;
 pub mod ask;
 pub mod mirror;

@@ -7,6 +7,16 @@ use crate::admin::report;
 const READ: &[&str] = &["readonly", "loading", "stale"];
 
 pub(super) const COMMANDS: &[Command] = &[
+    Command::new("ks.advise", -1, Handler::Model(Model::Advise))
+        .flags(READ)
+        .syntax(
+            "[SEVERITY <INFO | LOW | MEDIUM | HIGH | CRITICAL>] [RULE id] [FORMAT <TEXT | JSON>]",
+        )
+        .about(
+            "analytics",
+            "0.1.0",
+            "Tells what could be better: findings with evidence, saving or risk, and remedy.",
+        ),
     Command::new("ks.help", 1, Handler::Session(report::help))
         .flags(READ)
         .about(

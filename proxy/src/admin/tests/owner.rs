@@ -174,6 +174,7 @@ fn answer(
         Ask::WhatIf { reply, .. } => drop(reply),
         // Nobody is there to tell.
         Ask::Told { reply } => drop(reply.send(fresh(generation, None))),
+        Ask::Advice { reply } => drop(reply),
         Ask::StreamInfo { db, key, reply } => {
             let looked = match keys.get(&(db, key)) {
                 None => Looked::Missing,

@@ -38,6 +38,7 @@ use crate::link::backoff::Backoff;
 use crate::link::connect::{Connection, DialError};
 use crate::link::driver::Arrival;
 use crate::memory::Claim;
+use crate::model::advise::Advise;
 use crate::model::answer::{self, Walks};
 use crate::model::ask::Ask;
 use crate::model::mirror::Mirror;
@@ -95,6 +96,7 @@ pub struct Owner<'a> {
     verify: Verify,
     telling: Telling,
     pace: Pace,
+    advise: Advise,
     session: Option<Box<Session>>,
     attach: Option<AbortOnDropHandle<Result<Attached, AttachError>>>,
     standby_dial: Option<AbortOnDropHandle<Result<Connection, DialError>>>,
@@ -161,6 +163,7 @@ impl<'a> Owner<'a> {
             verify: Verify::default(),
             telling: Telling::new(given.config.advice.every, now),
             pace: Pace::default(),
+            advise: Advise::new(&given.config.advice, now),
             waits: Waits {
                 slow: Backoff::new(link.retry_min, link.retry_max),
                 quick: Backoff::new(QUICK_MIN, link.retry_max),
@@ -243,6 +246,7 @@ impl<'a> Owner<'a> {
             self.drain_asks(now);
             let live = self.is_live();
             self.walks.slice(&mut self.mirror, live);
+            self.advise.slice(&self.mirror, now);
         }
         self.count();
         self.relieve(now);
@@ -276,7 +280,12 @@ impl<'a> Owner<'a> {
 
     fn answer(&mut self, ask: Ask) {
         let live = self.is_live();
-        let tasks = (&mut self.walks, &mut self.verify, &mut self.telling);
+        let tasks = (
+            &mut self.walks,
+            &mut self.verify,
+            &mut self.telling,
+            &mut self.advise,
+        );
         answer::answer(ask, &mut self.mirror, tasks, live);
         self.timers.dirty = true;
     }

@@ -99,6 +99,9 @@ impl Owner<'_> {
         }
         let mut at = self.timers.clock;
         at = at.min(self.count_at(now).unwrap_or(at));
+        if let (Some(due), true) = (self.advise.wake_at(), self.mirror.generation > 0) {
+            at = at.min(due);
+        }
         if self.timers.dirty {
             at = at.min(self.timers.publish);
         }

@@ -1,0 +1,182 @@
+//! What is known of one master when its rules are asked: plain data that the proxy gathered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::survey::Survey;
+use crate::acl::{User, Users};
+use crate::profile::Profile;
+use crate::view::{DbTotals, FormTotals};
+
+/// Why a rule cannot be told, as a clause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cannot(pub String);
+
+/// An answer of the server, or why there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Asked<T> {
+    /// It was not asked yet.
+    #[default]
+    NotYet,
+    /// Our user may not ask.
+    Denied,
+    /// What it said.
+    Known(T),
+}
+
+/// What the server told of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// When, unix milliseconds of our clock; 0 if it never did.
+    pub at_ms: u64,
+    /// When, by its own clock, where that is permitted.
+    pub time_ms: Option<u64>,
+    /// Fields of INFO.
+    pub info: Asked<BTreeMap<String, String>>,
+    /// Options; never a password.
+    pub config: Asked<BTreeMap<String, String>>,
+    /// Who may do what.
+    pub users: Users,
+    /// Counters of INFO at an earlier look of the same process, if there was one.
+    pub before: Option<Before>,
+}
+
+/// Counters at an earlier look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// When, unix milliseconds of our clock.
+    pub at_ms: u64,
+    /// By name.
+    pub counters: BTreeMap<&'static str, u64>,
+}
+
+/// Another master of the deployment, or this one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Its name.
+    pub name: String,
+    /// Its keys.
+    pub keys: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Everything that rules decide from, of one master.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Its name.
+    pub master: String,
+    /// Unix milliseconds.
+    pub now_ms: u64,
+    /// What its memory formulas depend on.
+    pub profile: Profile,
+    /// What it told of itself.
+    pub told: Told,
+    /// Sums by database.
+    pub dbs: Vec<DbTotals>,
+    /// Sums by database, type and encoding.
+    pub totals: Vec<FormTotals>,
+    /// The last walk over all keys; in words, why there is none.
+    pub survey: Result<Arc<Survey>, String>,
+    /// The masters of its deployment, itself included, that answered.
+    pub peers: Vec<Peer>,
+}
+
+impl Facts {
+    /// The last walk over all keys.
+    ///
+    /// # Errors
+    /// There was none yet.
+    pub fn survey(&self) -> Result<&Survey, Cannot> {
+        match &self.survey {
+            Ok(survey) => Ok(survey),
+            Err(why) => Err(Cannot(why.clone())),
+        }
+    }
+
+    fn map<'a>(
+        asked: &'a Asked<BTreeMap<String, String>>,
+        what: &str,
+        right: &str,
+    ) -> Result<&'a BTreeMap<String, String>, Cannot> {
+        match asked {
+            Asked::Known(map) => Ok(map),
+            Asked::Denied => Err(Cannot(format!("needs {right}"))),
+            Asked::NotYet => Err(Cannot(format!("{what} was not asked yet"))),
+        }
+    }
+
+    /// An option's value; `None` if this server has no such option.
+    ///
+    /// # Errors
+    /// CONFIG GET is not permitted.
+    pub fn config(&self, name: &str) -> Result<Option<&str>, Cannot> {
+        let map = Facts::map(&self.told.config, "CONFIG", "+config|get")?;
+        Ok(map.get(name).map(String::as_str))
+    }
+
+    /// An option's value as a number.
+    ///
+    /// # Errors
+    /// As [`Facts::config`].
+    pub fn config_number(&self, name: &str) -> Result<Option<u64>, Cannot> {
+        Ok(self.config(name)?.and_then(|text| text.parse().ok()))
+    }
+
+    /// A field of INFO; `None` if this server has no such field.
+    ///
+    /// # Errors
+    /// INFO is not permitted.
+    pub fn info(&self, field: &str) -> Result<Option<&str>, Cannot> {
+        let map = Facts::map(&self.told.info, "INFO", "+info")?;
+        Ok(map.get(field).map(String::as_str))
+    }
+
+    /// A field of INFO as a number.
+    ///
+    /// # Errors
+    /// As [`Facts::info`].
+    pub fn info_number(&self, field: &str) -> Result<Option<u64>, Cannot> {
+        Ok(self.info(field)?.and_then(|text| text.parse().ok()))
+    }
+
+    /// How much a counter of INFO grew since the earlier look, and over how many milliseconds;
+    /// `None` if it is not told, or the server restarted in between.
+    ///
+    /// # Errors
+    /// As [`Facts::info`].
+    pub fn grown(&self, field: &str) -> Result<Option<(u64, u64)>, Cannot> {
+        let Some(now) = self.info_number(field)? else {
+            return Ok(None);
+        };
+        let Some(earlier) = &self.told.before else {
+            return Err(Cannot("needs a second look at INFO".to_owned()));
+        };
+        let took = self.told.at_ms.saturating_sub(earlier.at_ms);
+        let before = earlier.counters.get(field).copied();
+        let grown = before.filter(|before| *before <= now && took > 0);
+        Ok(grown.map(|before| (now - before, took)))
+    }
+
+    /// The users of the server.
+    ///
+    /// # Errors
+    /// ACL LIST is not permitted.
+    pub fn users(&self) -> Result<&[User], Cannot> {
+        match &self.told.users {
+            Users::Listed(users) => Ok(users),
+            Users::Refused => Err(Cannot("needs +acl|list".to_owned())),
+            Users::Untold => Err(Cannot("ACL LIST was not asked yet".to_owned())),
+        }
+    }
+
+    /// Keys in all databases.
+    pub fn keys(&self) -> u64 {
+        self.dbs.iter().map(|db| db.keys).sum()
+    }
+
+    /// Sum of MEMORY USAGE of all keys.
+    pub fn bytes(&self) -> u64 {
+        self.dbs.iter().map(|db| db.bytes).sum()
+    }
+}

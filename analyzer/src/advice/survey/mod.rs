@@ -1,0 +1,77 @@
+//! One walk over all keys that gathers what the per-key rules need, in bounded memory.
+//!
+//! Every key is weighed as it is and, where a rule could hold, as the remedy would leave it, by the
+//! frames of `crate::whatif`. What a rule keeps of that is a [`Tally`]: sums and the twenty keys that
+//! count most, never a list of all. The walk goes in slices, while the keyspace changes in between,
+//! so its sums are those of a keyspace that never was at one instant; a key that is there all along is
+//! counted once.
+
+mod collections;
+mod strings;
+mod tally;
+mod walk;
+
+use crate::profile::Profile;
+
+pub use tally::{Seen, TOP_KEYS, Tally};
+pub use walk::Surveyor;
+
+/// What keys are gathered for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(super) enum Point {
+    /// Hash tables of hashes with some more fields than a listpack may have.
+    HashEntries,
+    /// Hash tables of small hashes with a long element.
+    HashValue,
+    /// Skiplists that larger limits would pack.
+    Zset,
+    /// Hash tables of integers.
+    IntSet,
+    /// Hash tables of small sets with a long member.
+    SetValue,
+    /// What a reload alone would pack.
+    Converted,
+    /// Long strings.
+    BigString,
+    /// Collections of many elements, or a hash of many bytes.
+    BigCollection,
+    /// Those with an expiry.
+    BigExpiring,
+    /// The largest keys.
+    Largest,
+}
+
+const POINTS: usize = Point::Largest as usize + 1;
+
+/// What a walk found.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// The server as it was weighed.
+    pub profile: Profile,
+    /// Keys met.
+    pub keys: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    tallies: [Tally; POINTS],
+}
+
+impl Survey {
+    fn new(profile: Profile) -> Survey {
+        Survey {
+            profile,
+            keys: 0,
+            bytes: 0,
+            tallies: Default::default(),
+        }
+    }
+
+    /// What was gathered for a point.
+    pub(super) fn tally(&self, point: Point) -> &Tally {
+        &self.tallies[point as usize]
+    }
+
+    fn tally_mut(&mut self, point: Point) -> &mut Tally {
+        &mut self.tallies[point as usize]
+    }
+}

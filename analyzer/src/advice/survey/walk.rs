@@ -1,0 +1,163 @@
+//! The walk itself, and what each key is looked at for.
+
+use super::collections::Lens;
+use super::strings;
+use super::tally::Seen;
+use super::{Point, Survey};
+use crate::advice::{Limits, rule};
+use crate::keyspace::Keyspace;
+use crate::profile::Profile;
+use crate::store::record::{Body, Record};
+use crate::store::weigh::Seated;
+use crate::store::{Table, packing};
+use crate::value::string::Str;
+use crate::value::{Encoding, Kind, Value};
+use crate::view::Cursor;
+
+/// Thresholds that decide what is gathered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bars {
+    pub(super) string_bytes: u64,
+    pub(super) elements: u64,
+    pub(super) hash_bytes: u64,
+}
+
+impl Bars {
+    fn new(limits: &Limits) -> Bars {
+        let of = |id: &str, name: &str| rule(id).map_or(u64::MAX, |rule| limits.get(rule, name));
+        Bars {
+            string_bytes: of("KEY-01", "bytes"),
+            elements: of("KEY-02", "elements"),
+            hash_bytes: of("KEY-02", "hash_bytes"),
+        }
+    }
+}
+
+/// A key as rules look at it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Looked<'a> {
+    pub(super) db: u32,
+    pub(super) name: &'a [u8],
+    pub(super) kind: Kind,
+    pub(super) encoding: Encoding,
+    pub(super) count: u64,
+    pub(super) bytes: u64,
+    pub(super) seated: Seated,
+}
+
+impl Looked<'_> {
+    /// The key as evidence, with a figure of the rule's own and its bytes as the remedy leaves it.
+    pub(super) fn seen(&self, figure: u64, then: u64) -> Seen {
+        Seen {
+            db: self.db,
+            name: self.name.to_vec(),
+            kind: self.kind,
+            encoding: self.encoding,
+            count: self.count,
+            figure,
+            now: self.bytes,
+            then,
+        }
+    }
+}
+
+/// A walk under way.
+#[derive(Debug)]
+pub struct Surveyor {
+    cursor: Cursor,
+    lens: Lens,
+    bars: Bars,
+    survey: Survey,
+}
+
+impl Surveyor {
+    /// A walk from the beginning, over keys of a server as `profile`.
+    pub fn new(profile: &Profile, limits: &Limits) -> Surveyor {
+        Surveyor {
+            cursor: Cursor::start(),
+            lens: Lens::new(profile),
+            bars: Bars::new(limits),
+            survey: Survey::new(profile.clone()),
+        }
+    }
+
+    /// Keys met so far.
+    pub fn keys(&self) -> u64 {
+        self.survey.keys
+    }
+
+    /// What was found.
+    pub fn survey(self) -> Survey {
+        self.survey
+    }
+
+    fn key(&mut self, keyspace: &Keyspace, (db, table): (u32, &Table), record: &Record<'_>) {
+        let weight = table.weigh(record, keyspace.scale());
+        let name = table.name(record);
+        let key = Looked {
+            db,
+            name,
+            kind: record.form.kind(),
+            encoding: record.form.encoding(),
+            count: weight.count,
+            bytes: weight.bytes,
+            seated: Seated {
+                name: name.len() as u64,
+                expire_ms: record.expire_ms,
+                seat: record.seat,
+            },
+        };
+        self.survey.keys += 1;
+        self.survey.bytes += key.bytes;
+        if self.survey.tally(Point::Largest).names(key.bytes) {
+            let seen = key.seen(0, key.bytes);
+            self.survey.tally_mut(Point::Largest).take(key.bytes, seen);
+        }
+        match record.body() {
+            Body::Str(value) => self.string(&value, &key),
+            Body::Packed { memory, packed, .. } => {
+                if let Some(value) = packing::unpack(key.kind, key.encoding, packed, memory) {
+                    self.collection(&value, &key);
+                }
+            }
+            Body::Elsewhere(handle) => {
+                if let Some(entry) = table.large().get(handle) {
+                    self.collection(&entry.value, &key);
+                }
+            }
+        }
+    }
+
+    fn string(&mut self, value: &Str, key: &Looked<'_>) {
+        strings::look(value, key, &self.bars, &mut self.survey);
+    }
+
+    fn collection(&mut self, value: &Value, key: &Looked<'_>) {
+        self.lens.look(value, key, &mut self.survey);
+        let many = key.count >= self.bars.elements && key.kind != Kind::Module;
+        let wide = key.kind == Kind::Hash && key.bytes >= self.bars.hash_bytes;
+        if many || wide {
+            let seen = key.seen(0, key.bytes);
+            if key.seated.expire_ms.is_some() {
+                let expiring = self.survey.tally_mut(Point::BigExpiring);
+                expiring.take(key.count, seen.clone());
+            }
+            self.survey
+                .tally_mut(Point::BigCollection)
+                .take(key.count, seen);
+        }
+    }
+}
+
+impl Keyspace {
+    /// Goes on with a survey, for about as long as `budget` elements take, or one key; true when it
+    /// is done.
+    pub fn survey(&self, surveyor: &mut Surveyor, budget: u64) -> bool {
+        let mut cursor = surveyor.cursor;
+        let done = self.each_record(&mut cursor, budget, &mut |at, record| {
+            surveyor.key(self, at, record);
+        });
+        surveyor.cursor = cursor;
+        done
+    }
+}

@@ -1,0 +1,168 @@
+//! What the rules say of the masters that are meant: facts are asked of their owners, and each master
+//! is judged by itself.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use analyzer::advice::{
+    Asked, Before, Facts, Finding, Peer, Rule, Severity, Told, Verdict, decide,
+};
+
+use super::report::Answers;
+use super::scope::Scope;
+use crate::clock;
+use crate::fleet::Master;
+use crate::model::advise::Gathered;
+use crate::model::ask::Ask;
+use crate::side::told::{self, COUNTED};
+
+/// What the masters that are meant know for their advice.
+pub(crate) struct Known {
+    /// What each gathered.
+    pub(crate) answers: Answers<Box<Gathered>>,
+    /// What each one's server told, in the same order.
+    told: Vec<Told>,
+}
+
+impl Known {
+    /// Asks every master. The servers are asked if what they told is older than a second.
+    pub(crate) async fn of(scope: &Scope) -> Known {
+        let (answers, told) = tokio::join!(
+            scope.ask_all(|reply| Ask::Advice { reply }),
+            scope.ask_all(|reply| Ask::Told { reply }),
+        );
+        let told = told.into_iter().map(|(_, answer)| {
+            let told = answer.and_then(|answer| answer.value);
+            told.map_or_else(Told::default, |told| as_facts(&told))
+        });
+        Known {
+            told: told.collect(),
+            answers,
+        }
+    }
+
+    /// Every master that has a model, with what it gathered and what its server told.
+    pub(crate) fn masters(&self) -> impl Iterator<Item = (&Arc<Master>, &Gathered, &Told)> {
+        let all = self.answers.iter().zip(&self.told);
+        all.filter_map(|((master, answer), told)| {
+            let answer = answer.as_ref()?;
+            let loaded = answer.fresh.generation.loaded();
+            loaded.then_some((master, &*answer.value, told))
+        })
+    }
+
+    /// Judges all masters by some rules; those with findings first, worst and largest first.
+    pub(crate) fn judge(&self, wanted: impl Iterator<Item = &'static Rule>) -> Vec<Judged> {
+        let facts = self.facts();
+        let of = |rule: &'static Rule| {
+            let verdicts = facts.iter().map(|(master, gathered, facts)| {
+                ((*master).clone(), decide(rule, facts, &gathered.limits))
+            });
+            Judged {
+                rule,
+                verdicts: verdicts.collect(),
+            }
+        };
+        let mut judged: Vec<Judged> = wanted.map(of).collect();
+        judged.sort_by_key(|judged| Reverse((judged.severity(), judged.saving())));
+        judged
+    }
+
+    fn facts(&self) -> Vec<(&Arc<Master>, &Gathered, Facts)> {
+        let all = self.masters();
+        all.map(|(master, gathered, told)| {
+            let facts = Facts {
+                master: master.name(),
+                now_ms: clock::unix_ms(),
+                profile: gathered.profile.clone(),
+                told: told.clone(),
+                dbs: gathered.dbs.clone(),
+                totals: gathered.totals.clone(),
+                survey: match &gathered.survey {
+                    Ok(surveyed) => Ok(surveyed.survey.clone()),
+                    Err(why) => Err(why.clone()),
+                },
+                peers: self.peers(master),
+            };
+            (master, gathered, facts)
+        })
+        .collect()
+    }
+
+    /// The masters of the same deployment.
+    fn peers(&self, of: &Master) -> Vec<Peer> {
+        let all = self.masters();
+        let peers = all.filter(|(peer, ..)| peer.source == of.source);
+        let peers = peers.map(|(peer, gathered, _)| Peer {
+            name: peer.name(),
+            keys: gathered.dbs.iter().map(|db| db.keys).sum(),
+            bytes: gathered.dbs.iter().map(|db| db.bytes).sum(),
+        });
+        peers.collect()
+    }
+}
+
+/// What a server told, as rules read it. One that tells nothing of INFO refuses it.
+fn as_facts(told: &told::Told) -> Told {
+    fn asked(map: BTreeMap<String, String>) -> Asked<BTreeMap<String, String>> {
+        match map.is_empty() {
+            true => Asked::Denied,
+            false => Asked::Known(map),
+        }
+    }
+    let fields = told.info.lines().filter_map(|line| line.split_once(':'));
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let before = told.before.as_ref().map(|before| Before {
+        at_ms: before.at_ms,
+        counters: COUNTED.into_iter().zip(before.values).collect(),
+    });
+    Told {
+        at_ms: told.at_ms,
+        time_ms: told.time_ms,
+        info: asked(fields.collect()),
+        config: asked(told.config.iter().cloned().collect()),
+        users: told.users.clone(),
+        before,
+    }
+}
+
+/// What one master's facts say of one rule.
+pub(crate) struct Judged {
+    pub(crate) rule: &'static Rule,
+    /// A verdict for each master that answered.
+    pub(crate) verdicts: Vec<(Arc<Master>, Verdict)>,
+}
+
+impl Judged {
+    /// What was found, by master.
+    pub(crate) fn found(&self) -> impl Iterator<Item = (&Arc<Master>, &Finding)> {
+        self.verdicts
+            .iter()
+            .filter_map(|(master, verdict)| match verdict {
+                Verdict::Found(finding) => Some((master, finding)),
+                Verdict::Quiet | Verdict::Cannot(_) | Verdict::Silenced(_) => None,
+            })
+    }
+
+    /// The worst that was found.
+    pub(crate) fn severity(&self) -> Option<Severity> {
+        self.found().map(|(_, finding)| finding.severity).max()
+    }
+
+    /// Bytes that all masters would give back.
+    pub(crate) fn saving(&self) -> u64 {
+        self.found().map(|(_, finding)| finding.saving()).sum()
+    }
+
+    /// Remedies, once each.
+    pub(crate) fn remedy(&self) -> Vec<&str> {
+        let mut steps: Vec<&str> = Vec::new();
+        for step in self.found().flat_map(|(_, finding)| &finding.remedy) {
+            if !steps.contains(&step.as_str()) {
+                steps.push(step);
+            }
+        }
+        steps
+    }
+}

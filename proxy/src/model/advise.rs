@@ -1,0 +1,162 @@
+//! KS.ADVISE on one master: totals, and a survey of all its keys that is never old.
+//!
+//! Keys are walked over when advice is first wanted, and then again and again, in slices that leave
+//! most of the time to the stream. An answer is what is there: it costs no walk, and says how old it
+//! is. What the server tells of itself is asked for by `telling`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use analyzer::advice::{Limits, Survey, Surveyor};
+use analyzer::profile::Profile;
+use analyzer::view::{DbTotals, FormTotals};
+
+use crate::clock;
+use crate::config;
+use crate::model::mirror::Mirror;
+
+/// Longest slice of the walk.
+const SLICE_MAX: Duration = Duration::from_millis(1);
+
+/// The least that lies between two slices.
+const PAUSE: Duration = Duration::from_millis(4);
+
+/// Elements weighed between two looks at the clock.
+const ELEMENTS_AT_ONCE: u64 = 2_000;
+
+/// A survey and when it was.
+#[derive(Clone, Debug)]
+pub struct Surveyed {
+    /// What was found.
+    pub survey: Arc<Survey>,
+    /// Offset of the model when it began and when it ended.
+    pub offsets: (u64, u64),
+    /// When it ended, unix milliseconds.
+    pub at_ms: u64,
+    /// How long it took, milliseconds.
+    pub took_ms: u64,
+}
+
+/// What one master knows for its advice.
+#[derive(Clone, Debug)]
+pub struct Gathered {
+    /// What memory formulas depend on.
+    pub profile: Profile,
+    /// Sums by database.
+    pub dbs: Vec<DbTotals>,
+    /// Sums by form.
+    pub totals: Vec<FormTotals>,
+    /// How the rules are tuned.
+    pub limits: Arc<Limits>,
+    /// The last survey; in words, why there is none.
+    pub survey: Result<Surveyed, String>,
+}
+
+/// A walk under way.
+#[derive(Debug)]
+struct Walk {
+    surveyor: Surveyor,
+    generation: u64,
+    offset: u64,
+    began: Instant,
+    next: Instant,
+}
+
+/// The owner's part in advice.
+#[derive(Debug)]
+pub struct Advise {
+    every: Duration,
+    limits: Arc<Limits>,
+    /// Advice was asked for.
+    wanted: bool,
+    walk: Option<Box<Walk>>,
+    walk_at: Instant,
+    done: Option<(u64, Surveyed)>,
+}
+
+impl Advise {
+    /// Nothing is known yet.
+    pub fn new(config: &config::Advice, now: Instant) -> Advise {
+        Advise {
+            every: config.survey_every,
+            limits: config.limits.clone(),
+            wanted: false,
+            walk: None,
+            walk_at: now,
+            done: None,
+        }
+    }
+
+    /// When something is to be done without anyone asking; `None` if nothing is.
+    pub fn wake_at(&self) -> Option<Instant> {
+        match &self.walk {
+            Some(walk) => Some(walk.next),
+            None => self.wanted.then_some(self.walk_at),
+        }
+    }
+
+    /// One slice of the walk, if one is due.
+    pub fn slice(&mut self, mirror: &Mirror, now: Instant) {
+        let loaded = mirror.generation > 0;
+        if !self.wanted || !loaded || self.wake_at().is_none_or(|at| at > now) {
+            return;
+        }
+        let mut walk = match self.walk.take() {
+            Some(walk) if walk.generation == mirror.generation => walk,
+            Some(_) | None => Box::new(Walk {
+                surveyor: Surveyor::new(mirror.keyspace.profile(), &self.limits),
+                generation: mirror.generation,
+                offset: mirror.keyspace.applied(),
+                began: now,
+                next: now,
+            }),
+        };
+        let until = now + SLICE_MAX;
+        while !mirror.keyspace.survey(&mut walk.surveyor, ELEMENTS_AT_ONCE) {
+            let now = clock::now();
+            if now >= until {
+                walk.next = now + PAUSE;
+                self.walk = Some(walk);
+                return;
+            }
+        }
+        let now = clock::now();
+        self.walk_at = now + self.every;
+        let took = now.duration_since(walk.began).as_millis();
+        let surveyed = Surveyed {
+            survey: Arc::new(walk.surveyor.survey()),
+            offsets: (walk.offset, mirror.keyspace.applied()),
+            at_ms: clock::unix_ms(),
+            took_ms: u64::try_from(took).unwrap_or(u64::MAX),
+        };
+        self.done = Some((walk.generation, surveyed));
+    }
+
+    /// What is known now; the first time that it is wanted a survey begins.
+    pub fn gather(&mut self, mirror: &Mirror) -> Gathered {
+        self.wanted = true;
+        let keyspace = &mirror.keyspace;
+        Gathered {
+            profile: keyspace.profile().clone(),
+            dbs: keyspace.dbs(),
+            totals: keyspace.totals(),
+            limits: self.limits.clone(),
+            survey: self.survey(mirror),
+        }
+    }
+
+    fn survey(&self, mirror: &Mirror) -> Result<Surveyed, String> {
+        let current = self
+            .done
+            .as_ref()
+            .filter(|done| done.0 == mirror.generation);
+        if let Some((_, surveyed)) = current {
+            return Ok(surveyed.clone());
+        }
+        let met = self.walk.as_ref().map_or(0, |walk| walk.surveyor.keys());
+        Err(format!(
+            "the survey of all keys is under way: {met} of {}",
+            mirror.keyspace.keys()
+        ))
+    }
+}
