@@ -2,6 +2,8 @@
 
 mod kit;
 
+use analyzer::census::{Expiries, Gathered};
+use analyzer::view::Cursor;
 use kit::{Dice, Driver, command};
 
 /// Loads some keys beside what is there; half of the loads fail.
@@ -47,9 +49,56 @@ fn upheaval(driver: &mut Driver, dice: &mut Dice) {
     }
 }
 
+/// What is told of expiries, from every key and its expiry alone.
+fn naive(driver: &Driver, told: &Expiries) -> Expiries {
+    let mut naive = Expiries::new(driver.now_ms);
+    let ends = told.boundaries();
+    let mut cursor = Cursor::start();
+    let mut take = |facts: analyzer::view::Facts| {
+        let sum = match facts.expire_ms {
+            None => &mut naive.fixed,
+            Some(at) if at < told.as_of_ms => &mut naive.expired,
+            Some(at) => {
+                let ahead = at
+                    .checked_sub(told.as_of_ms)
+                    .and_then(|ms| usize::try_from(ms).ok());
+                if let Some(minute) = ahead.and_then(|ms| naive.minutes.get_mut(ms / 60_000)) {
+                    minute.keys += 1;
+                    minute.bytes += facts.bytes;
+                }
+                let life = ends.iter().position(|end| end.is_none_or(|end| at < end));
+                &mut naive.lives[life.expect("the last has no end")]
+            }
+        };
+        sum.keys += 1;
+        sum.bytes += facts.bytes;
+    };
+    while !driver
+        .keyspace
+        .walk(&mut cursor, 1000, &mut |item| take(item.facts))
+    {}
+    naive
+}
+
+/// Compares what is told with what all keys say.
+fn compare_expiries(driver: &Driver) {
+    let told = driver
+        .keyspace
+        .expiries(None, driver.now_ms)
+        .expect("complete");
+    assert_eq!(told, naive(driver, &told));
+    let mut gathered = Gathered::new(driver.now_ms);
+    let mut cursor = Cursor::start();
+    while !driver
+        .keyspace
+        .walk(&mut cursor, 1000, &mut |item| gathered.take(&item.facts))
+    {}
+    assert_eq!(told, gathered.tell());
+}
+
 #[test]
 fn counts_equal_a_count_from_scratch() {
-    let mut completed = 0;
+    let (mut completed, mut told) = (0, 0);
     for seed in 1..=24 {
         let (mut dice, mut driver) = (Dice(seed), Driver::new());
         for round in 0..3000 {
@@ -76,13 +125,19 @@ fn counts_equal_a_count_from_scratch() {
             }
             if round % 100 == 0 {
                 driver.keyspace.audit().expect("counts agree");
+                if driver.keyspace.expiries(None, driver.now_ms).is_ok() {
+                    told += 1;
+                    compare_expiries(&driver);
+                }
             }
         }
         while !driver.keyspace.recount(100) {}
         let progress = driver.keyspace.counted(None);
         assert!(progress.complete && progress.counted == progress.keys);
         driver.keyspace.audit().expect("counts agree");
+        compare_expiries(&driver);
     }
+    assert!(told > 200, "{told} comparisons on the way");
     assert!(completed > 100, "{completed} recounts came to their end");
 }
 

@@ -16,6 +16,7 @@
 //! all the time. Until there is a first one there is no answer but how far the walk has come.
 
 mod calendar;
+mod expiries;
 mod round;
 
 use crate::keyspace::db::Named;
@@ -23,11 +24,60 @@ use crate::store::weigh::{Scale, Weight};
 use crate::store::{ORDER_BITS, Table, order_of};
 
 pub(crate) use calendar::Calendar;
+pub use expiries::{Expiries, Gathered, LIVES, Storm};
 pub use round::Progress;
 pub(crate) use round::Round;
 
 /// Behind the last position of the scan order.
 const END: u64 = 1 << ORDER_BITS;
+
+/// Keys and what they take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Portion {
+    /// Keys.
+    pub keys: u64,
+    /// Sum of MEMORY USAGE.
+    pub bytes: u64,
+}
+
+impl Portion {
+    fn give(&mut self, bytes: u64) {
+        self.keys = self.keys.wrapping_add(1);
+        self.bytes = self.bytes.wrapping_add(bytes);
+    }
+
+    fn take(&mut self, bytes: u64) {
+        self.keys = self.keys.wrapping_sub(1);
+        self.bytes = self.bytes.wrapping_sub(bytes);
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Portion) -> Portion {
+        Portion {
+            keys: self.keys.wrapping_add(other.keys),
+            bytes: self.bytes.wrapping_add(other.bytes),
+        }
+    }
+
+    /// Without a part of it.
+    #[must_use]
+    pub fn without(self, part: Portion) -> Portion {
+        Portion {
+            keys: self.keys.wrapping_sub(part.keys),
+            bytes: self.bytes.wrapping_sub(part.bytes),
+        }
+    }
+
+    /// So many times as much: one in so many keys has a record.
+    #[must_use]
+    pub fn times(self, m: u64) -> Portion {
+        Portion {
+            keys: self.keys.saturating_mul(m),
+            bytes: self.bytes.saturating_mul(m),
+        }
+    }
+}
 
 /// Which pattern a key belongs to, in its database's count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,7 +5,7 @@ use super::request::Request;
 use super::session::Session;
 use super::{
     advise, cluster, info, keys, memory, monitor, nodes, report, slots, streams, target,
-    transaction, verify, whatif,
+    transaction, ttl, verify, whatif,
 };
 
 /// A command that is answered by asking.
@@ -47,6 +47,8 @@ pub(crate) enum Model {
     Target,
     /// KS.SLOTS.
     Slots,
+    /// KS.TTL.
+    Ttl,
     /// KS.VERIFY.
     Verify,
     /// KS.WHATIF.
@@ -80,6 +82,7 @@ pub(crate) async fn answer(session: &mut Session, model: Model, request: &Reques
         Model::Top => report::top(session, request).await,
         Model::Target => target::target(session, request),
         Model::Slots => slots::slots(session, request).await,
+        Model::Ttl => ttl::ttl(session, request).await,
         Model::Verify => verify::verify(session, request).await,
         Model::WhatIf => whatif::what_if(session, request).await,
         Model::Advise => advise::advise(session, request).await,

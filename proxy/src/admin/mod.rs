@@ -50,6 +50,7 @@ mod table;
 mod target;
 mod tls;
 mod transaction;
+mod ttl;
 mod verify;
 mod whatif;
 

@@ -1,6 +1,7 @@
 //! The port as clients see it, over real sockets, on owners that answer from a list of keys.
 
 mod deployed;
+mod lives;
 mod merged;
 mod owner;
 mod sentinels;

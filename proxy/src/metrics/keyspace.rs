@@ -11,10 +11,14 @@ use tokio::sync::oneshot;
 
 use super::deployments::{self, Found};
 use super::text::{Kind, Text, seconds, written};
+use super::ttl::{self, Lives};
 use super::{bridge, install, process, server, sums};
+use crate::clock;
 use crate::fleet::{Fleet, Loss, Master, Status};
 use crate::http;
+use crate::model::analytic::Analytic;
 use crate::model::ask::{Answer, Ask, DbTotal, SlotTotal, Total};
+use crate::model::ttl::Outlook;
 
 /// An owner that does not answer in this time is left out of the scrape but for its status.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -46,6 +50,8 @@ pub(super) struct Sample {
     pub(super) totals: Vec<Total>,
     /// Keys by slot, of a cluster's master.
     pub(super) slots: Vec<SlotTotal>,
+    /// When its keys expire, once they are counted.
+    pub(super) lives: Option<Lives>,
 }
 
 /// The labels of a master.
@@ -82,19 +88,36 @@ struct Asked {
     dbs: oneshot::Receiver<Answer<Vec<DbTotal>>>,
     totals: oneshot::Receiver<Answer<Vec<Total>>>,
     slots: oneshot::Receiver<Answer<Option<Vec<SlotTotal>>>>,
+    lives: oneshot::Receiver<Answer<Outlook>>,
+}
+
+/// What an owner answered.
+#[derive(Default)]
+struct Answers {
+    dbs: Vec<DbTotal>,
+    totals: Vec<Total>,
+    slots: Vec<SlotTotal>,
+    lives: Option<Lives>,
 }
 
 impl Asked {
     /// Asks, unless the queue is full: then the owner is busy, and is not waited for here.
-    fn of(master: &Master) -> Option<Asked> {
+    fn of(master: &Master, now_ms: i64) -> Option<Asked> {
         let (dbs_in, dbs) = oneshot::channel();
         let (totals_in, totals) = oneshot::channel();
         let (slots_in, slots) = oneshot::channel();
+        let (lives_in, lives) = oneshot::channel();
         master.asks.try_send(Ask::Dbs { reply: dbs_in }).ok()?;
         master
             .asks
             .try_send(Ask::Totals { reply: totals_in })
             .ok()?;
+        let expiries = Analytic::Expiries {
+            now_ms,
+            glob: None,
+            reply: lives_in,
+        };
+        master.asks.try_send(Ask::Analytic(expiries)).ok()?;
         if !master.place().slots.is_empty() {
             let all = Ask::Outside {
                 db: None,
@@ -103,36 +126,51 @@ impl Asked {
             };
             master.asks.try_send(all).ok()?;
         }
-        Some(Asked { dbs, totals, slots })
+        Some(Asked {
+            dbs,
+            totals,
+            slots,
+            lives,
+        })
     }
 
-    async fn answers(self) -> Option<(Vec<DbTotal>, Vec<Total>, Vec<SlotTotal>)> {
+    async fn answers(self) -> Option<Answers> {
         let (dbs, totals) = (self.dbs.await.ok()?, self.totals.await.ok()?);
+        let lives = self.lives.await.ok()?;
         // Only masters of clusters were asked.
         let slots = self.slots.await.ok().and_then(|answer| answer.value);
-        Some((dbs.value, totals.value, slots.unwrap_or_default()))
+        let loaded = lives.fresh.generation.loaded();
+        let lives = lives.value.ok().filter(|_| loaded);
+        Some(Answers {
+            dbs: dbs.value,
+            totals: totals.value,
+            slots: slots.unwrap_or_default(),
+            lives: lives.as_ref().map(Lives::of),
+        })
     }
 }
 
 async fn samples(fleet: &Fleet) -> Vec<Sample> {
     let deadline = tokio::time::Instant::now() + ANSWER_MAX;
     let masters = fleet.masters().into_iter();
-    let waiting: Vec<_> = masters.map(|m| (Asked::of(&m), m)).collect();
+    let now_ms = i64::try_from(clock::unix_ms()).unwrap_or(i64::MAX);
+    let waiting: Vec<_> = masters.map(|m| (Asked::of(&m, now_ms), m)).collect();
     let mut samples = Vec::with_capacity(waiting.len());
     for (asked, master) in waiting {
         let answered = match asked {
             Some(asked) => tokio::time::timeout_at(deadline, asked.answers()).await,
             None => Ok(None),
         };
-        let (dbs, totals, slots) = answered.ok().flatten().unwrap_or_default();
+        let answers = answered.ok().flatten().unwrap_or_default();
         samples.push(Sample {
             labels: labels(&master.name(), &master.cluster, &master.shard),
             cluster: master.cluster.clone(),
             own: master.place().slots.clone(),
             status: master.status(),
-            dbs,
-            totals,
-            slots,
+            dbs: answers.dbs,
+            totals: answers.totals,
+            slots: answers.slots,
+            lives: answers.lives,
         });
     }
     samples
@@ -156,6 +194,7 @@ fn write(samples: &[Sample], found: &[Found], text: &mut Text) {
     server::write(samples, text);
     unknown_commands(samples, text);
     sums::write(samples, text);
+    ttl::write(samples, text);
     deployments::write(samples, found, text);
     truncated(text);
 }

@@ -17,6 +17,7 @@ mod process;
 mod server;
 mod sums;
 mod text;
+mod ttl;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};

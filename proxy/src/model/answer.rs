@@ -11,6 +11,7 @@ use analyzer::view::{By, Cursor, Facts as ModelFacts, Item, Top};
 
 use crate::clock;
 use crate::model::advise::Advise;
+use crate::model::analytic;
 use crate::model::ask::{
     Answer, Ask, ConsumerFacts, DbTotal, FACTS_MAX, Facts, Filter, Freshness, GroupFacts, Looked,
     Measure, Page, Reply, Row, SCAN_COUNT_MAX, Scanned, StreamFacts, TOP_MAX, Total, WALK_MAX,
@@ -19,6 +20,7 @@ use crate::model::ask::{
 use crate::model::mirror::Mirror;
 use crate::model::slots::{self, Named, Tally};
 use crate::model::telling::Telling;
+use crate::model::ttl;
 use crate::model::verify::Verify;
 use crate::model::whatif;
 
@@ -54,7 +56,7 @@ impl std::fmt::Debug for Walk {
     }
 }
 
-enum Job {
+pub(super) enum Job {
     Top {
         by: Measure,
         k: usize,
@@ -73,6 +75,7 @@ enum Job {
     },
     Tally(Tally),
     Named(Named),
+    Ttl(ttl::Job),
     WhatIf(whatif::Job),
 }
 
@@ -82,7 +85,7 @@ impl Walks {
         !self.queue.is_empty()
     }
 
-    fn push(&mut self, generation: u64, job: Job) {
+    pub(super) fn push(&mut self, generation: u64, job: Job) {
         if self.queue.len() < WALKS_MAX {
             self.queue.push_back(Walk { generation, job });
         }
@@ -153,6 +156,7 @@ impl Job {
             }
             Job::Tally(tally) => tally.restart(),
             Job::Named(named) => named.restart(),
+            Job::Ttl(walk) => walk.restart(),
             Job::WhatIf(walk) => walk.restart(keyspace),
         }
     }
@@ -163,6 +167,7 @@ impl Job {
             Job::Walk { reply, .. } => reply.is_closed(),
             Job::Tally(tally) => tally.is_abandoned(),
             Job::Named(named) => named.is_abandoned(),
+            Job::Ttl(walk) => walk.is_abandoned(),
             Job::WhatIf(walk) => walk.is_abandoned(),
         }
     }
@@ -186,6 +191,7 @@ impl Job {
                 }
                 Job::Tally(tally) => tally.advance(keyspace, KEYS_AT_ONCE),
                 Job::Named(named) => named.advance(keyspace, KEYS_AT_ONCE),
+                Job::Ttl(walk) => walk.advance(keyspace, KEYS_AT_ONCE),
                 Job::WhatIf(walk) => walk.advance(keyspace, ELEMENTS_AT_ONCE),
             };
             if done || clock::now() >= until {
@@ -207,6 +213,7 @@ impl Job {
             Job::Walk { found, reply, .. } => send(reply, fresh, found),
             Job::Tally(tally) => tally.finish(fresh),
             Job::Named(named) => named.finish(fresh),
+            Job::Ttl(walk) => walk.finish(fresh),
             Job::WhatIf(walk) => walk.finish(keyspace, fresh),
         }
     }
@@ -282,6 +289,7 @@ pub fn answer(
         }
         Ask::Told { reply } => telling.ask(reply, fresh),
         Ask::Advice { reply } => send(reply, fresh, Box::new(advise.gather(mirror))),
+        Ask::Analytic(ask) => analytic::answer(ask, mirror, walks, fresh),
         Ask::StreamInfo { db, key, reply } => send(reply, fresh, look(keyspace, db, &key)),
         Ask::Verify { count, reply } => {
             verify.begin(keyspace, (mirror.generation, count), reply);

@@ -17,6 +17,7 @@ use cluster_map::Slots;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::model::advise::Gathered;
+use crate::model::analytic::Analytic;
 use crate::model::verify::Verified;
 use crate::model::whatif::Found;
 use crate::side::told::Told;
@@ -223,6 +224,8 @@ pub enum Ask {
         /// What is known.
         reply: Reply<Box<Gathered>>,
     },
+    /// What is counted of keys beyond their totals.
+    Analytic(Analytic),
     /// What XINFO STREAM, GROUPS and CONSUMERS tell of one stream.
     StreamInfo {
         /// Database.

@@ -1,6 +1,7 @@
 //! One owner task per master: it alone holds the keyspace, applies the stream, and answers.
 
 pub mod advise;
+pub mod analytic;
 pub mod answer;
 pub mod ask;
 pub mod mirror;
@@ -11,6 +12,7 @@ pub mod rereads;
 pub mod session;
 pub mod slots;
 pub mod telling;
+pub mod ttl;
 pub mod verify;
 pub mod whatif;
 pub mod wire;

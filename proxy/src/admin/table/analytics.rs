@@ -64,6 +64,14 @@ pub(super) const COMMANDS: &[Command] = &[
             "0.1.0",
             "Lists the largest keys of all databases, largest first.",
         ),
+    Command::new("ks.ttl", -1, Handler::Model(Model::Ttl))
+        .flags(READ)
+        .syntax("[MATCH pattern] [FORMAT <TEXT | JSON>]")
+        .about(
+            "analytics",
+            "0.1.0",
+            "Sums up keys and bytes by remaining life, and what expires in the next minutes and hours.",
+        ),
     Command::new("ks.verify", -1, Handler::Model(Model::Verify))
         .flags(READ)
         .syntax("[<count | ALL>] [FORMAT <TEXT | JSON>]")

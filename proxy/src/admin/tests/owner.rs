@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use analyzer::census::{Expiries, Gathered};
 use analyzer::command::Doubt;
 use analyzer::glob::Glob;
 use analyzer::value::{Encoding, Kind};
@@ -9,6 +10,7 @@ use cluster_map::{Slot, Slots};
 use tokio::sync::mpsc;
 
 use crate::fleet::Seat;
+use crate::model::analytic::Analytic;
 use crate::model::ask::{
     Answer, Ask, ConsumerFacts, DbTotal, Facts, Filter, Freshness, Generation, GroupFacts, Looked,
     Measure, MonitorLine, Page, Row, Scanned, SlotTotal, StreamFacts, Total, Walked,
@@ -170,6 +172,7 @@ fn answer(
         Ask::Verify { count, reply } => {
             drop(reply.send(fresh(generation, verified(keys, count))));
         }
+        Ask::Analytic(ask) => analytic(ask, keys, generation),
         // These keys have no values to weigh: as an owner that is gone.
         Ask::WhatIf { reply, .. } => drop(reply),
         // Nobody is there to tell.
@@ -189,6 +192,37 @@ fn answer(
             monitors.push(lines);
         }
     }
+}
+
+fn analytic(ask: Analytic, keys: &Keys, generation: Generation) {
+    match ask {
+        Analytic::Expiries {
+            now_ms,
+            glob,
+            reply,
+        } => {
+            let filter = Filter { kind: None, glob };
+            let outlook = expiries(&rows(keys, None, &filter), now_ms);
+            drop(reply.send(fresh(generation, Ok(outlook))));
+        }
+    }
+}
+
+fn expiries(rows: &[Row], now_ms: i64) -> Expiries {
+    let mut gathered = Gathered::new(now_ms);
+    for row in rows {
+        gathered.take(&analyzer::view::Facts {
+            kind: row.facts.kind,
+            encoding: row.facts.encoding,
+            count: row.facts.count,
+            bytes: row.facts.memory,
+            expire_ms: row.facts.expire_ms,
+            doubt: row.facts.doubt,
+            idle_s: row.facts.idle_s,
+            freq: row.facts.freq,
+        });
+    }
+    gathered.tell()
 }
 
 fn slot_of(name: &[u8]) -> u16 {

@@ -20,6 +20,7 @@ fn scraped() -> String {
         status: Arc::new(status.clone()),
         dbs: vec![DbTotal::default()],
         totals: Vec::new(),
+        lives: Some(Lives::of(&analyzer::census::Expiries::new(0))),
     };
     let mut text = Text::new(String::new(), 0);
     write(&[sample("a:1"), sample("b:1")], &[], &mut text);

@@ -1,0 +1,39 @@
+//! Questions to what is counted beyond the totals: a closed list of its own, as [`Ask`] is.
+//!
+//! [`Ask`]: crate::model::ask::Ask
+
+use crate::model::answer::{Job, Walks};
+use crate::model::ask::{Freshness, Reply};
+use crate::model::mirror::Mirror;
+use crate::model::ttl::{self, Outlook};
+
+/// A question about what is counted.
+#[derive(Debug)]
+pub enum Analytic {
+    /// When keys expire.
+    Expiries {
+        /// The time that it is asked for, unix milliseconds: one for all masters.
+        now_ms: i64,
+        /// Of keys whose name matches this Redis glob, by a walk; of all keys without it, at once.
+        glob: Option<Vec<u8>>,
+        /// What is known; while keys are being counted, how far that has come.
+        reply: Reply<Outlook>,
+    },
+}
+
+/// Answers, or begins the walk that will.
+pub(super) fn answer(ask: Analytic, mirror: &Mirror, walks: &mut Walks, fresh: Freshness) {
+    let (keyspace, generation) = (&mirror.keyspace, mirror.generation);
+    match ask {
+        Analytic::Expiries {
+            now_ms,
+            glob: None,
+            reply,
+        } => ttl::all(keyspace, now_ms, reply, fresh),
+        Analytic::Expiries {
+            now_ms,
+            glob: Some(glob),
+            reply,
+        } => walks.push(generation, Job::Ttl(ttl::Job::new(now_ms, &glob, reply))),
+    }
+}
