@@ -179,12 +179,7 @@ fn answer(
         Ask::Told { reply } => drop(reply.send(fresh(generation, None))),
         Ask::Advice { reply } => drop(reply),
         Ask::StreamInfo { db, key, reply } => {
-            let looked = match keys.get(&(db, key)) {
-                None => Looked::Missing,
-                Some(facts) if facts.kind == Kind::Stream => Looked::Found(stream()),
-                Some(_) => Looked::WrongType,
-            };
-            drop(reply.send(fresh(generation, looked)));
+            drop(reply.send(fresh(generation, looked(keys.get(&(db, key))))));
         }
         Ask::Monitor { lines } => {
             // The channel is empty.
@@ -223,6 +218,14 @@ fn expiries(rows: &[Row], now_ms: i64) -> Expiries {
         });
     }
     gathered.tell()
+}
+
+fn looked(facts: Option<&Facts>) -> Looked<StreamFacts> {
+    match facts {
+        None => Looked::Missing,
+        Some(facts) if facts.kind == Kind::Stream => Looked::Found(stream()),
+        Some(_) => Looked::WrongType,
+    }
 }
 
 fn slot_of(name: &[u8]) -> u16 {
