@@ -23,4 +23,5 @@ mod tidy;
 mod trouble;
 mod truth;
 mod verify;
+mod watching;
 mod whatif;

@@ -24,7 +24,7 @@ use crate::link::gate::Gate;
 use crate::memory::Memory;
 use crate::side::client::Target;
 use crate::source::Source;
-use crate::{admin, clock, http, telemetry};
+use crate::{admin, clock, http, telemetry, watch};
 
 /// The command line is wrong (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
@@ -190,6 +190,7 @@ pub async fn run(
     });
     let tasks = TaskTracker::new();
     tasks.spawn(memory.watch(shutdown.clone()));
+    tasks.spawn(watch::run(fleet.clone(), config.watch, shutdown.clone()));
     for (i, spec) in config.sources.iter().enumerate() {
         let given = discovery::Given {
             source: i,

@@ -29,6 +29,7 @@ use crate::memory::Memory;
 use crate::model::ask::{ASKS_MAX, Answer, Ask, Reply};
 use crate::side::client::Target;
 pub use crate::source::Kind;
+use crate::watch::Hub;
 
 /// Names a master for the life of the process; also the order of listings.
 pub type MasterId = u32;
@@ -44,6 +45,8 @@ pub struct Fleet {
     pub build: Build,
     /// The memory that the models share.
     pub memory: Arc<Memory>,
+    /// Where events are told.
+    pub(crate) hub: Arc<Hub>,
 }
 
 /// What this process is.
@@ -72,6 +75,7 @@ impl Fleet {
             deployments: RwLock::new(Vec::new()),
             routes: RwLock::new(None),
             next_id: AtomicU32::new(0),
+            hub: Arc::new(Hub::new()),
             build,
         })
     }

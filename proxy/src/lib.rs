@@ -32,3 +32,4 @@ pub mod side;
 pub mod source;
 pub mod telemetry;
 pub mod tls;
+pub mod watch;

@@ -10,6 +10,7 @@
 //! - `facts`, `scan`, `walk`, `top`, `totals`: questions (`crate::view`)
 
 mod batch;
+mod bigs;
 mod counters;
 pub(crate) mod db;
 pub(crate) mod degrade;
@@ -35,6 +36,7 @@ use crate::command::dispatch::{Call, Dispatch, Numbered};
 use crate::command::{Args, Context, Doubt, Entry, server};
 use crate::heat::Heat;
 use crate::input::{Command, Key, KeySpec, Outcome, Part, Shape, Source};
+use crate::keyspace::bigs::Bigs;
 use crate::keyspace::db::{Db, NewStr, OldStr, Pulse, Scratch, Tools};
 use crate::keyspace::degrade::{Ease, Sweep};
 use crate::keyspace::gauge::Gauge;
@@ -51,6 +53,7 @@ use crate::text::Text;
 use crate::value::Value;
 
 pub use batch::Batch;
+pub use bigs::{Big, BigLimits};
 pub use counters::Counters;
 pub use degrade::{Detail, SHARE_BITS_MAX};
 pub use fill::{Filler, Helper, Hire};
@@ -85,6 +88,7 @@ pub struct Keyspace {
     retired: VecDeque<Db>,
     journal: Journal,
     wants: Wants,
+    bigs: Bigs,
     suspicions: VecDeque<Suspicion>,
     gauge: Gauge,
     /// Bytes that the elements of one collection may take.
@@ -119,6 +123,7 @@ impl Keyspace {
             retired: VecDeque::new(),
             journal: Journal::default(),
             wants: Wants::new(seed),
+            bigs: Bigs::default(),
             suspicions: VecDeque::new(),
             gauge: Gauge::default(),
             elements_max: usize::MAX,

@@ -109,6 +109,9 @@ impl Keyspace {
             self.journal.push(self.offset, db, name);
             self.note_heat(db, key, Some(turn));
         }
+        if self.bigs.may_be(turn.after.as_ref()) {
+            self.bigs.note((db, name), turn, self.offset);
+        }
         let before = turn.before.map_or(Doubt::None, |weight| weight.doubt);
         let after = turn.after.map_or(Doubt::None, |weight| weight.doubt);
         if before != Doubt::None || after != Doubt::None || self.wants.is_auditing() {

@@ -108,6 +108,14 @@ impl Keyspace {
         self.live().keys()
     }
 
+    /// Sum of MEMORY USAGE over all keys, bytes.
+    pub fn key_bytes(&self) -> u64 {
+        let share = self.live().share();
+        let all = self.live().all();
+        let forms = all.flat_map(|(_, db)| Form::all().map(move |form| db.form(form, share).bytes));
+        forms.fold(0, u64::wrapping_add)
+    }
+
     /// Keys whose facts are not certain.
     pub fn doubts(&self) -> Doubts {
         let mut doubts = Doubts::default();

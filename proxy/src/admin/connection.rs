@@ -16,9 +16,11 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::guard::{Guard, LOCKED, OPEN, Refusal};
+use super::pubsub;
 use super::request::{self, Request};
 use super::session::{Output, Session};
 use crate::clock;
+use crate::watch::Heard;
 
 /// Requests taken from one read before their answers are written.
 const PIPELINE_MAX: usize = 1024;
@@ -60,6 +62,8 @@ enum Woken {
     Read(usize),
     /// A line for a MONITOR client.
     Line(String),
+    /// An event for a subscriber.
+    Event(Heard),
     /// Silent for too long.
     Idle,
 }
@@ -82,6 +86,7 @@ impl Connection {
             match self.wait().await? {
                 Woken::Idle | Woken::Read(0) => return Ok(()),
                 Woken::Line(line) => self.pass_lines(&line).await?,
+                Woken::Event(heard) => self.pass_events(heard).await?,
                 Woken::Read(_) => self.serve().await?,
             }
             if self.session.closing {
@@ -97,7 +102,7 @@ impl Connection {
         if idle > REST_AFTER && self.read_bytes > READ_MIN {
             match self.wake(REST_AFTER).await? {
                 Woken::Idle => self.read_bytes = READ_MIN,
-                woken @ (Woken::Read(_) | Woken::Line(_)) => return Ok(woken),
+                woken @ (Woken::Read(_) | Woken::Line(_) | Woken::Event(_)) => return Ok(woken),
             }
             return self.wake(idle - REST_AFTER).await;
         }
@@ -124,7 +129,13 @@ impl Connection {
         } else {
             self.input.reserve(self.read_bytes);
         }
-        let monitor = &mut self.session.monitor;
+        let (monitor, listener) = (&mut self.session.monitor, &mut self.session.listener);
+        let event = async {
+            match listener {
+                Some(listener) => listener.next().await,
+                None => std::future::pending().await,
+            }
+        };
         let line = async {
             match monitor {
                 Some(feed) => feed.next().await,
@@ -134,6 +145,7 @@ impl Connection {
         let woken = tokio::select! {
             read = self.stream.read_buf(&mut self.input) => Woken::Read(read?),
             line = line => Woken::Line(line),
+            heard = event => Woken::Event(heard),
             () = tokio::time::sleep(idle) => Woken::Idle,
         };
         if let Woken::Read(bytes) = woken {
@@ -208,6 +220,25 @@ impl Connection {
             && let Some(line) = feed.ready()
         {
             self.output.bytes.extend_from_slice(line.as_bytes());
+        }
+        self.write().await
+    }
+
+    async fn pass_events(&mut self, first: Heard) -> io::Result<()> {
+        let mut next = Some(first);
+        while let Some(heard) = next {
+            let messages = pubsub::messages(&self.session, &heard);
+            for message in &messages {
+                message.encode(self.session.protocol, &mut self.output.bytes);
+            }
+            let Some(listener) = &mut self.session.listener else {
+                break;
+            };
+            if !messages.is_empty() {
+                listener.told();
+            }
+            let room = self.output.bytes.len() < WRITE_KEPT;
+            next = room.then(|| listener.ready()).flatten();
         }
         self.write().await
     }

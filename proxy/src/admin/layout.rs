@@ -96,7 +96,7 @@ impl Cell {
 }
 
 /// A key's name as text: itself if it is printable, else quoted and escaped as redis-cli does.
-fn readable(name: &[u8]) -> String {
+pub(crate) fn readable(name: &[u8]) -> String {
     let printable = |text: &&str| !text.chars().any(char::is_control);
     match std::str::from_utf8(name).ok().filter(printable) {
         Some(text) => text.to_owned(),

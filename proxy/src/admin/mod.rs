@@ -74,6 +74,7 @@ use self::session::Session;
 use crate::fleet::Fleet;
 use crate::{clock, config};
 
+pub(crate) use self::layout::readable;
 pub(crate) use self::memory::process as process_memory;
 
 /// Deployments without a map, and shards without a link that are ours to follow, each with why.

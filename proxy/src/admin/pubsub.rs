@@ -1,13 +1,19 @@
-//! Subscriptions, as Sentinel needs them: it subscribes to its hello channel on every replica and
-//! only watches that the connection lives. Nothing is ever published.
+//! Subscriptions. Events are published on channels that begin with `ks.`
+//! ([`crate::watch`]); on all others there is never anything, as Sentinel needs it: it subscribes to
+//! its hello channel on every replica and only watches that the connection lives.
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
+use analyzer::glob::Glob;
+use bytes::{Bytes, BytesMut};
 
 use super::reply::Reply;
 use super::request::Request;
 use super::session::Session;
+use crate::watch::Heard;
+
+/// What channels of events begin with.
+const OWN: &[u8] = b"ks.";
 
 /// Channels and patterns of one client, each.
 const SUBSCRIPTIONS_MAX: usize = 1024;
@@ -75,8 +81,55 @@ fn push(session: &Session, word: &'static str, name: Reply) -> Reply {
     Reply::Push(vec![Reply::text(word), name, Reply::count(left as u64)])
 }
 
-fn note(session: &Session) {
+/// Messages of an event to a client: one for its channel and for each pattern that matches, as
+/// servers do it.
+pub(crate) fn messages(session: &Session, heard: &Heard) -> Vec<Reply> {
+    let event = &heard.event;
+    let channel = || Reply::text(&event.channel);
+    let mut replies = Vec::new();
+    if session.channels.contains(event.channel.as_bytes()) {
+        let payload = payload(heard);
+        replies.push(Reply::Push(vec![
+            Reply::text("message"),
+            channel(),
+            payload,
+        ]));
+    }
+    for pattern in &session.patterns {
+        if Glob::new(pattern).matches(event.channel.as_bytes()) {
+            let name = Reply::Bulk(pattern.clone());
+            let payload = payload(heard);
+            replies.push(Reply::Push(vec![
+                Reply::text("pmessage"),
+                name,
+                channel(),
+                payload,
+            ]));
+        }
+    }
+    replies
+}
+
+/// The JSON object, with what the client missed before it.
+fn payload(heard: &Heard) -> Reply {
+    let payload = &heard.event.payload;
+    let Some(open) = payload.strip_suffix(b"}").filter(|_| heard.missed > 0) else {
+        return Reply::Bulk(payload.clone());
+    };
+    let mut with = BytesMut::from(open);
+    with.extend_from_slice(format!(",\"missed\":{}}}", heard.missed).as_bytes());
+    Reply::Bulk(with.freeze())
+}
+
+fn note(session: &mut Session) {
     let (channels, patterns) = (session.channels.len(), session.patterns.len());
+    // Whoever only waits for Sentinel's messages keeps no place in the ring.
+    let own = session.channels.iter().any(|name| name.starts_with(OWN));
+    match &session.listener {
+        None if own || patterns > 0 => session.listener = Some(session.port.fleet.hub.listen()),
+        Some(_) if !own && patterns == 0 => session.listener = None,
+        Some(_) | None => {}
+    }
     session.client.note(|seen| {
         seen.channels = channels;
         seen.patterns = patterns;

@@ -25,6 +25,7 @@ use super::sentinel::Told;
 use super::table::{self, Command, Handler};
 use super::transaction::Transaction;
 use crate::model::ask::{FACTS_MAX, Facts};
+use crate::watch::Listener;
 
 /// Bytes of answers that are written before the next request is looked at.
 const WRITE_AT: usize = 1024 * 1024;
@@ -44,6 +45,8 @@ pub(crate) struct Session {
     pub user: Option<String>,
     pub channels: BTreeSet<Bytes>,
     pub patterns: BTreeSet<Bytes>,
+    /// Events, while one of those may be about them.
+    pub listener: Option<Listener>,
     pub transaction: Option<Transaction>,
     /// Lines of the masters, after MONITOR.
     pub monitor: Option<Feed>,
@@ -76,6 +79,7 @@ impl Session {
             user,
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
+            listener: None,
             transaction: None,
             monitor: None,
             closing: false,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use analyzer::advice::Limits;
+use analyzer::keyspace::BigLimits;
 use cluster_map::{Follow, Share};
 use secrecy::SecretString;
 
@@ -47,6 +48,17 @@ pub struct Config {
     pub reread: Reread,
     /// TLS towards the servers.
     pub tls: Tls,
+    /// Events.
+    pub watch: Watch,
+}
+
+/// What is told as it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// From when on a key is big.
+    pub big: BigLimits,
+    /// Keys that grow faster than so many bytes a second are told of; `None` never.
+    pub growth_bytes_per_s: Option<u64>,
 }
 
 /// How deployments are found out.
@@ -251,6 +263,7 @@ impl Config {
                 value_bytes_max: raw.reread.value_bytes_max,
             },
             tls: tls(raw.tls)?,
+            watch: watch(&raw.watch),
         })
     }
 }
@@ -385,6 +398,17 @@ fn tls(raw: raw::Tls) -> Result<Tls, ConfigError> {
         key_file,
         server_name: text(raw.server_name),
     })
+}
+
+fn watch(raw: &raw::Watch) -> Watch {
+    let limit = |limit: u64| Some(limit).filter(|limit| *limit > 0);
+    Watch {
+        big: BigLimits {
+            bytes: limit(raw.bigkey_bytes).unwrap_or(u64::MAX),
+            elements: limit(raw.bigkey_elements).unwrap_or(u64::MAX),
+        },
+        growth_bytes_per_s: limit(raw.growth_bytes_per_s),
+    }
 }
 
 fn follow(text: &str) -> Result<Follow, ConfigError> {

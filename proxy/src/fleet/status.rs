@@ -51,6 +51,8 @@ pub struct Status {
     pub model_bytes: u64,
     /// Keys in the model.
     pub keys: u64,
+    /// Bytes that they take on the server.
+    pub key_bytes: u64,
     /// How much detail it has.
     pub detail: Detail,
     /// Keys whose value must be read again before all their facts are exact.

@@ -12,13 +12,14 @@ use tokio::sync::oneshot;
 use super::deployments::{self, Found};
 use super::text::{Kind, Text, seconds, written};
 use super::ttl::{self, Lives};
-use super::{bridge, install, process, server, sums};
+use super::{bridge, install, process, server, sums, watch};
 use crate::clock;
 use crate::fleet::{Fleet, Loss, Master, Status};
 use crate::http;
 use crate::model::analytic::Analytic;
 use crate::model::ask::{Answer, Ask, DbTotal, SlotTotal, Total};
 use crate::model::ttl::Outlook;
+use crate::watch::Condition;
 
 /// An owner that does not answer in this time is left out of the scrape but for its status.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -48,6 +49,8 @@ pub(super) struct Sample {
     pub(super) status: Arc<Status>,
     pub(super) dbs: Vec<DbTotal>,
     pub(super) totals: Vec<Total>,
+    /// What is raised of it.
+    pub(super) raised: Vec<Condition>,
     /// Keys by slot, of a cluster's master.
     pub(super) slots: Vec<SlotTotal>,
     /// When its keys expire, once they are counted.
@@ -71,11 +74,13 @@ pub(crate) async fn scrape(fleet: &Fleet) -> String {
     let build = fleet.build.clone();
     let cap = fleet.memory.cap();
     let found = Found::of(fleet);
+    let told = fleet.hub.told();
     // Formatting a thousand masters takes tens of milliseconds, which no other task should wait for.
     let written = tokio::task::spawn_blocking(move || {
         let length = LENGTH.load(Ordering::Relaxed);
         let mut text = Text::new(install().render(), length + length / 16);
         process::write(&build, cap, &mut text);
+        watch::events(told, &mut text);
         write(&samples, &found, &mut text);
         LENGTH.store(text.body.len(), Ordering::Relaxed);
         text.body
@@ -167,6 +172,7 @@ async fn samples(fleet: &Fleet) -> Vec<Sample> {
             cluster: master.cluster.clone(),
             own: master.place().slots.clone(),
             status: master.status(),
+            raised: fleet.hub.raised_of(master.id),
             dbs: answers.dbs,
             totals: answers.totals,
             slots: answers.slots,
@@ -192,6 +198,7 @@ fn write(samples: &[Sample], found: &[Found], text: &mut Text) {
     }
     bridge::write(samples, text);
     server::write(samples, text);
+    watch::conditions(samples, text);
     unknown_commands(samples, text);
     sums::write(samples, text);
     ttl::write(samples, text);

@@ -18,6 +18,7 @@ mod server;
 mod sums;
 mod text;
 mod ttl;
+mod watch;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -141,14 +141,18 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::new("subscribe", -2, Handler::Session(pubsub::subscribe))
         .flags(PUBSUB)
         .syntax("channel [channel ...]")
-        .about("pubsub", "2.0.0", "Waits for messages on channels."),
+        .about(
+            "pubsub",
+            "2.0.0",
+            "Waits for events: ks.bigkey, ks.growth, ks.alert.<condition>.",
+        ),
     Command::new("psubscribe", -2, Handler::Session(pubsub::psubscribe))
         .flags(PUBSUB)
         .syntax("pattern [pattern ...]")
         .about(
             "pubsub",
             "2.0.0",
-            "Waits for messages on channels that match.",
+            "Waits for events on channels that match, as ks.alert.*.",
         ),
     Command::new("unsubscribe", -1, Handler::Session(pubsub::unsubscribe))
         .flags(PUBSUB)

@@ -17,6 +17,7 @@ fn scraped() -> String {
         cluster: "".into(),
         own: Slots::default(),
         slots: Vec::new(),
+        raised: vec![Condition::Lag],
         status: Arc::new(status.clone()),
         dbs: vec![DbTotal::default()],
         totals: Vec::new(),

@@ -155,7 +155,8 @@ impl<'a> Owner<'a> {
         let link = &given.config.link;
         // The first snapshot, or INFO before it, says what the server really is.
         let profile = Profile::defaults(Family::Redis, Version::new(7, 0));
-        let mirror = Mirror::new(profile, given.shared.seed, counters);
+        let mut mirror = Mirror::new(profile, given.shared.seed, counters);
+        mirror.keyspace.watch_big(given.config.watch.big);
         let target = seat.orders.borrow_and_update().target.clone();
         Owner {
             target,
@@ -368,6 +369,7 @@ impl<'a> Owner<'a> {
         status.load_took_ms = mirror.load_took_ms;
         status.model_bytes = mirror.keyspace.heap_bytes() as u64;
         status.keys = mirror.keyspace.keys();
+        status.key_bytes = mirror.keyspace.key_bytes();
         status.detail = mirror.keyspace.detail();
         let degraded = status.detail.is_degraded();
         self.claim.tell(

@@ -37,6 +37,7 @@ impl Owner<'_> {
     /// Everything that goes over the second connection.
     pub(super) fn work(&mut self, now: Instant) {
         self.looked();
+        self.tell_big();
         let live = self.is_live();
         let mirror = &self.mirror;
         if mirror.keyspace.in_flight() == 0 {
@@ -188,6 +189,15 @@ impl Owner<'_> {
             }
         }
         self.timers.dirty = true;
+    }
+
+    /// Tells whoever listens of keys that a write has made big.
+    fn tell_big(&mut self) {
+        let (big, lost) = self.mirror.keyspace.take_big();
+        if !big.is_empty() {
+            let hub = &self.given.shared.fleet.hub;
+            hub.big_keys(&self.given.master, &big, lost);
+        }
     }
 
     /// Hands on what looks came to. What differs is a mistake of the model.

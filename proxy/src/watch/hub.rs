@@ -1,0 +1,214 @@
+//! Where events go: a ring of the last ones, which every subscriber reads at its own pace, and the
+//! log.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use analyzer::keyspace::Big;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+
+use super::conditions::Condition;
+use super::event::{Alert, Event, Subject};
+use crate::clock;
+use crate::fleet::{Master, MasterId};
+
+/// Events that a subscriber may be behind; of the older ones it hears the number.
+const EVENTS_MAX: usize = 1024;
+
+/// Where events go.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    ring: broadcast::Sender<Arc<Event>>,
+    raised: Mutex<BTreeMap<(MasterId, Condition), Raised>>,
+    alerts: AtomicU64,
+    big_keys: AtomicU64,
+    missed: AtomicU64,
+}
+
+/// A condition that is raised.
+#[derive(Debug)]
+struct Raised {
+    subject: Subject,
+    since_ms: u64,
+}
+
+/// What was told so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// Conditions raised and cleared.
+    pub(crate) alerts: u64,
+    /// Keys that became big.
+    pub(crate) big_keys: u64,
+    /// Events that subscribers missed, each counted by each of them.
+    pub(crate) missed: u64,
+}
+
+impl Hub {
+    pub(crate) fn new() -> Hub {
+        Hub {
+            ring: broadcast::Sender::new(EVENTS_MAX),
+            raised: Mutex::new(BTreeMap::new()),
+            alerts: AtomicU64::new(0),
+            big_keys: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
+        }
+    }
+
+    /// A condition of a master was raised or cleared.
+    pub(crate) fn alert(&self, master: &Master, alert: &Alert) {
+        let key = (master.id, alert.condition);
+        let subject = Subject::of(master);
+        let now_ms = clock::unix_ms();
+        let since_ms = if alert.raised {
+            let raised = Raised {
+                subject: subject.clone(),
+                since_ms: now_ms,
+            };
+            self.raised().insert(key, raised);
+            now_ms
+        } else {
+            self.raised()
+                .remove(&key)
+                .map_or(now_ms, |was| was.since_ms)
+        };
+        self.tell_alert(&subject, alert, since_ms);
+    }
+
+    fn tell_alert(&self, subject: &Subject, alert: &Alert, since_ms: u64) {
+        let figures = serde_json::Value::Object(alert.figures.clone());
+        let (condition, text) = (alert.condition.name(), alert.text);
+        if alert.raised {
+            tracing::warn!(master = subject.master, condition, %figures, "raised: {text}");
+        } else {
+            tracing::info!(master = subject.master, condition, %figures, "cleared: {text}");
+        }
+        self.alerts.fetch_add(1, Ordering::Relaxed);
+        self.tell(subject.alert(alert, since_ms));
+    }
+
+    /// Clears what was raised of masters that are gone.
+    pub(crate) fn forget_all_but(&self, masters: &[Arc<Master>]) {
+        let here = |id: MasterId| masters.iter().any(|master| master.id == id);
+        let mut raised = self.raised();
+        let gone = raised.extract_if(.., |(id, _), _| !here(*id));
+        let gone: Vec<_> = gone.collect();
+        drop(raised);
+        for ((_, condition), was) in gone {
+            self.tell_alert(&was.subject, &Alert::over(condition), was.since_ms);
+        }
+    }
+
+    /// Keys that became big; `lost` more were not kept.
+    pub(crate) fn big_keys(&self, master: &Master, found: &[Big], lost: u64) {
+        let subject = Subject::of(master);
+        let all = found.len() as u64 + lost;
+        self.big_keys.fetch_add(all, Ordering::Relaxed);
+        for (index, big) in found.iter().enumerate() {
+            let (db, bytes, elements) = (big.db, big.bytes.1, big.elements.1);
+            let kind = big.kind.name();
+            let master = &subject.master;
+            tracing::info!(master, db, kind, bytes, elements, "a key has become big");
+            let key = || crate::admin::readable(&big.name);
+            tracing::trace!(master, db, key = key(), "its name");
+            // The last one tells of those that found no room.
+            let lost = if index + 1 == found.len() { lost } else { 0 };
+            self.tell(subject.big(big, lost));
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // Without subscribers there is nobody to tell.
+        let _ = self.ring.send(Arc::new(event));
+    }
+
+    /// What is raised of a master.
+    pub(crate) fn raised_of(&self, id: MasterId) -> Vec<Condition> {
+        let raised = self.raised();
+        let own = raised.keys().filter(|(master, _)| *master == id);
+        own.map(|(_, condition)| *condition).collect()
+    }
+
+    /// What was told so far.
+    pub(crate) fn told(&self) -> Told {
+        Told {
+            alerts: self.alerts.load(Ordering::Relaxed),
+            big_keys: self.big_keys.load(Ordering::Relaxed),
+            missed: self.missed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Everything from now on.
+    pub(crate) fn listen(self: &Arc<Hub>) -> Listener {
+        Listener {
+            events: self.ring.subscribe(),
+            hub: self.clone(),
+            missed: 0,
+        }
+    }
+
+    fn raised(&self) -> MutexGuard<'_, BTreeMap<(MasterId, Condition), Raised>> {
+        self.raised.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One subscriber.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    events: broadcast::Receiver<Arc<Event>>,
+    hub: Arc<Hub>,
+    missed: u64,
+}
+
+/// An event, and how many before it were missed.
+#[derive(Clone, Debug)]
+pub(crate) struct Heard {
+    pub(crate) event: Arc<Event>,
+    pub(crate) missed: u64,
+}
+
+impl Listener {
+    /// The next event; never returns while there is none. Nothing is lost if the wait is given up.
+    pub(crate) async fn next(&mut self) -> Heard {
+        loop {
+            match self.events.recv().await {
+                Ok(event) => return self.heard(event),
+                Err(RecvError::Lagged(events)) => self.miss(events),
+                // The hub lives as long as we hold it.
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// An event that is there already.
+    pub(crate) fn ready(&mut self) -> Option<Heard> {
+        loop {
+            match self.events.try_recv() {
+                Ok(event) => return Some(self.heard(event)),
+                Err(TryRecvError::Lagged(events)) => self.miss(events),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return None,
+            }
+        }
+    }
+
+    fn miss(&mut self, events: u64) {
+        self.missed = self.missed.saturating_add(events);
+        self.hub.missed.fetch_add(events, Ordering::Relaxed);
+    }
+
+    fn heard(&mut self, event: Arc<Event>) -> Heard {
+        Heard {
+            event,
+            missed: self.missed,
+        }
+    }
+
+    /// The client was told what it missed.
+    pub(crate) fn told(&mut self) {
+        self.missed = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests;

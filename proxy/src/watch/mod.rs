@@ -1,0 +1,55 @@
+//! Watching: what happens is told as it happens, to subscribers of the admin port and to the log.
+//!
+//! ```text
+//! status of every master, once a second -> conditions (raised, cleared) --+
+//! keys that a write made big, from the owner of their model --------------+-> hub -> SUBSCRIBE, log
+//! ```
+//!
+//! Channels are `ks.alert.<condition>`, `ks.growth` and `ks.bigkey`; every message is one JSON object.
+//! Nobody waits for a subscriber: each reads behind the others from one ring of the last events, and
+//! one that is too slow is told how many it missed.
+
+mod conditions;
+mod event;
+mod hub;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use conditions::Condition;
+use conditions::Watched;
+use event::Alert;
+pub(crate) use hub::{Heard, Hub, Listener, Told};
+
+use crate::clock;
+use crate::config;
+use crate::fleet::{Fleet, MasterId};
+
+/// How often every master is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Looks at every master until `shutdown`.
+pub async fn run(fleet: Arc<Fleet>, config: config::Watch, shutdown: CancellationToken) {
+    let mut watched: BTreeMap<MasterId, Watched> = BTreeMap::new();
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = looks.tick() => {}
+        }
+        let masters = fleet.masters();
+        for master in &masters {
+            let status = master.status();
+            let own = watched.entry(master.id).or_default();
+            for change in own.look(clock::now(), &status, &config) {
+                fleet.hub.alert(master, &Alert::of(&change));
+            }
+        }
+        watched.retain(|id, _| masters.iter().any(|master| master.id == *id));
+        fleet.hub.forget_all_but(&masters);
+    }
+}
