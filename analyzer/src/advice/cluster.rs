@@ -1,5 +1,223 @@
 //! Section 5 of the catalogue: slots and shards.
 
-use super::rule::Rule;
+use super::facts::Facts;
+use super::finding::{Evidence, Severity};
+use super::rule::{Need, Rule, Ruling, Threshold, Tuned};
+use super::survey::{Point, Seen};
 
-pub(super) const RULES: &[Rule] = &[];
+const GIB: u64 = 1 << 30;
+
+pub(super) const RULES: &[Rule] = &[
+    Rule::new(
+        "CLU-01",
+        "Byte skew over shards",
+        &[Need::Totals, Need::Topology],
+        skew,
+    )
+    .severity(Severity::High)
+    .thresholds(&[
+        Threshold::new("percent", 125, "bytes of a master in percent of the mean"),
+        Threshold::new(
+            "bytes_min",
+            1 << 20,
+            "bytes of a master from which on it is looked at",
+        ),
+    ])
+    .why(
+        "One master holds clearly more than its share: it is full first, though all slots are \
+             spread evenly. Slots are not equal in bytes.",
+    )
+    .caveat("Bytes of keys, as MEMORY USAGE counts them; KS.REBALANCE proposes moves."),
+    Rule::new(
+        "CLU-04",
+        "Migration hazard",
+        &[Need::Survey, Need::Topology],
+        hazard,
+    )
+    .severity(Severity::High)
+    .thresholds(&[Threshold::new(
+        "bytes",
+        100_000_000,
+        "bytes of a key from which on it is named",
+    )])
+    .why(
+        "A slot moves key by key, and each key blocks both masters for as long as it takes to \
+             copy it. A key this large stops them for seconds, and may run into the timeout of \
+             MIGRATE and into a failover.",
+    )
+    .caveat("Valkey 9 moves slots by a stream of their own, where this does not apply."),
+    Rule::new(
+        "CLU-05",
+        "Slots uncovered or failing",
+        &[Need::Topology],
+        uncovered,
+    )
+    .severity(Severity::Critical)
+    .why(
+        "Slots have no owner, or their owner has failed or is suspected to: by default the whole \
+             cluster then refuses commands (cluster-require-full-coverage).",
+    )
+    .caveat("As the nodes agree on it at the last look, some seconds ago."),
+    Rule::new(
+        "CLU-06",
+        "No spare shards",
+        &[Need::Totals, Need::Topology],
+        spare,
+    )
+    .severity(Severity::Low)
+    .thresholds(&[
+        Threshold::new("masters", 3, "masters that a cluster should have"),
+        Threshold::new(
+            "shard_bytes",
+            25 * GIB,
+            "bytes that one shard should not exceed",
+        ),
+    ])
+    .why(
+        "With fewer than three masters a failure cannot be voted on. A shard of more than some \
+             25 GiB forks, syncs and restarts slowly.",
+    )
+    .caveat("Bytes of keys without the server's overhead."),
+];
+
+fn skew(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let peers = &facts.peers;
+    if facts.standing.cluster.is_none() || peers.len() < 2 {
+        return Ok(None);
+    }
+    let all: u64 = peers.iter().map(|peer| peer.bytes).sum();
+    let mean = all / peers.len() as u64;
+    let own = facts.bytes();
+    let is_most = peers.iter().all(|peer| peer.bytes <= own);
+    let is_skewed = own.saturating_mul(100) > mean.saturating_mul(tuned.of("percent"));
+    if !is_most || !is_skewed || own < tuned.of("bytes_min") {
+        return Ok(None);
+    }
+    let percent = own.saturating_mul(100) / mean.max(1);
+    let what = format!("the master holds {own} bytes, {percent}% of the mean of {mean}");
+    let rows = peers.iter().map(|peer| Evidence {
+        bytes: peer.bytes,
+        ..Evidence::named(&peer.name, format!("{} keys", peer.keys))
+    });
+    Ok(Some(
+        tuned
+            .finding(what)
+            .about(facts.keys(), own)
+            .risk("it reaches its memory limit while others have room")
+            .evidence(rows)
+            .remedy("KS.SLOTS BY BYTES: its largest slots")
+            .remedy("KS.REBALANCE BY BYTES: moves to paste, with what they come to"),
+    ))
+}
+
+fn hazard(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let Some(cluster) = &facts.standing.cluster else {
+        return Ok(None);
+    };
+    let least = tuned.of("bytes");
+    let largest = facts.survey()?.tally(Point::Largest);
+    let large: Vec<_> = largest.top().filter(|seen| seen.now > least).collect();
+    if large.is_empty() {
+        return Ok(None);
+    }
+    let slot = |name: &[u8]| cluster.slot_of.map(|of| of(name));
+    let is_moving = |slot: u16| cluster.moving.contains(&slot);
+    let moving = large
+        .iter()
+        .filter(|seen| slot(&seen.name).is_some_and(is_moving));
+    let moving = moving.count();
+    let what = match moving {
+        0 => format!(
+            "{} keys are too large to be moved with their slots",
+            large.len()
+        ),
+        n => format!("{n} keys in slots that are being moved are too large for it"),
+    };
+    let severity = if moving > 0 {
+        Severity::High
+    } else {
+        Severity::Medium
+    };
+    let bytes = large.iter().map(|seen| seen.now).sum();
+    let told = |seen: &Seen| format!("slot {}", slot(&seen.name).unwrap_or_default());
+    let rows = large.iter().map(|seen| seen.evidence(told));
+    Ok(Some(
+        tuned
+            .finding(what)
+            .severity(severity)
+            .about(large.len() as u64, bytes)
+            .risk("both masters stand still while such a key is copied")
+            .evidence(rows)
+            .remedy(
+                "split the key before its slot is moved (KEY-02), or leave the slot where it is",
+            ),
+    ))
+}
+
+fn uncovered(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let Some(cluster) = facts.whole_cluster() else {
+        return Ok(None);
+    };
+    if cluster.uncovered + cluster.suspect + cluster.failed == 0 {
+        return Ok(None);
+    }
+    let what = format!(
+        "{} slots have no owner, {} an owner that has failed, {} one that is suspected to",
+        cluster.uncovered, cluster.failed, cluster.suspect
+    );
+    let mut rows = vec![
+        Evidence::named("slots without an owner", cluster.uncovered.to_string()),
+        Evidence::named("slots of failed masters", cluster.failed.to_string()),
+        Evidence::named("slots of suspected masters", cluster.suspect.to_string()),
+    ];
+    rows.extend(facts.shown(&["cluster-require-full-coverage"]));
+    let severity = match cluster.uncovered + cluster.failed {
+        0 => Severity::High,
+        _ => Severity::Critical,
+    };
+    Ok(Some(
+        tuned
+            .finding(what)
+            .severity(severity)
+            .risk("commands for these slots are refused, or for all of them")
+            .evidence(rows)
+            .remedy("KS.NODES: which node, and why")
+            .remedy("redis-cli --cluster check host:port; redis-cli --cluster fix host:port"),
+    ))
+}
+
+fn spare(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let Some(cluster) = facts.whole_cluster() else {
+        return Ok(None);
+    };
+    let wanted = tuned.of("masters");
+    let limit = tuned.of("shard_bytes");
+    let large: Vec<_> = facts
+        .peers
+        .iter()
+        .filter(|peer| peer.bytes > limit)
+        .collect();
+    let what = if cluster.masters < wanted {
+        format!("the cluster has {} masters", cluster.masters)
+    } else if let Some(first) = large.first() {
+        format!(
+            "{} shards exceed {limit} bytes, {} first",
+            large.len(),
+            first.name
+        )
+    } else {
+        return Ok(None);
+    };
+    let rows = facts.peers.iter().map(|peer| Evidence {
+        bytes: peer.bytes,
+        ..Evidence::named(&peer.name, format!("{} keys", peer.keys))
+    });
+    Ok(Some(
+        tuned
+            .finding(what)
+            .risk("a failure cannot be voted on, or a shard grows beyond what can be moved")
+            .evidence(rows)
+            .remedy("redis-cli --cluster add-node new:port any:port")
+            .remedy("redis-cli --cluster rebalance any:port --cluster-use-empty-masters"),
+    ))
+}

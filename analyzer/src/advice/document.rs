@@ -32,6 +32,7 @@ fn section(rule: &Rule, text: &mut String) {
             writeln!(text, "never decided: needs captured traffic ({what}).")
         }
         Decide::NeedsContent(what) => writeln!(text, "never decided: needs values ({what})."),
+        Decide::NeedsHost(what) => writeln!(text, "never decided: needs the host ({what})."),
     };
     if let Some(reason) = rule.off {
         let _ = writeln!(text, "Off by default: {reason}.");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::standing::Standing;
 use super::survey::Survey;
 use crate::acl::{User, Users};
 use crate::profile::Profile;
@@ -31,6 +32,8 @@ pub struct Told {
     pub at_ms: u64,
     /// When, by its own clock, where that is permitted.
     pub time_ms: Option<u64>,
+    /// How long it took to answer a PING, microseconds; `None` if it never did.
+    pub ping_us: Option<u64>,
     /// Fields of INFO.
     pub info: Asked<BTreeMap<String, String>>,
     /// Options; never a password.
@@ -80,6 +83,8 @@ pub struct Facts {
     pub survey: Result<Arc<Survey>, String>,
     /// The masters of its deployment, itself included, that answered.
     pub peers: Vec<Peer>,
+    /// Where it stands among others.
+    pub standing: Standing,
 }
 
 impl Facts {

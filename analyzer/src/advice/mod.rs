@@ -28,7 +28,10 @@ mod operations;
 mod persistence;
 mod replication;
 mod rule;
+mod secrets;
 mod security;
+mod seen;
+mod standing;
 mod survey;
 mod traffic;
 mod ttl;
@@ -38,6 +41,7 @@ pub use facts::{Asked, Before, Cannot, Facts, Peer, Told};
 pub use finding::{EVIDENCE_MAX, Effect, Evidence, Finding, Severity, Subject};
 pub use limits::Limits;
 pub use rule::{Decide, Need, Rule, Ruling, Threshold, Tuned};
+pub use standing::{Cluster, Guard, Link, Node, Pace, Standing};
 pub use survey::{Seen, Survey, Surveyor, TOP_KEYS, Tally};
 
 /// What became of a rule.
@@ -91,6 +95,9 @@ pub fn decide(rule: &'static Rule, facts: &Facts, limits: &Limits) -> Verdict {
             return Verdict::Cannot(format!(
                 "cannot be decided from a model without values: {what}"
             ));
+        }
+        Decide::NeedsHost(what) => {
+            return Verdict::Cannot(format!("only the host knows: {what}"));
         }
     };
     match ruling {

@@ -26,6 +26,8 @@ pub enum Need {
     Stream,
     /// Other nodes of the deployment.
     Topology,
+    /// A PING of ours.
+    Ping,
 }
 
 impl Need {
@@ -40,6 +42,7 @@ impl Need {
             Need::Acl => "acl",
             Need::Stream => "stream",
             Need::Topology => "topology",
+            Need::Ping => "ping",
         }
     }
 }
@@ -53,6 +56,8 @@ pub enum Decide {
     NeedsTraffic(&'static str),
     /// Only the bytes of values would tell, which the model does not keep.
     NeedsContent(&'static str),
+    /// Only the host of the server would tell, which a replica does not see.
+    NeedsHost(&'static str),
 }
 
 /// A figure that a rule compares with.
@@ -140,6 +145,15 @@ impl Rule {
     pub const fn content(id: &'static str, title: &'static str, what: &'static str) -> Rule {
         Rule {
             decide: Decide::NeedsContent(what),
+            ..Rule::traffic(id, title, what)
+        }
+    }
+
+    /// A rule that only the host of the server would decide.
+    pub const fn host(id: &'static str, title: &'static str, what: &'static str) -> Rule {
+        Rule {
+            decide: Decide::NeedsHost(what),
+            why: "A row of the classic monitoring table that nothing which a replica hears can decide.",
             ..Rule::traffic(id, title, what)
         }
     }

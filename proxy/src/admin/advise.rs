@@ -262,6 +262,7 @@ fn about(rule: &'static Rule) -> Table {
         }
         Decide::NeedsTraffic(_) => "captured traffic".to_owned(),
         Decide::NeedsContent(_) => "values".to_owned(),
+        Decide::NeedsHost(_) => "the host".to_owned(),
     };
     let line = vec![
         ("rule", Cell::text(rule.id)),

@@ -11,8 +11,9 @@ use analyzer::advice::{
 
 use super::report::Answers;
 use super::scope::Scope;
+use super::standing;
 use crate::clock;
-use crate::fleet::Master;
+use crate::fleet::{Deployment, Master};
 use crate::model::advise::Gathered;
 use crate::model::ask::Ask;
 use crate::side::told::{self, COUNTED};
@@ -23,6 +24,7 @@ pub(crate) struct Known {
     pub(crate) answers: Answers<Box<Gathered>>,
     /// What each one's server told, in the same order.
     told: Vec<Told>,
+    deployments: Vec<Arc<Deployment>>,
 }
 
 impl Known {
@@ -39,6 +41,7 @@ impl Known {
         Known {
             told: told.collect(),
             answers,
+            deployments: scope.deployments.clone(),
         }
     }
 
@@ -84,6 +87,7 @@ impl Known {
                     Err(why) => Err(why.clone()),
                 },
                 peers: self.peers(master),
+                standing: standing::of(master, &self.deployments),
             };
             (master, gathered, facts)
         })
@@ -120,11 +124,25 @@ fn as_facts(told: &told::Told) -> Told {
     Told {
         at_ms: told.at_ms,
         time_ms: told.time_ms,
+        ping_us: (told.at_ms > 0).then_some(told.ping_us),
         info: asked(fields.collect()),
-        config: asked(told.config.iter().cloned().collect()),
+        config: asked(named_anew(&told.config)),
         users: told.users.clone(),
         before,
     }
+}
+
+/// Options by their newest names: those of packed blobs before 7.0, and of replicas before 5.0, have
+/// others.
+fn named_anew(config: &[(String, String)]) -> BTreeMap<String, String> {
+    let mut map: BTreeMap<String, String> = config.iter().cloned().collect();
+    for (name, value) in config {
+        let newest = name
+            .replace("ziplist", "listpack")
+            .replace("slave", "replica");
+        map.entry(newest).or_insert_with(|| value.clone());
+    }
+    map
 }
 
 /// What one master's facts say of one rule.

@@ -42,6 +42,7 @@ mod scope;
 mod sentinel;
 mod session;
 mod slots;
+mod standing;
 mod strays;
 mod streams;
 mod syntax;

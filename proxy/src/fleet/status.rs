@@ -67,6 +67,10 @@ pub struct Status {
     pub bridged: Option<Arc<Bridged>>,
     /// What only INFO knows, as of the last look; `None` before the first one.
     pub vitals: Option<Arc<Vitals>>,
+    /// The port that we announce to the server.
+    pub announced_port: u32,
+    /// The connection is encrypted.
+    pub is_encrypted: bool,
     /// How fast its stream is.
     pub rates: Rates,
     /// The last error of the link, for people; empty if there was none.

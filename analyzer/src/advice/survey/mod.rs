@@ -11,6 +11,7 @@ mod strings;
 mod tally;
 mod walk;
 
+use super::secrets::Secrets;
 use crate::profile::Profile;
 
 pub use tally::{Seen, TOP_KEYS, Tally};
@@ -53,6 +54,12 @@ pub struct Survey {
     pub keys: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Keys without an expiry.
+    pub lasting_keys: u64,
+    /// Their bytes.
+    pub lasting_bytes: u64,
+    /// Names that look like secrets.
+    pub(super) secrets: Secrets,
     tallies: [Tally; POINTS],
 }
 
@@ -62,6 +69,9 @@ impl Survey {
             profile,
             keys: 0,
             bytes: 0,
+            lasting_keys: 0,
+            lasting_bytes: 0,
+            secrets: Secrets::default(),
             tallies: Default::default(),
         }
     }

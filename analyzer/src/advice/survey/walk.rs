@@ -109,6 +109,11 @@ impl Surveyor {
         };
         self.survey.keys += 1;
         self.survey.bytes += key.bytes;
+        if record.expire_ms.is_none() {
+            self.survey.lasting_keys += 1;
+            self.survey.lasting_bytes += key.bytes;
+        }
+        self.survey.secrets.take(name);
         if self.survey.tally(Point::Largest).names(key.bytes) {
             let seen = key.seen(0, key.bytes);
             self.survey.tally_mut(Point::Largest).take(key.bytes, seen);

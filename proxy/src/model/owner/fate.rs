@@ -48,6 +48,8 @@ impl Owner<'_> {
             self.given.deployment.look();
         }
         self.status.role = attached.intro.role;
+        self.status.announced_port = self.target.link.announce_port;
+        self.status.is_encrypted = self.target.source.tls;
         self.status.orphan_since = None;
         self.status.server.clone_from(&attached.intro.server);
         self.known = Some(attached.intro.clone());

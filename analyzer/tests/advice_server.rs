@@ -1,0 +1,474 @@
+//! Rules about servers, each by facts that differ from those of a healthy server in one point.
+#![allow(clippy::too_many_lines, reason = "a table is as long as what it lists")]
+
+use std::collections::BTreeMap;
+
+use analyzer::acl::{User, Users};
+use analyzer::advice::{
+    Asked, Before, Cluster, Decide, Facts, Guard, Limits, Need, Node, Pace, Peer, Standing, Told,
+    Verdict, decide, rule, rules,
+};
+use analyzer::profile::{Family, Profile, Version};
+
+const NOW_MS: u64 = 1_800_000_000_000;
+
+/// A healthy master with a replica, and Keyscape beside it.
+const INFO: &str = "redis_version:7.2.4 valkey_version:9.1.2 run_id:a uptime_in_seconds:86400 \
+    role:master connected_slaves:2 slave0:ip=10.0.0.2,port=6379,state=online,offset=5,lag=1 \
+    slave1:ip=10.0.0.9,port=65536,state=online,offset=0,lag=30 connected_clients:50 \
+    maxclients:10000 rejected_connections:0 total_connections_received:100 \
+    total_commands_processed:100000 total_error_replies:5 keyspace_hits:9000 keyspace_misses:1000 \
+    rdb_last_save_time:1799999000 rdb_changes_since_last_save:10 rdb_last_bgsave_status:ok \
+    aof_last_bgrewrite_status:ok aof_last_write_status:ok aof_delayed_fsync:0 \
+    latest_fork_usec:300 used_memory:1000000 sync_full:2 sync_partial_err:0";
+
+const CONFIG: &str = "save=3600_1_300_100_60_10000 appendonly=yes appendfsync=everysec \
+    repl-backlog-size=10485760 client-output-buffer-limit=normal_0_0_0_slave_268435456_67108864_60 \
+    min-replicas-to-write=1 min-replicas-max-lag=10 maxmemory=1000000000 \
+    maxmemory-policy=allkeys-lru repl-diskless-sync=yes tls-port=0 protected-mode=yes \
+    enable-debug-command=local";
+
+fn map(text: &str, apart: char) -> BTreeMap<String, String> {
+    let pairs = text.split_whitespace();
+    let pairs = pairs.filter_map(|pair| pair.split_once(apart));
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.replace('_', " ")))
+        .collect()
+}
+
+fn info(text: &str) -> BTreeMap<String, String> {
+    let pairs = text.split_whitespace();
+    let pairs = pairs.filter_map(|pair| pair.split_once(':'));
+    pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+}
+
+fn healthy() -> Facts {
+    let user = User::parse(b"user default on #0 ~* &* +@all");
+    Facts {
+        master: "10.0.0.1:6379".to_owned(),
+        now_ms: NOW_MS,
+        profile: Profile::defaults(Family::Valkey, Version::new(9, 1)),
+        told: Told {
+            at_ms: NOW_MS,
+            time_ms: Some(NOW_MS),
+            ping_us: Some(100),
+            info: Asked::Known(info(INFO)),
+            config: Asked::Known(map(CONFIG, '=')),
+            users: Users::Listed(user.into_iter().collect()),
+            before: None,
+        },
+        dbs: Vec::new(),
+        totals: Vec::new(),
+        survey: Err("no keys here".to_owned()),
+        peers: Vec::new(),
+        standing: Standing {
+            pace: Some(Pace {
+                seconds: 300,
+                bytes_mean: 1_000,
+                bytes_p99: 10_000,
+                bytes_max: 20_000,
+                commands_per_min: 200,
+            }),
+            replicas: Some(vec![node("10.0.0.2", false)]),
+            guard: Some(Guard {
+                quorum: 2,
+                sentinels: ["10.0.1.1", "10.0.1.2", "10.0.1.3"]
+                    .map(|host| node(host, false))
+                    .into(),
+            }),
+            ..Standing::default()
+        },
+    }
+}
+
+fn node(host: &str, is_down: bool) -> Node {
+    Node {
+        name: format!("{host}:6379"),
+        host: host.to_owned(),
+        is_down,
+    }
+}
+
+/// What differs.
+enum Point {
+    Info(&'static str),
+    Config(&'static str),
+    User(&'static str),
+    Facts(fn(&mut Facts)),
+}
+
+use Point::{Config, Info, User as Acl};
+
+fn with(points: &[Point]) -> Facts {
+    let mut facts = healthy();
+    for point in points {
+        match point {
+            Info(text) => {
+                if let Asked::Known(known) = &mut facts.told.info {
+                    known.extend(info(text));
+                }
+            }
+            Config(text) => {
+                if let Asked::Known(known) = &mut facts.told.config {
+                    known.extend(map(text, '='));
+                }
+            }
+            Acl(line) => {
+                let user = User::parse(line.as_bytes()).expect("a line of ACL LIST");
+                let mut users = facts.told.users.listed().unwrap_or_default().to_vec();
+                users.retain(|other| other.name != user.name);
+                users.push(user);
+                facts.told.users = Users::Listed(users);
+            }
+            Point::Facts(change) => change(&mut facts),
+        }
+    }
+    facts
+}
+
+fn cluster(facts: &mut Facts, change: impl Fn(&mut Cluster)) {
+    let mut cluster = Cluster {
+        masters: 3,
+        ..Cluster::default()
+    };
+    change(&mut cluster);
+    facts.standing.cluster = Some(cluster);
+    facts.peers = ["10.0.0.1:6379", "10.0.0.3:6379"]
+        .map(|name| Peer {
+            name: name.to_owned(),
+            keys: 1,
+            bytes: 0,
+        })
+        .into();
+}
+
+const NO_SAVE: Point = Config("save= appendonly=no");
+
+/// A rule, what makes it hold, and what makes it not hold though it is close.
+fn cases() -> Vec<(&'static str, Vec<Point>, Vec<Point>)> {
+    vec![
+        (
+            "PER-01",
+            vec![Info("rdb_last_save_time:1799996000")],
+            vec![Info(
+                "rdb_last_save_time:1799996000 rdb_changes_since_last_save:0",
+            )],
+        ),
+        (
+            "PER-01",
+            vec![Info("rdb_last_save_time:1799996399")],
+            vec![Info("rdb_last_save_time:1799996000"), Config("save=")],
+        ),
+        ("PER-03", vec![Config("save=")], vec![NO_SAVE]),
+        (
+            "PER-04",
+            vec![Config("appendfsync=always")],
+            vec![Config("appendfsync=always appendonly=no")],
+        ),
+        ("PER-04", vec![Config("appendfsync=no")], vec![]),
+        ("PER-04", vec![Info("aof_delayed_fsync:1")], vec![]),
+        ("PER-05", vec![Info("rdb_last_bgsave_status:err")], vec![]),
+        ("PER-05", vec![Info("aof_last_write_status:err")], vec![]),
+        (
+            "PER-06",
+            vec![Info("latest_fork_usec:90000 used_memory:1073741824")],
+            vec![Info("latest_fork_usec:90000 used_memory:4294967296")],
+        ),
+        (
+            "PER-06",
+            vec![Info("latest_fork_usec:1100000 used_memory:107374182400")],
+            vec![Info("latest_fork_usec:19000 used_memory:1")],
+        ),
+        (
+            "PER-07",
+            vec![Config("save=60_1")],
+            vec![Config("save=120_1")],
+        ),
+        ("PER-07", vec![Config("save=60_100000")], vec![NO_SAVE]),
+        (
+            "PER-08",
+            vec![NO_SAVE],
+            vec![
+                NO_SAVE,
+                Info("slave0:ip=10.0.0.9,port=65536,state=online,offset=0,lag=1"),
+            ],
+        ),
+        (
+            "REP-01",
+            vec![Point::Facts(|facts| {
+                let known = facts.standing.replicas.get_or_insert_default();
+                known.push(node("10.0.0.4", true));
+            })],
+            vec![
+                Info("role:slave"),
+                Point::Facts(|facts| facts.standing.replicas = None),
+            ],
+        ),
+        (
+            "REP-02",
+            vec![Info(
+                "slave0:ip=10.0.0.2,port=6379,state=online,offset=5,lag=31",
+            )],
+            vec![Info(
+                "slave0:ip=10.0.0.2,port=6379,state=wait_bgsave,offset=5,lag=31",
+            )],
+        ),
+        (
+            "REP-02",
+            vec![Info("role:slave master_link_down_since_seconds:61")],
+            vec![Info(
+                "role:slave master_link_down_since_seconds:60 master_last_io_seconds_ago:30",
+            )],
+        ),
+        (
+            "REP-02",
+            vec![Point::Facts(|facts| {
+                facts.standing.link.silent_ms = Some(31_000)
+            })],
+            vec![Point::Facts(|facts| {
+                facts.standing.link.silent_ms = Some(30_999)
+            })],
+        ),
+        (
+            "REP-03",
+            vec![Config("repl-backlog-size=599999")],
+            vec![Config("repl-backlog-size=600000")],
+        ),
+        (
+            "REP-04",
+            vec![
+                Info("used_memory:524288000"),
+                Config(
+                    "client-output-buffer-limit=normal_0_0_0_slave_100000_0_0 repl-backlog-size=1",
+                ),
+            ],
+            vec![
+                Info("used_memory:524288000"),
+                Config("client-output-buffer-limit=normal_0_0_0_slave_100000_0_0"),
+            ],
+        ),
+        (
+            "REP-05",
+            vec![Config(
+                "min-replicas-to-write=0 maxmemory-policy=noeviction",
+            )],
+            vec![Config("min-replicas-to-write=0")],
+        ),
+        (
+            "REP-06",
+            vec![Info(
+                "slave1:ip=10.0.0.9,port=65536,state=online,offset=0,lag=1",
+            )],
+            vec![
+                Info("slave1:ip=10.0.0.9,port=65536,state=online,offset=0,lag=1"),
+                Config("min-replicas-to-write=0"),
+            ],
+        ),
+        ("REP-07", vec![Config("repl-diskless-sync=no")], vec![]),
+        (
+            "REP-08",
+            vec![Info("sync_full:3")],
+            vec![Info("sync_full:2")],
+        ),
+        (
+            "REP-09",
+            vec![Point::Facts(|facts| {
+                facts
+                    .standing
+                    .guard
+                    .as_mut()
+                    .expect("a guard")
+                    .sentinels
+                    .pop();
+            })],
+            vec![Point::Facts(|facts| facts.standing.guard = None)],
+        ),
+        (
+            "REP-09",
+            vec![Point::Facts(|facts| {
+                facts.standing.guard.as_mut().expect("a guard").sentinels[0].host =
+                    "10.0.1.2".to_owned();
+            })],
+            vec![],
+        ),
+        (
+            "CLU-01",
+            vec![Point::Facts(|facts| {
+                cluster(facts, |_| {});
+                facts.dbs = vec![sum(3 << 20)];
+                facts.peers[0].bytes = 3 << 20;
+                facts.peers[1].bytes = 1 << 20;
+            })],
+            vec![Point::Facts(|facts| {
+                cluster(facts, |_| {});
+                facts.dbs = vec![sum(10 << 20)];
+                facts.peers[0].bytes = 10 << 20;
+                facts.peers[1].bytes = 8 << 20;
+            })],
+        ),
+        (
+            "CLU-05",
+            vec![Point::Facts(|facts| {
+                cluster(facts, |cluster| cluster.uncovered = 1)
+            })],
+            vec![Point::Facts(|facts| cluster(facts, |_| {}))],
+        ),
+        (
+            "CLU-06",
+            vec![Point::Facts(|facts| {
+                cluster(facts, |cluster| cluster.masters = 2)
+            })],
+            vec![Point::Facts(|facts| cluster(facts, |_| {}))],
+        ),
+        (
+            "CLI-01",
+            vec![Info("connected_clients:101")],
+            vec![Info("connected_clients:100")],
+        ),
+        (
+            "CLI-01",
+            vec![Info("connected_clients:81 maxclients:100")],
+            vec![],
+        ),
+        (
+            "CLI-02",
+            vec![Info("total_connections_received:20000")],
+            vec![
+                Info("total_connections_received:20000 total_commands_processed:101000"),
+                Point::Facts(|facts| {
+                    facts.told.before = Some(Before {
+                        at_ms: NOW_MS - 60_000,
+                        counters: BTreeMap::from([
+                            ("total_connections_received", 19_999),
+                            ("total_commands_processed", 100_000),
+                        ]),
+                    });
+                }),
+            ],
+        ),
+        ("CLI-03", vec![Info("rejected_connections:1")], vec![]),
+        (
+            "TRF-01",
+            vec![Info("cmdstat_keys:calls=1,usec=5,usec_per_call=5.00")],
+            vec![Info("cmdstat_hgetall:calls=1,usec=5,usec_per_call=1000.9")],
+        ),
+        (
+            "TRF-01",
+            vec![Info("cmdstat_hgetall:calls=1,usec=5,usec_per_call=1001.00")],
+            vec![],
+        ),
+        (
+            "TRF-02",
+            vec![Info("total_error_replies:1001")],
+            vec![Info("total_error_replies:1000")],
+        ),
+        (
+            "TRF-03",
+            vec![Info("keyspace_misses:3000")],
+            vec![
+                Info("keyspace_misses:3000"),
+                Config("maxmemory-policy=noeviction"),
+            ],
+        ),
+        (
+            "SEC-01",
+            vec![Acl("user default on nopass ~* &* +@all")],
+            vec![Acl("user default off nopass ~* &* +@all")],
+        ),
+        (
+            "SEC-02",
+            vec![Acl("user app on #0 ~* &* +@all")],
+            vec![Acl("user app on #0 ~* &* +@all -@dangerous -@admin")],
+        ),
+        (
+            "SEC-02",
+            vec![Config("enable-debug-command=yes")],
+            vec![Acl("user app off #0 ~* +@all")],
+        ),
+        ("SEC-03", vec![], vec![Config("tls-port=6380")]),
+        ("OPS-01", vec![Point::Facts(redis_7)], vec![]),
+        (
+            "ALR-02",
+            vec![Info("uptime_in_seconds:299")],
+            vec![Info("uptime_in_seconds:300")],
+        ),
+        (
+            "ALR-17",
+            vec![Point::Facts(|facts| facts.told.ping_us = Some(200_001))],
+            vec![Point::Facts(|facts| facts.told.ping_us = Some(200_000))],
+        ),
+    ]
+}
+
+fn sum(bytes: u64) -> analyzer::view::DbTotals {
+    analyzer::view::DbTotals {
+        db: 0,
+        keys: 1,
+        expires: 0,
+        avg_ttl_ms: 0,
+        bytes,
+    }
+}
+
+fn redis_7(facts: &mut Facts) {
+    if let Asked::Known(known) = &mut facts.told.info {
+        known.remove("valkey_version");
+        known.insert("redis_version".to_owned(), "7.0.15".to_owned());
+    }
+}
+
+#[test]
+fn each_rule_holds_where_it_should_and_not_beside_it() {
+    let limits = Limits::default();
+    for (at, (id, holds, quiet)) in cases().into_iter().enumerate() {
+        let rule = rule(id).unwrap_or_else(|| panic!("no rule {id}"));
+        let verdict = decide(rule, &with(&holds), &limits);
+        let Verdict::Found(finding) = verdict else {
+            panic!("{id} ({at}): {verdict:?}");
+        };
+        assert!(
+            !finding.what.is_empty() && !finding.evidence.is_empty(),
+            "{id}: {finding:?}"
+        );
+        assert!(!finding.remedy.is_empty(), "{id}: {finding:?}");
+        let verdict = decide(rule, &with(&quiet), &limits);
+        assert!(
+            matches!(verdict, Verdict::Quiet | Verdict::Cannot(_)),
+            "{id} ({at}): {verdict:?}"
+        );
+        if id != "REP-01" {
+            assert_eq!(verdict, Verdict::Quiet, "{id} ({at})");
+        }
+    }
+}
+
+#[test]
+fn a_healthy_server_is_left_alone_but_for_its_plain_replicas() {
+    let facts = healthy();
+    let all = rules().filter(|rule| !rule.needs.contains(&Need::Survey));
+    let found =
+        all.filter(|rule| matches!(decide(rule, &facts, &Limits::default()), Verdict::Found(_)));
+    let found: Vec<&str> = found.map(|rule| rule.id).collect();
+    assert_eq!(found, ["SEC-03"]);
+}
+
+#[test]
+fn what_may_not_be_asked_cannot_be_told() {
+    let mut facts = healthy();
+    facts.told.info = Asked::Denied;
+    facts.told.config = Asked::Denied;
+    facts.told.users = Users::Refused;
+    for rule in rules() {
+        let asks = [Need::Info, Need::Config, Need::Acl];
+        let asks = rule.needs.iter().any(|need| asks.contains(need));
+        if !asks || rule.off.is_some() || !matches!(rule.decide, Decide::By(_)) {
+            continue;
+        }
+        let verdict = decide(rule, &facts, &Limits::default());
+        assert!(
+            matches!(verdict, Verdict::Cannot(_)),
+            "{}: {verdict:?}",
+            rule.id
+        );
+    }
+}
