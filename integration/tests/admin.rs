@@ -29,7 +29,7 @@ fn cli(name: &str, port: u16, arguments: &[&str]) -> Command {
     command
 }
 
-fn run(name: &str, port: u16, arguments: &[&str]) -> String {
+pub(crate) fn run(name: &str, port: u16, arguments: &[&str]) -> String {
     let output = cli(name, port, arguments)
         .output()
         .expect("the client runs");

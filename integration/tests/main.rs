@@ -11,6 +11,7 @@ mod clients;
 mod clusters;
 mod cuts;
 mod harmless;
+mod heat;
 mod hostile;
 mod lifecycle;
 mod merged;

@@ -4,7 +4,7 @@ use super::reply::Reply;
 use super::request::Request;
 use super::session::Session;
 use super::{
-    advise, cluster, info, keys, memory, monitor, nodes, report, slots, streams, target,
+    advise, cluster, hot, info, keys, memory, monitor, nodes, report, slots, streams, target,
     transaction, ttl, verify, whatif,
 };
 
@@ -49,6 +49,8 @@ pub(crate) enum Model {
     Slots,
     /// KS.TTL.
     Ttl,
+    /// KS.HOT.
+    Hot,
     /// KS.VERIFY.
     Verify,
     /// KS.WHATIF.
@@ -83,6 +85,7 @@ pub(crate) async fn answer(session: &mut Session, model: Model, request: &Reques
         Model::Target => target::target(session, request),
         Model::Slots => slots::slots(session, request).await,
         Model::Ttl => ttl::ttl(session, request).await,
+        Model::Hot => hot::hot(session, request).await,
         Model::Verify => verify::verify(session, request).await,
         Model::WhatIf => whatif::what_if(session, request).await,
         Model::Advise => advise::advise(session, request).await,

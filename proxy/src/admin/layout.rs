@@ -30,6 +30,8 @@ pub(crate) enum Cell {
     Signed(i64),
     /// A part of a whole, 0 to 1.
     Share(f64),
+    /// A quotient or a rate, two digits behind the point.
+    Ratio(f64),
     /// A relative error, shown with three digits of its percentage.
     Error(f64),
     /// Yes or no.
@@ -50,9 +52,20 @@ impl Cell {
         Cell::Share((share * 10_000.0).round() / 10_000.0)
     }
 
+    /// `count` for each of `of`, to two digits; nothing where there is none of those.
+    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+    pub(crate) fn per(count: u64, of: u64) -> Cell {
+        match of {
+            0 => Cell::Nothing,
+            of => Cell::Ratio((count as f64 / of as f64 * 100.0).round() / 100.0),
+        }
+    }
+
     fn is_number(&self) -> bool {
         match self {
-            Cell::Count(_) | Cell::Signed(_) | Cell::Share(_) | Cell::Error(_) => true,
+            Cell::Count(_) | Cell::Signed(_) | Cell::Share(_) | Cell::Ratio(_) | Cell::Error(_) => {
+                true
+            }
             Cell::Text(_) | Cell::Name(_) | Cell::Bool(_) | Cell::Nothing => false,
         }
     }
@@ -63,7 +76,7 @@ impl Cell {
             Cell::Name(name) => name.into(),
             Cell::Count(count) => Reply::count(count),
             Cell::Signed(number) => Reply::Int(number),
-            Cell::Share(share) | Cell::Error(share) => Reply::Double(share),
+            Cell::Share(share) | Cell::Ratio(share) | Cell::Error(share) => Reply::Double(share),
             Cell::Bool(truth) => Reply::Bool(truth),
             Cell::Nothing => Reply::Null,
         }
@@ -75,7 +88,7 @@ impl Cell {
             Cell::Name(name) => readable(name).into(),
             Cell::Count(count) => (*count).into(),
             Cell::Signed(number) => (*number).into(),
-            Cell::Share(share) | Cell::Error(share) => (*share).into(),
+            Cell::Share(share) | Cell::Ratio(share) | Cell::Error(share) => (*share).into(),
             Cell::Bool(truth) => (*truth).into(),
             Cell::Nothing => serde_json::Value::Null,
         }
@@ -87,6 +100,7 @@ impl Cell {
             Cell::Name(name) => readable(name),
             Cell::Count(count) => count.to_string(),
             Cell::Signed(number) => number.to_string(),
+            Cell::Ratio(ratio) => format!("{ratio:.2}"),
             Cell::Error(error) => format!("{:+.3}%", error * 100.0),
             Cell::Share(share) => format!("{:.1}%", share * 100.0),
             Cell::Bool(truth) => if *truth { "yes" } else { "no" }.to_owned(),

@@ -23,6 +23,7 @@ mod docs;
 mod guard;
 mod handlers;
 mod hello;
+mod hot;
 mod info;
 mod judge;
 mod keys;

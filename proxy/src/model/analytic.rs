@@ -2,8 +2,9 @@
 //!
 //! [`Ask`]: crate::model::ask::Ask
 
-use crate::model::answer::{Job, Walks};
+use crate::model::answer::{Job, Walks, send};
 use crate::model::ask::{Freshness, Reply};
+use crate::model::hot::{self, Heated, Wanted};
 use crate::model::mirror::Mirror;
 use crate::model::ttl::{self, Outlook};
 
@@ -18,6 +19,13 @@ pub enum Analytic {
         glob: Option<Vec<u8>>,
         /// What is known; while keys are being counted, how far that has come.
         reply: Reply<Outlook>,
+    },
+    /// What the stream writes most.
+    Hot {
+        /// What is meant.
+        wanted: Wanted,
+        /// The rows.
+        reply: Reply<Heated>,
     },
 }
 
@@ -35,5 +43,8 @@ pub(super) fn answer(ask: Analytic, mirror: &Mirror, walks: &mut Walks, fresh: F
             glob: Some(glob),
             reply,
         } => walks.push(generation, Job::Ttl(ttl::Job::new(now_ms, &glob, reply))),
+        Analytic::Hot { wanted, reply } => {
+            send(reply, fresh, hot::heated(keyspace, &wanted));
+        }
     }
 }

@@ -4,6 +4,7 @@ pub mod advise;
 pub mod analytic;
 pub mod answer;
 pub mod ask;
+pub mod hot;
 pub mod mirror;
 pub mod monitor;
 pub mod owner;

@@ -24,6 +24,17 @@ pub(super) const COMMANDS: &[Command] = &[
             "0.1.0",
             "Lists the verbs that only Keyscape has.",
         ),
+    Command::new("ks.hot", -2, Handler::Model(Model::Hot))
+        .flags(READ)
+        .syntax(
+            "<KEYS | HASHTAGS | SLOTS | COMMANDS> [BY <WRITES | BYTES>] [WINDOW <1m | 10m | 1h>] \
+             [count] [FORMAT <TEXT | JSON>]",
+        )
+        .about(
+            "analytics",
+            "0.1.0",
+            "Lists what is written most, by writes or by bytes; reads are not seen here.",
+        ),
     Command::new("ks.nodes", -1, Handler::Model(Model::Nodes))
         .flags(READ)
         .syntax("[FORMAT <TEXT | JSON>]")

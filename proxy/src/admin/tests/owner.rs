@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use analyzer::census::{Expiries, Gathered};
 use analyzer::command::Doubt;
 use analyzer::glob::Glob;
+use analyzer::heat::Work;
 use analyzer::value::{Encoding, Kind};
 use cluster_map::{Slot, Slots};
 use tokio::sync::mpsc;
@@ -15,6 +16,7 @@ use crate::model::ask::{
     Answer, Ask, ConsumerFacts, DbTotal, Facts, Filter, Freshness, Generation, GroupFacts, Looked,
     Measure, MonitorLine, Page, Row, Scanned, SlotTotal, StreamFacts, Total, Walked,
 };
+use crate::model::hot::Heated;
 use crate::model::verify::Verified;
 
 pub(super) type Keys = BTreeMap<(u32, Vec<u8>), Facts>;
@@ -191,6 +193,7 @@ fn answer(
 
 fn analytic(ask: Analytic, keys: &Keys, generation: Generation) {
     match ask {
+        Analytic::Hot { reply, .. } => drop(reply.send(fresh(generation, nothing_hot()))),
         Analytic::Expiries {
             now_ms,
             glob,
@@ -329,4 +332,13 @@ fn totals(keys: &Keys) -> Vec<Total> {
             name_bytes: name.len() as u64,
         })
         .collect()
+}
+
+fn nothing_hot() -> Heated {
+    Heated {
+        covered_ms: 0,
+        total: Work::default(),
+        unlisted: Work::default(),
+        rows: Vec::new(),
+    }
 }
