@@ -196,10 +196,10 @@ impl Work<'_> {
         };
         let mut sum = 0;
         for digest in pages() {
-            sum ^= table.touch_page(digest);
+            sum ^= table.spot(digest).touch_page();
         }
         for digest in pages() {
-            sum ^= table.touch_tags(digest);
+            sum ^= table.spot(digest).touch_tags();
         }
         std::hint::black_box(sum);
     }

@@ -7,6 +7,7 @@ use std::hint::black_box;
 use crate::command::Handler;
 use crate::input::Command;
 use crate::keyspace::generation::Generation;
+use crate::store::Spot;
 use crate::text::Text;
 
 /// Commands that wait together.
@@ -101,11 +102,8 @@ impl Ring {
 
     /// Brings what the commands will read into the caches.
     pub(crate) fn warm(&self, live: &Generation) {
-        warm(live, || {
-            self.commands
-                .iter()
-                .map(|waiting| (waiting.db, waiting.digest))
-        });
+        let waiting = self.commands.iter();
+        warm(live, waiting.map(|waiting| (waiting.db, waiting.digest)));
     }
 
     /// Hands the commands out in order, with their arguments.
@@ -126,24 +124,26 @@ impl Ring {
 }
 
 /// Looks several keys up at once, one step of all of them after the other: no step of one key has
-/// to wait until the memory has answered for another.
-pub(crate) fn warm<I: Iterator<Item = (u32, u64)>>(live: &Generation, keys: impl Fn() -> I) {
-    let mut sum = 0u8;
+/// to wait until the memory has answered for another. Each step is short, so that the processor gets
+/// to the next keys while it waits.
+fn warm(live: &Generation, keys: impl Iterator<Item = (u32, u64)>) {
     let mut of_db = None;
-    let mut each = |step: &mut dyn FnMut(&crate::store::Table, u64)| {
-        for (number, digest) in keys() {
-            let db = match of_db {
-                Some((known, db)) if known == number => Some(db),
-                _ => live.db(number),
-            };
-            if let Some(db) = db {
-                of_db = Some((number, db));
-                step(&db.table, digest);
-            }
+    let mut spots = Vec::with_capacity(COMMANDS_MAX);
+    for (number, digest) in keys {
+        let db = match of_db {
+            Some((known, db)) if known == number => Some(db),
+            _ => live.db(number),
+        };
+        if let Some(db) = db {
+            of_db = Some((number, db));
+            spots.push(db.table.spot(digest));
         }
-    };
-    each(&mut |table, digest| sum ^= table.touch_page(digest));
-    each(&mut |table, digest| sum ^= table.touch_tags(digest));
-    each(&mut |table, digest| sum ^= table.touch_record(digest));
+    }
+    let sum = spots.iter().fold(0, |sum, spot| sum ^ spot.touch_page());
+    let sum = spots.iter().fold(sum, |sum, spot| sum ^ spot.touch_tags());
+    spots.iter_mut().for_each(Spot::seek);
+    let sum = spots
+        .iter()
+        .fold(sum, |sum, spot| sum ^ spot.touch_record());
     black_box(sum);
 }

@@ -168,22 +168,14 @@ impl Table {
             .map(|slot| Place { page, slot })
     }
 
-    /// First step of a lookup, for its effect on the caches.
+    /// Where a digest's record would be found, to be touched step by step.
     #[inline]
-    pub(crate) fn touch_page(&self, digest: u64) -> u8 {
-        self.page(self.page_of(digest)).touch_head()
-    }
-
-    /// Second step of a lookup, for its effect on the caches.
-    #[inline]
-    pub(crate) fn touch_tags(&self, digest: u64) -> u8 {
-        self.page(self.page_of(digest)).touch_tags()
-    }
-
-    /// Third step of a lookup, for its effect on the caches.
-    #[inline]
-    pub(crate) fn touch_record(&self, digest: u64) -> u8 {
-        self.page(self.page_of(digest)).touch_record(tag_of(digest))
+    pub(crate) fn spot(&self, digest: u64) -> Spot<'_> {
+        Spot {
+            page: self.page(self.page_of(digest)),
+            tag: tag_of(digest),
+            at: 0,
+        }
     }
 
     pub(crate) fn record(&self, place: Place) -> Record<'_> {
@@ -500,6 +492,40 @@ impl Table {
     /// no longer used.
     pub(crate) fn shed(&mut self) -> bool {
         self.segments.pop().is_none() && !self.large.shed() && !self.names.shed()
+    }
+}
+
+/// A lookup in steps, made for their effect on the caches.
+#[derive(Debug)]
+pub(crate) struct Spot<'a> {
+    page: &'a Page,
+    tag: u16,
+    at: usize,
+}
+
+impl Spot<'_> {
+    /// First step: the page's head.
+    #[inline]
+    pub(crate) fn touch_page(&self) -> u8 {
+        self.page.touch_head()
+    }
+
+    /// Second step: its tags.
+    #[inline]
+    pub(crate) fn touch_tags(&self) -> u8 {
+        self.page.touch_tags()
+    }
+
+    /// Third step: the first record with that tag, nearly always the one that is looked for.
+    #[inline]
+    pub(crate) fn seek(&mut self) {
+        self.at = self.page.first_at(self.tag);
+    }
+
+    /// Fourth step: that record.
+    #[inline]
+    pub(crate) fn touch_record(&self) -> u8 {
+        self.page.touch_data(self.at)
     }
 }
 

@@ -125,14 +125,18 @@ impl Page {
         lines.fold(last, |sum, byte| sum ^ byte)
     }
 
-    /// Touches the first record with that tag: nearly always the one that is looked for.
+    /// Where the first record with that tag begins, or 0.
     #[inline]
-    pub(crate) fn touch_record(&self, tag: u16) -> u8 {
-        let slot = self.find(tag, |_| true);
-        slot.map_or(0, |slot| {
-            let record = self.record(slot);
-            record[0] ^ record.get(32).copied().unwrap_or(0)
-        })
+    pub(crate) fn first_at(&self, tag: u16) -> usize {
+        self.find(tag, |_| true)
+            .map_or(0, |slot| self.data() + self.offset(slot))
+    }
+
+    /// Touches a record.
+    #[inline]
+    pub(crate) fn touch_data(&self, at: usize) -> u8 {
+        let byte = |at: usize| self.buf.get(at).copied().unwrap_or(0);
+        byte(at) ^ byte(at + 32)
     }
 
     /// The slot with that tag for whose bytes `same` holds.
