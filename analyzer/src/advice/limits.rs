@@ -1,17 +1,27 @@
 //! How the rules are tuned: thresholds, severities, and which of them are silenced and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::Severity;
 use super::rule::{Rule, Threshold};
+
+/// A rule whose findings are not wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Silence {
+    rule: &'static str,
+    /// `None`: on every master.
+    master: Option<String>,
+    reason: String,
+}
 
 /// What differs from the defaults of the rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     thresholds: BTreeMap<(&'static str, &'static str), u64>,
     severities: BTreeMap<&'static str, Severity>,
-    /// Why a rule is silenced; `None` for one that is asked though it is off by default.
-    silenced: BTreeMap<&'static str, Option<String>>,
+    silences: Vec<Silence>,
+    /// Rules that are asked though they are off by default.
+    enabled: BTreeSet<&'static str>,
 }
 
 impl Limits {
@@ -37,14 +47,18 @@ impl Limits {
         self.severities.insert(rule.id, severity);
     }
 
-    /// Not to be asked, for that reason.
-    pub fn silence(&mut self, rule: &'static Rule, reason: String) {
-        self.silenced.insert(rule.id, Some(reason));
+    /// Findings of the rule are not wanted, on that master or on any, for that reason.
+    pub fn silence(&mut self, rule: &'static Rule, master: Option<String>, reason: String) {
+        self.silences.push(Silence {
+            rule: rule.id,
+            master,
+            reason,
+        });
     }
 
     /// To be asked though it is off by default.
     pub fn enable(&mut self, rule: &'static Rule) {
-        self.silenced.insert(rule.id, None);
+        self.enabled.insert(rule.id);
     }
 
     /// The value of a threshold of the rule.
@@ -63,11 +77,14 @@ impl Limits {
         self.severities.get(rule.id).copied().unwrap_or(found)
     }
 
-    /// Why the rule is not asked, if it is not.
-    pub fn silenced(&self, rule: &Rule) -> Option<&str> {
-        match self.silenced.get(rule.id) {
-            Some(reason) => reason.as_deref(),
-            None => rule.off,
-        }
+    /// Why the rule's findings are not wanted, if they are not, on a master of these names.
+    pub fn silenced(&self, rule: &Rule, names: &[&str]) -> Option<&str> {
+        let is_meant = |silence: &&Silence| {
+            let master = silence.master.as_deref();
+            silence.rule == rule.id && master.is_none_or(|master| names.contains(&master))
+        };
+        let configured = self.silences.iter().find(is_meant);
+        let off = rule.off.filter(|_| !self.enabled.contains(rule.id));
+        configured.map(|silence| silence.reason.as_str()).or(off)
     }
 }

@@ -53,8 +53,8 @@ pub enum Verdict {
     Quiet,
     /// It cannot be told, and why.
     Cannot(String),
-    /// It was silenced, and why.
-    Silenced(String),
+    /// What it says is not wanted, and why; the finding, if it holds.
+    Silenced(String, Option<Box<Finding>>),
 }
 
 /// Every rule, in the order of the catalogue.
@@ -83,9 +83,18 @@ pub fn rule(id: &str) -> Option<&'static Rule> {
 
 /// What a rule says of one master.
 pub fn decide(rule: &'static Rule, facts: &Facts, limits: &Limits) -> Verdict {
-    if let Some(reason) = limits.silenced(rule) {
-        return Verdict::Silenced(reason.to_owned());
-    }
+    let names = [facts.master.as_str(), &facts.standing.shard];
+    let Some(reason) = limits.silenced(rule, &names) else {
+        return ask(rule, facts, limits);
+    };
+    let found = match ask(rule, facts, limits) {
+        Verdict::Found(finding) => Some(Box::new(finding)),
+        Verdict::Quiet | Verdict::Cannot(_) | Verdict::Silenced(..) => None,
+    };
+    Verdict::Silenced(reason.to_owned(), found)
+}
+
+fn ask(rule: &'static Rule, facts: &Facts, limits: &Limits) -> Verdict {
     let ruling = match rule.decide {
         Decide::By(decide) => decide(facts, &Tuned::new(rule, limits)),
         Decide::NeedsTraffic(what) => {

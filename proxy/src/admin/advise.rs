@@ -27,9 +27,14 @@ const EVIDENCE_SHORT: usize = 3;
 
 type Line = Vec<(&'static str, Cell)>;
 
+/// A finding and whose it is.
+type OnMaster<'a> = (&'a Arc<Master>, &'a Finding);
+
 struct Question {
     severity: Severity,
     rule: Option<&'static Rule>,
+    /// Only what is silenced.
+    silenced: bool,
     format: Format,
 }
 
@@ -37,10 +42,16 @@ fn parse(request: &Request) -> Result<Question, Reply> {
     let mut question = Question {
         severity: Severity::Info,
         rule: None,
+        silenced: false,
         format: Format::Resp,
     };
     let mut at = 1;
     while at < request.len() {
+        if request.is(at, "SILENCED") {
+            question.silenced = true;
+            at += 1;
+            continue;
+        }
         if at + 1 == request.len() {
             return Err(SYNTAX);
         }
@@ -66,13 +77,19 @@ fn parse(request: &Request) -> Result<Question, Reply> {
     Ok(question)
 }
 
-/// `KS.ADVISE [SEVERITY s] [RULE id] [FORMAT ..]`
+/// `KS.ADVISE [SEVERITY s] [RULE id] [SILENCED] [FORMAT ..]`
 pub(crate) async fn advise(session: &Session, request: &Request) -> Result<Reply, Reply> {
     let question = parse(request)?;
     let scope = session.scope()?;
     let known = Known::of(&scope).await;
     let wanted = |rule: &&'static Rule| question.rule.is_none_or(|only| only.id == rule.id);
     let judged = known.judge(rules().filter(wanted));
+    let silenced = Table::rows("silenced", silenced(&judged));
+    if question.silenced {
+        let fresh = fresh_only(known.answers);
+        let tables = vec![silenced];
+        return Ok(finish(&scope, &fresh, tables, Vec::new(), question.format));
+    }
     let found: Vec<&Judged> = judged
         .iter()
         .filter(|judged| judged.severity() >= Some(question.severity))
@@ -90,7 +107,7 @@ pub(crate) async fn advise(session: &Session, request: &Request) -> Result<Reply
         Table::rows("evidence", evidence(&found, rows)),
         Table::rows("remedy", remedies(&found)),
         Table::rows("undecided", undecided(&judged)),
-        Table::rows("silenced", silenced(&judged)),
+        silenced,
     ];
     if let Some(rule) = question.rule {
         tables.push(about(rule));
@@ -222,7 +239,7 @@ fn undecided(judged: &[Judged]) -> Vec<Line> {
         let verdicts = judged.verdicts.iter();
         verdicts.filter_map(move |(_, verdict)| match verdict {
             Verdict::Cannot(why) => Some((judged.rule, why)),
-            Verdict::Found(_) | Verdict::Quiet | Verdict::Silenced(_) => None,
+            Verdict::Found(_) | Verdict::Quiet | Verdict::Silenced(..) => None,
         })
     });
     for (rule, why) in whys {
@@ -238,20 +255,39 @@ fn undecided(judged: &[Judged]) -> Vec<Line> {
     lines
 }
 
+/// Rules whose findings are not wanted, each reason once, with what they would have said.
 fn silenced(judged: &[Judged]) -> Vec<Line> {
-    let first = judged.iter().filter_map(|judged| {
-        let mut verdicts = judged.verdicts.iter();
-        let reason = verdicts.find_map(|(_, verdict)| match verdict {
-            Verdict::Silenced(reason) => Some(reason),
-            Verdict::Found(_) | Verdict::Quiet | Verdict::Cannot(_) => None,
-        })?;
-        Some(vec![
+    judged.iter().flat_map(silenced_of).collect()
+}
+
+fn silenced_of(judged: &Judged) -> Vec<Line> {
+    let mut reasons: Vec<(&str, Vec<OnMaster<'_>>)> = Vec::new();
+    for (master, verdict) in &judged.verdicts {
+        let Verdict::Silenced(reason, found) = verdict else {
+            continue;
+        };
+        let at = reasons.iter().position(|(known, _)| known == reason);
+        let at = at.unwrap_or_else(|| {
+            reasons.push((reason, Vec::new()));
+            reasons.len() - 1
+        });
+        reasons[at]
+            .1
+            .extend(found.iter().map(|found| (master, &**found)));
+    }
+    let line = |(reason, found): (&str, Vec<OnMaster<'_>>)| {
+        let what = found
+            .first()
+            .map(|(master, finding)| Cell::Text(format!("{}: {}", master.name(), finding.what)));
+        vec![
             ("rule", Cell::text(judged.rule.id)),
             ("title", Cell::text(judged.rule.title)),
             ("reason", Cell::text(reason)),
-        ])
-    });
-    first.collect()
+            ("findings", Cell::Count(found.len() as u64)),
+            ("what", what.unwrap_or(Cell::Nothing)),
+        ]
+    };
+    reasons.into_iter().map(line).collect()
 }
 
 fn about(rule: &'static Rule) -> Table {

@@ -159,7 +159,7 @@ impl Judged {
             .iter()
             .filter_map(|(master, verdict)| match verdict {
                 Verdict::Found(finding) => Some((master, finding)),
-                Verdict::Quiet | Verdict::Cannot(_) | Verdict::Silenced(_) => None,
+                Verdict::Quiet | Verdict::Cannot(_) | Verdict::Silenced(..) => None,
             })
     }
 

@@ -1,5 +1,10 @@
-//! MEMORY STATS and DOCTOR: what the keys take on their masters, and what the model takes here.
+//! MEMORY STATS: what the keys take on their masters, and what the model takes here. MEMORY DOCTOR:
+//! the same in a sentence, and all advice in words.
 
+use analyzer::advice::{Effect, Finding, Rule, Verdict, rules};
+
+use super::advise::effect;
+use super::judge::{Judged, Known};
 use super::reply::Reply;
 use super::session::Session;
 use super::strays::Strays;
@@ -55,15 +60,73 @@ pub(crate) async fn stats(session: &Session) -> Result<Reply, Reply> {
 
 pub(crate) async fn doctor(session: &Session) -> Result<Reply, Reply> {
     let sums = sums(session).await?;
-    Ok(Reply::Verbatim(format!(
+    let sums = format!(
         "{} keys take {} bytes on their masters ({} bytes a key). Their model takes {} bytes here \
-         ({} bytes a key).\n",
+         ({} bytes a key).\n\n",
         sums.keys,
         sums.dataset,
         per(sums.dataset, sums.keys),
         sums.model,
         per(sums.model, sums.keys),
-    )))
+    );
+    let known = Known::of(&session.scope()?).await;
+    let judged = known.judge(rules());
+    let survey = known.masters().filter_map(|(master, gathered, _)| {
+        let why = gathered.survey.as_ref().err()?;
+        Some(format!("{}: {why}.\n", master.name()))
+    });
+    let survey: String = survey.collect();
+    Ok(Reply::Verbatim(sums + &survey + &prescription(&judged)))
+}
+
+/// All findings in words, worst first.
+fn prescription(judged: &[Judged]) -> String {
+    let mut text = String::new();
+    let mut found = 0;
+    for judged in judged {
+        for (master, finding) in judged.found() {
+            found += 1;
+            text += &paragraph(found, (judged.rule, finding), &master.name());
+        }
+    }
+    let cannot = |of: &&Judged| {
+        of.verdicts
+            .iter()
+            .any(|(_, v)| matches!(v, Verdict::Cannot(_)))
+    };
+    let open = judged.iter().filter(cannot).count();
+    let silenced = judged.iter().flat_map(|of| &of.verdicts);
+    let silenced = silenced.filter(|(_, v)| matches!(v, Verdict::Silenced(_, Some(_))));
+    let end = format!(
+        "{open} rules cannot be told here (KS.ADVISE says why); {} findings are silenced.\n",
+        silenced.count()
+    );
+    match found {
+        0 => format!("I have nothing to complain of. {end}"),
+        _ => text + &end,
+    }
+}
+
+fn paragraph(number: usize, (rule, finding): (&Rule, &Finding), master: &str) -> String {
+    let outcome = match finding.effect {
+        Effect::Saves(_) | Effect::SavesUpTo(..) => "What to do, it",
+        Effect::Risk(_) => "Otherwise:",
+    };
+    let steps = finding.remedy.iter().map(|step| format!("   > {step}\n"));
+    let steps: String = steps.collect();
+    let caveat = match rule.caveat {
+        "" => String::new(),
+        caveat => format!("   Mind: {caveat}\n"),
+    };
+    format!(
+        "{number}. {} on {master} ({}, {}): {}.\n   {outcome} {}.\n{steps}{caveat}   See {}.\n\n",
+        rule.title,
+        finding.severity.name(),
+        rule.id,
+        finding.what,
+        effect(finding),
+        rule.anchor(),
+    )
 }
 
 fn per(bytes: u64, keys: u64) -> u64 {

@@ -5,6 +5,7 @@
 //! there; they are `SecretString`, so no debug output shows them.
 
 pub mod raw;
+pub mod rules;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -346,10 +347,13 @@ fn advice(raw: &raw::Advice) -> Result<Advice, ConfigError> {
         let problem = format!("must be {SURVEY_MIN_MS} or more");
         return Err(ConfigError::at("advice.survey_every_ms", problem));
     }
+    let tuned = (&raw.limits, &raw.severities);
+    let limits = rules::limits(tuned, &raw.silence, &raw.enable);
+    let limits = limits.map_err(|problem| ConfigError::at("advice", problem))?;
     Ok(Advice {
         every: Duration::from_millis(raw.every_ms),
         survey_every: Duration::from_millis(raw.survey_every_ms),
-        limits: Arc::new(Limits::default()),
+        limits: Arc::new(limits),
     })
 }
 

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::Value;
 
+use super::rules;
+
 /// The whole file.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -81,6 +83,14 @@ pub struct Advice {
     pub every_ms: u64,
     /// How long after one survey of all keys the next begins.
     pub survey_every_ms: u64,
+    /// Rules that are off by default and are wanted.
+    pub enable: Vec<rules::Id>,
+    /// What rules compare with, by rule.
+    pub limits: rules::Thresholds,
+    /// How bad findings are, by rule.
+    pub severities: rules::Severities,
+    /// Rules whose findings are not wanted.
+    pub silence: Vec<rules::Silence>,
 }
 
 /// `[[admin.users]]`.
@@ -249,6 +259,10 @@ impl Default for Advice {
         Advice {
             every_ms: 60_000,
             survey_every_ms: 600_000,
+            enable: Vec::new(),
+            limits: rules::Thresholds::default(),
+            severities: rules::Severities::default(),
+            silence: Vec::new(),
         }
     }
 }
@@ -457,9 +471,9 @@ fn located(file: &str, text: &str, path: &str, error: &toml::de::Error) -> Confi
     } else {
         format!("{path}: {message}")
     };
-    if let Some(near) = nearest(&message) {
+    if let Some((what, near)) = nearest(&message) {
         problem = format!(
-            "unknown key {}: did you mean {near}?",
+            "unknown {what} {}: did you mean {near}?",
             near_subject(&message)
         );
     }
@@ -484,14 +498,20 @@ fn near_subject(message: &str) -> &str {
     message.split('`').nth(1).unwrap_or("")
 }
 
-/// The expected name nearest to an unknown one, if the message is serde's about unknown fields.
-fn nearest(message: &str) -> Option<&str> {
-    if !message.starts_with("unknown field") {
-        return None;
-    }
+/// What is unknown, and the expected name nearest to it, if the message is serde's about unknown
+/// fields, or one like it.
+fn nearest(message: &str) -> Option<(&str, &str)> {
+    const KINDS: [(&str, &str); 4] = [
+        ("unknown field", "key"),
+        ("unknown rule", "rule"),
+        ("unknown limit", "limit"),
+        ("unknown severity", "severity"),
+    ];
+    let (_, what) = KINDS.into_iter().find(|kind| message.starts_with(kind.0))?;
     let mut names = message.split('`').skip(1).step_by(2);
     let wrong = names.next()?;
-    names.min_by_key(|name| distance(wrong, name))
+    let near = names.min_by_key(|name| distance(wrong, name));
+    Some((what, near?))
 }
 
 /// Levenshtein distance in one row.
@@ -534,6 +554,37 @@ mod tests {
         ] {
             assert_eq!(problem(text), expected);
         }
+        for (text, expected) in [
+            (
+                "[advice]\nenable = ['ALR-24']\n",
+                "k.toml:2:11: unknown rule ALR-24: did you mean ALR-23?",
+            ),
+            (
+                "[advice.limits]\nREP-033 = { bridge_s = 1 }\n",
+                "k.toml:2:1: unknown rule REP-033: did you mean REP-03?",
+            ),
+            (
+                "[advice.limits.REP-03]\nbridges = 5\n",
+                "k.toml:2:1: unknown limit bridges: did you mean bridge_s?",
+            ),
+            (
+                "[advice.severities]\nSEC-01 = 'mild'\n",
+                "k.toml:2:10: unknown severity mild: did you mean ",
+            ),
+            (
+                "[[advice.silence]]\nrule = 'SEC01'\nreason = 'x'\n",
+                "k.toml:2:8: unknown rule SEC01: did you mean SEC-01?",
+            ),
+            (
+                "[[advice.silence]]\nrule = 'SEC-01'\nreasons = 'x'\n",
+                "k.toml:3:1: unknown key reasons: did you mean reason?",
+            ),
+        ] {
+            assert!(problem(text).starts_with(expected), "{}", problem(text));
+        }
+        assert!(
+            problem("[advice.limits.REP-07]\nx = 5").ends_with("unknown limit x: REP-07 has none")
+        );
         assert!(
             problem("[link]\n  silence_ms = \"hunter2\"")
                 .starts_with("k.toml:2:16: link.silence_ms")

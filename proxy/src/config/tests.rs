@@ -93,6 +93,11 @@ fn what_cannot_be_used_is_named() {
             "sources_file = '/nonexistent/x'",
             "/nonexistent/x: cannot be read",
         ),
+        ("[advice]\nevery_ms = 5", "advice.every_ms: must be 1000 or"),
+        (
+            "[[advice.silence]]\nrule = 'SEC-01'\nreason = ' '",
+            "advice: SEC-01 has no reason",
+        ),
         (
             "[[admin.users]]\nname = 'u'",
             "admin.users \"u\": has no password",
@@ -120,6 +125,24 @@ fn unrelated_deployments_stand_side_by_side() {
     let text = "sources = ['redis://a', 'redis-cluster://a#x', 'redis-sentinel://s/m', \
                 'redis-sentinel://s/n#n']";
     assert_eq!(config(text).unwrap().sources.len(), 4);
+}
+
+#[test]
+fn rules_are_tuned() {
+    let text = "[advice]\nenable = ['alr-23']\n[advice.limits.REP-03]\nbridge_s = 5\n\
+                [advice.severities]\nSEC-01 = 'low'\n\
+                [[advice.silence]]\nrule = 'MEM-02'\nreason = 'known'\nmaster = 'a:1'";
+    let limits = config(text).unwrap().advice.limits;
+    let rule = |id| analyzer::advice::rule(id).unwrap();
+    assert_eq!(limits.get(rule("REP-03"), "bridge_s"), 5);
+    assert_eq!(
+        limits.silenced(rule("MEM-02"), &["a:1", "x"]),
+        Some("known")
+    );
+    assert_eq!(limits.silenced(rule("MEM-02"), &["b:1"]), None);
+    assert_eq!(limits.silenced(rule("ALR-23"), &["b:1"]), None);
+    let untouched = config("").unwrap().advice.limits;
+    assert!(untouched.silenced(rule("ALR-23"), &["b:1"]).is_some());
 }
 
 #[test]

@@ -10,7 +10,8 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::new("ks.advise", -1, Handler::Model(Model::Advise))
         .flags(READ)
         .syntax(
-            "[SEVERITY <INFO | LOW | MEDIUM | HIGH | CRITICAL>] [RULE id] [FORMAT <TEXT | JSON>]",
+            "[SEVERITY <INFO | LOW | MEDIUM | HIGH | CRITICAL>] [RULE id] [SILENCED] \
+             [FORMAT <TEXT | JSON>]",
         )
         .about(
             "analytics",
