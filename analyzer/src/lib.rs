@@ -5,6 +5,7 @@ pub mod advice;
 pub mod bridge;
 pub mod census;
 pub mod command;
+pub mod flows;
 pub mod glob;
 pub mod heat;
 pub mod input;

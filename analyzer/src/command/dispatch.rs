@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::command::{Handler, handler, server};
+use crate::flows::Verb;
 use crate::text::Text;
 
 /// Longest command name that the model knows.
@@ -110,6 +111,17 @@ impl Dispatch {
         let number = u16::try_from(self.names.len()).unwrap_or(0);
         self.numbers.insert(name, number);
         number
+    }
+
+    /// What a command of that number does to a key.
+    pub(crate) fn verb(&self, number: u16) -> Verb {
+        let name = usize::from(number).checked_sub(1);
+        let name = name.and_then(|at| self.names.get(at));
+        match name.and_then(|name| name.bytes.get(..usize::from(name.len))) {
+            Some(b"DEL" | b"UNLINK") => Verb::Delete,
+            Some(b"PERSIST" | b"GETEX") => Verb::Persist,
+            Some(_) | None => Verb::Other,
+        }
     }
 
     /// The name of a number, in upper case; empty for all that are not known.

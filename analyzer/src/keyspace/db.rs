@@ -1,7 +1,7 @@
 //! One database: its table and its totals, changed together.
 
 use crate::aggregate::{Folded, Sum, Totals};
-use crate::census::{Census, PatternId};
+use crate::census::{Census, PatternId, Portion};
 use crate::command::{Doubt, Entry};
 use crate::keyspace::SlotOf;
 use crate::keyspace::degrade::Share;
@@ -215,6 +215,17 @@ impl Db {
             sum.beyond = sum.beyond.saturating_add(more.beyond);
         }
         sum
+    }
+
+    /// All keys, with a record or without.
+    pub(crate) fn total(&self, share: Share) -> Portion {
+        let forms = Form::all().map(|form| self.form(form, share));
+        forms.fold(Portion::default(), |sum, form| {
+            sum.and(Portion {
+                keys: form.keys,
+                bytes: form.bytes,
+            })
+        })
     }
 
     /// Keys without a record.

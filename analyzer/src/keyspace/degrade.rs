@@ -27,7 +27,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::census::Portion;
 use crate::command::Doubt;
+use crate::flows::Cause;
 use crate::keyspace::db::{Db, Named};
 use crate::keyspace::generation::Generation;
 use crate::keyspace::{Counted, Keyspace};
@@ -383,6 +385,9 @@ impl Keyspace {
     /// Drops the live generation: its memory is wanted for the load that is under way.
     pub fn forget(&mut self) {
         self.catch_up();
+        let before = self.live.total();
+        self.flows
+            .cause(Cause::Resynced, before, Portion::default());
         let dbs = self.live.take_all();
         self.retired.extend(dbs);
         self.live.set_share(Share::ALL);

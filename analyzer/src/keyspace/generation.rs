@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::census::{Census, Round};
+use crate::census::{Census, Portion, Round};
 use crate::keyspace::SlotOf;
 use crate::keyspace::db::Db;
 use crate::keyspace::degrade::Share;
@@ -44,6 +44,12 @@ impl Generation {
     /// True if `recount` may have something to do.
     pub(crate) fn is_recount_due(&self, now_ms: i64) -> bool {
         self.round.is_none_or(|round| round.is_due(now_ms))
+    }
+
+    /// All keys, with a record or without.
+    pub(crate) fn total(&self) -> Portion {
+        let totals = self.dbs.values().map(|db| db.total(self.share));
+        totals.fold(Portion::default(), Portion::and)
     }
 
     /// True if keys are counted by their totals alone.

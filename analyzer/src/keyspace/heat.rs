@@ -1,6 +1,7 @@
 //! Where the stream's writes reach the heat (`crate::heat`): every command once, every key that it
 //! changes once, whether the key has a record or was folded.
 
+use crate::flows::{Flows, Verb};
 use crate::heat::{Heat, hash_tag};
 use crate::keyspace::Keyspace;
 use crate::keyspace::db::{Named, Turn};
@@ -15,6 +16,19 @@ impl Keyspace {
         &mut self.heat
     }
 
+    pub(crate) fn flows(&self) -> &Flows {
+        &self.flows
+    }
+
+    pub(crate) fn flows_mut(&mut self) -> &mut Flows {
+        &mut self.flows
+    }
+
+    /// What the command does that is being applied.
+    pub(crate) fn verb(&self) -> Verb {
+        self.dispatch.verb(self.command)
+    }
+
     /// The name of a command by its number.
     pub(crate) fn command_name(&self, number: usize) -> String {
         self.dispatch.name(number)
@@ -23,6 +37,7 @@ impl Keyspace {
     /// A command begins that does not go through `apply`.
     pub(super) fn begin_heat(&mut self, name: &str, bytes: u64) {
         let (_, number) = self.dispatch.call(&Text::Bytes(name.as_bytes()));
+        self.command = number;
         self.heat.begin(number, bytes);
     }
 

@@ -31,9 +31,10 @@ mod wants;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::census::Progress;
+use crate::census::{Portion, Progress};
 use crate::command::dispatch::{Call, Dispatch, Numbered};
 use crate::command::{Args, Context, Doubt, Entry, server};
+use crate::flows::{Cause, Flows};
 use crate::heat::Heat;
 use crate::input::{Command, Key, KeySpec, Outcome, Part, Shape, Source};
 use crate::keyspace::bigs::Bigs;
@@ -104,6 +105,9 @@ pub struct Keyspace {
     ring: Ring,
     recent: Recent,
     heat: Heat,
+    flows: Flows,
+    /// Number of the command that is being applied.
+    command: u16,
     scratch: Scratch,
 }
 
@@ -137,6 +141,8 @@ impl Keyspace {
             ring: Ring::default(),
             recent: Recent::default(),
             heat: Heat::new(),
+            flows: Flows::default(),
+            command: 0,
             scratch: Scratch::default(),
         }
     }
@@ -188,7 +194,10 @@ impl Keyspace {
         }
         if !same || self.live.keys() == 0 {
             let counted = self.counted_by();
+            let before = self.live.total();
             self.live.reprice(&self.scale, counted);
+            self.flows
+                .cause(Cause::Reweighed, before, self.live.total());
         }
     }
 
@@ -205,6 +214,9 @@ impl Keyspace {
         self.now_ms = now_ms;
         self.pulse.clock(now_ms);
         self.heat.clock(now_ms);
+        if self.flows.history.is_over(now_ms) {
+            self.pass_flows(now_ms);
+        }
     }
 
     /// Everything before this offset is in the model.
@@ -296,7 +308,9 @@ impl Keyspace {
         self.counters.loaded_twice += filled.twice;
         self.counters.loaded_empty += loading.empty;
         self.counters.loaded_malformed += loading.malformed;
+        let before = self.live.total();
         let mut old = std::mem::replace(&mut self.live, filled.generation);
+        self.flows.cause(Cause::Resynced, before, self.live.total());
         self.retired.extend(old.take_all());
         self.wants = Wants::new(self.seed);
         self.journal.begin(offset);
@@ -398,6 +412,7 @@ impl Keyspace {
             self.clock(command.now_ms);
         }
         self.offset = command.end_offset;
+        self.command = number;
         self.heat.begin(number, bytes);
         let outcome = self.call(command, call);
         self.applied = command.end_offset;
@@ -620,6 +635,8 @@ impl Keyspace {
         self.journal.begin(self.offset);
         if let Some(db) = self.live.take(db) {
             self.writes += 1;
+            let lost = db.total(self.live.share());
+            self.flows.cause(Cause::Flushed, lost, Portion::default());
             self.retired.push_back(db);
         }
         self.live.unfold_if_empty();

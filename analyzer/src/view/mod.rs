@@ -213,7 +213,8 @@ impl Keyspace {
         let slots = totals.filter_map(|totals| totals.slots());
         let slots = slots.map(SlotSums::heap_bytes);
         let censuses = self.live().all().map(|(_, db)| db.census.heap_bytes());
-        let counted = slots.sum::<usize>() + censuses.sum::<usize>();
+        let flows = self.flows().history.heap_bytes();
+        let counted = slots.sum::<usize>() + censuses.sum::<usize>() + flows;
         tables.sum::<usize>() + counted + self.large_heap() + self.heat_bytes()
     }
 }

@@ -1,0 +1,112 @@
+//! How the keyspace grew: every byte of a window's change, by type, pattern and cause.
+
+use super::{Cause, Change, Flow, Of, Verb};
+use crate::census::Portion;
+use crate::keyspace::Keyspace;
+use crate::keyspace::db::Turn;
+use crate::value::Kind;
+
+/// A row of a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrowthRow<T> {
+    /// What it is about.
+    pub of: T,
+    /// What happened to it.
+    pub flow: Flow,
+}
+
+/// What commands had done to all bytes at some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// Seconds.
+    pub at_s: i64,
+    /// Bytes more than at the beginning, full syncs and corrections left out.
+    pub level: i128,
+}
+
+/// What happened in a window.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Growth {
+    /// When the window begins, unix seconds: later than asked if less is remembered.
+    pub since_s: i64,
+    /// Seconds until now.
+    pub covered_s: u64,
+    /// All keys at its beginning.
+    pub before: Portion,
+    /// All keys now. What they changed by is the sum of `kinds` and `causes`.
+    pub now: Portion,
+    /// By type.
+    pub kinds: Vec<GrowthRow<Kind>>,
+    /// What was no command on a key.
+    pub causes: Vec<GrowthRow<Cause>>,
+    /// By pattern, as far as they are told one by one. With `rest` the sum of `kinds`.
+    pub patterns: Vec<GrowthRow<Vec<u8>>>,
+    /// The other patterns.
+    pub rest: Flow,
+    /// For the slope.
+    pub points: Vec<Point>,
+}
+
+impl Keyspace {
+    /// What happened in the last so many seconds, three days at most. The beginning is that of a
+    /// second, minute or hour, whichever is fine enough for the window.
+    pub fn growth(&mut self, window_s: u32) -> Growth {
+        self.catch_up();
+        self.close_flows();
+        let window_s = i64::from(window_s.max(1));
+        let history = &self.flows().history;
+        let (since_s, before, sums) = history.window(window_s);
+        let covered = history.now_s().saturating_sub(since_s);
+        let mut growth = Growth {
+            since_s: since_s.saturating_add(history.skew_s()),
+            covered_s: u64::try_from(covered).unwrap_or(0),
+            before,
+            now: history.total(),
+            points: history.points(window_s),
+            ..Growth::default()
+        };
+        for (of, flow) in sums {
+            match of {
+                Of::Kind(of) => growth.kinds.push(GrowthRow { of, flow }),
+                Of::Cause(of) => growth.causes.push(GrowthRow { of, flow }),
+                Of::Pattern(number) => {
+                    let of = history.name(number).to_vec();
+                    growth.patterns.push(GrowthRow { of, flow });
+                }
+                Of::Rest => growth.rest.add(&flow),
+            }
+        }
+        growth
+    }
+
+    /// What commands did to keys since the model was made, up to the last full second.
+    pub fn flow_ever(&self) -> Flow {
+        self.flows().ever
+    }
+
+    /// A command changed a key.
+    #[inline]
+    pub(crate) fn note_flow(&mut self, turn: &Turn) {
+        let needs_verb = turn.before.is_some_and(|before| {
+            let lost = before.expire_ms.is_some()
+                && turn.after.is_some_and(|after| after.expire_ms.is_none());
+            turn.after.is_none() || lost
+        });
+        let verb = if needs_verb { self.verb() } else { Verb::Other };
+        let change = Change::new(turn, verb, self.now_ms());
+        self.flows_mut().enter(&change);
+    }
+
+    /// A second is over.
+    #[cold]
+    pub(crate) fn pass_flows(&mut self, now_ms: i64) {
+        self.close_flows();
+        self.flows_mut().history.pass(now_ms);
+    }
+
+    /// Takes what happened until now into the history.
+    fn close_flows(&mut self) {
+        let total = self.live().total();
+        self.flows_mut().close(total, Vec::new());
+    }
+}

@@ -1,0 +1,355 @@
+//! The flows of the past in bounded memory: by the second for two minutes, by the minute for two
+//! hours, by the hour for three days.
+//!
+//! An interval keeps a row for every type and cause that anything happened to, and for the patterns
+//! that changed most; the others of it are one row, the rest. So the rows of an interval always sum
+//! up to what happened in it.
+//!
+//! Time here never goes back: while the clock is put back nothing passes.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{Flow, Of, Point};
+use crate::census::Portion;
+
+/// Names that are remembered; what finds no room is the rest.
+const NAMES_MAX: usize = 4096;
+
+/// A resolution: the length of an interval in seconds, how many are kept, and how many patterns are
+/// told one by one in each.
+pub(crate) const SCALES: [(i64, usize, usize); 3] = [(1, 120, 8), (60, 120, 16), (3600, 72, 32)];
+
+/// What happened in an interval.
+#[derive(Clone, Debug)]
+struct Interval {
+    /// When it ended, seconds.
+    end_s: i64,
+    rows: Box<[(Of, Flow)]>,
+    /// All keys at its end.
+    total: Portion,
+    /// What commands did to all bytes since the beginning, at its end.
+    level: i128,
+}
+
+#[derive(Debug)]
+struct Ring {
+    length_s: i64,
+    keep: usize,
+    patterns: usize,
+    open: BTreeMap<Of, Flow>,
+    closed: VecDeque<Interval>,
+    /// Where the oldest kept interval began, and all keys then.
+    base: (i64, Portion),
+    base_level: i128,
+}
+
+impl Ring {
+    fn new((length_s, keep, patterns): (i64, usize, usize)) -> Ring {
+        Ring {
+            length_s,
+            keep,
+            patterns,
+            open: BTreeMap::new(),
+            closed: VecDeque::new(),
+            base: (0, Portion::default()),
+            base_level: 0,
+        }
+    }
+
+    fn add(&mut self, rows: &[(Of, Flow)]) {
+        for (of, flow) in rows {
+            self.open.entry(*of).or_default().add(flow);
+        }
+    }
+
+    /// Closes the interval under way, which ends then.
+    fn close(&mut self, end_s: i64, total: Portion, level: i128) {
+        if self.open.is_empty() {
+            return;
+        }
+        let open = std::mem::take(&mut self.open);
+        let (mut patterns, mut rows): (Vec<_>, Vec<_>) = open
+            .into_iter()
+            .partition(|(of, _)| matches!(of, Of::Pattern(_)));
+        patterns.sort_by_key(|(_, flow)| std::cmp::Reverse(flow.weight()));
+        let mut rest = Flow::default();
+        for (_, flow) in patterns.drain(self.patterns.min(patterns.len())..) {
+            rest.add(&flow);
+        }
+        rows.retain(|(of, flow)| match of {
+            Of::Rest => {
+                rest.add(flow);
+                false
+            }
+            Of::Kind(_) | Of::Cause(_) | Of::Pattern(_) => true,
+        });
+        rows.append(&mut patterns);
+        if !rest.is_nothing() {
+            rows.push((Of::Rest, rest));
+        }
+        self.closed.push_back(Interval {
+            end_s,
+            rows: rows.into(),
+            total,
+            level,
+        });
+    }
+
+    /// The patterns that it has rows of.
+    fn patterns_told(&self) -> impl Iterator<Item = u32> {
+        let closed = self.closed.iter().flat_map(|interval| &interval.rows);
+        let all = closed.map(|(of, _)| of).chain(self.open.keys());
+        all.filter_map(|of| match of {
+            Of::Pattern(number) => Some(*number),
+            Of::Kind(_) | Of::Cause(_) | Of::Rest => None,
+        })
+    }
+
+    /// Forgets what is too long ago.
+    fn forget(&mut self, now_s: i64) {
+        let keep = i64::try_from(self.keep).unwrap_or(i64::MAX);
+        let oldest = now_s.saturating_sub(keep.saturating_mul(self.length_s));
+        while let Some(first) = self.closed.front() {
+            if first.end_s > oldest {
+                break;
+            }
+            self.base = (first.end_s, first.total);
+            self.base_level = first.level;
+            self.closed.pop_front();
+        }
+    }
+}
+
+/// The names of patterns, by number.
+#[derive(Debug, Default)]
+struct Names {
+    names: Vec<Option<Box<[u8]>>>,
+    numbers: BTreeMap<Box<[u8]>, u32>,
+    free: Vec<u32>,
+}
+
+impl Names {
+    fn number(&mut self, name: &[u8]) -> Option<u32> {
+        if let Some(number) = self.numbers.get(name) {
+            return Some(*number);
+        }
+        let number = match self.free.pop() {
+            Some(number) => number,
+            None if self.names.len() < NAMES_MAX => {
+                self.names.push(None);
+                u32::try_from(self.names.len() - 1).ok()?
+            }
+            None => return None,
+        };
+        *self.names.get_mut(number as usize)? = Some(name.into());
+        self.numbers.insert(name.into(), number);
+        Some(number)
+    }
+
+    fn is_full(&self) -> bool {
+        self.free.is_empty() && self.names.len() >= NAMES_MAX
+    }
+
+    fn keep(&mut self, used: &[bool]) {
+        for (number, name) in (0..).zip(&mut self.names) {
+            let is_used = used.get(number as usize).copied().unwrap_or(false);
+            if let (false, Some(name)) = (is_used, name.take_if(|_| !is_used)) {
+                self.numbers.remove(&name);
+                self.free.push(number);
+            }
+        }
+    }
+}
+
+/// The flows of the past.
+#[derive(Debug)]
+pub(crate) struct History {
+    /// The clock as it was heard last, seconds.
+    wall_s: Option<i64>,
+    /// Time that has passed.
+    now_s: i64,
+    total: Portion,
+    level: i128,
+    rings: [Ring; SCALES.len()],
+    names: Names,
+}
+
+impl Default for History {
+    fn default() -> History {
+        History {
+            wall_s: None,
+            now_s: 0,
+            total: Portion::default(),
+            level: 0,
+            rings: SCALES.map(Ring::new),
+            names: Names::default(),
+        }
+    }
+}
+
+impl History {
+    /// All keys, when they were told last.
+    pub(crate) fn total(&self) -> Portion {
+        self.total
+    }
+
+    /// True if a second is over at that time.
+    #[inline]
+    pub(crate) fn is_over(&self, now_ms: i64) -> bool {
+        self.wall_s != Some(now_ms.div_euclid(1000))
+    }
+
+    /// Takes what happened, and all keys as they are now.
+    pub(super) fn take(
+        &mut self,
+        mut rows: Vec<(Of, Flow)>,
+        named: Vec<(Vec<u8>, Flow)>,
+        total: Portion,
+    ) {
+        let mut rest = Flow::default();
+        for (of, flow) in &rows {
+            match of {
+                Of::Kind(_) => rest.add(flow),
+                Of::Cause(_) | Of::Pattern(_) | Of::Rest => {}
+            }
+        }
+        self.level += i128::from(rest.net_bytes());
+        let flushed = rows
+            .iter()
+            .filter(|(of, _)| *of == Of::Cause(super::Cause::Flushed));
+        self.level += flushed
+            .map(|(_, flow)| i128::from(flow.net_bytes()))
+            .sum::<i128>();
+        for (name, flow) in named {
+            if let Some(number) = self.number(&name) {
+                rest.take_part(&flow);
+                rows.push((Of::Pattern(number), flow));
+            }
+        }
+        rows.push((Of::Rest, rest));
+        rows.retain(|(_, flow)| !flow.is_nothing());
+        for ring in &mut self.rings {
+            ring.add(&rows);
+        }
+        self.total = total;
+    }
+
+    fn number(&mut self, name: &[u8]) -> Option<u32> {
+        if self.names.is_full() {
+            let mut used = vec![false; NAMES_MAX];
+            for number in self.rings.iter().flat_map(Ring::patterns_told) {
+                if let Some(used) = used.get_mut(number as usize) {
+                    *used = true;
+                }
+            }
+            self.names.keep(&used);
+        }
+        self.names.number(name)
+    }
+
+    /// The clock went on: intervals that are over are closed.
+    pub(crate) fn pass(&mut self, now_ms: i64) {
+        let wall_s = now_ms.div_euclid(1000);
+        let Some(before) = self.wall_s.replace(wall_s) else {
+            self.now_s = wall_s;
+            for ring in &mut self.rings {
+                ring.base.0 = wall_s;
+            }
+            return;
+        };
+        let old = self.now_s;
+        self.now_s = old.saturating_add(wall_s.saturating_sub(before).max(0));
+        for ring in &mut self.rings {
+            let index = old.div_euclid(ring.length_s);
+            if self.now_s.div_euclid(ring.length_s) > index {
+                let end_s = (index + 1).saturating_mul(ring.length_s);
+                ring.close(end_s, self.total, self.level);
+                ring.forget(self.now_s);
+            }
+        }
+    }
+
+    /// The resolution for a window.
+    fn ring(&self, window_s: i64) -> &Ring {
+        let reach = |ring: &&Ring| {
+            let keep = i64::try_from(ring.keep).unwrap_or(i64::MAX);
+            keep.saturating_mul(ring.length_s) >= window_s
+        };
+        let fits = self.rings.iter().find(reach);
+        fits.unwrap_or(&self.rings[SCALES.len() - 1])
+    }
+
+    /// What happened in the last so many seconds, as far as it is remembered: since when, all keys
+    /// then, and the rows.
+    pub(super) fn window(&self, window_s: i64) -> (i64, Portion, BTreeMap<Of, Flow>) {
+        let ring = self.ring(window_s);
+        let from = self.now_s.saturating_sub(window_s);
+        let mut since = ring.base;
+        let mut sums: BTreeMap<Of, Flow> = ring.open.clone();
+        for interval in &ring.closed {
+            if interval.end_s <= from {
+                since = (interval.end_s, interval.total);
+                continue;
+            }
+            for (of, flow) in &interval.rows {
+                sums.entry(*of).or_default().add(flow);
+            }
+        }
+        // Nothing happened between the end of that interval and the window, if there is a gap.
+        let step = from.div_euclid(ring.length_s).saturating_mul(ring.length_s);
+        (since.0.max(step), since.1, sums)
+    }
+
+    /// What commands did to all bytes, at the end of each interval of a window, and now.
+    pub(super) fn points(&self, window_s: i64) -> Vec<Point> {
+        let ring = self.ring(window_s);
+        let from = self.now_s.saturating_sub(window_s).max(ring.base.0);
+        let mut level = ring.base_level;
+        let mut closed = ring.closed.iter().peekable();
+        let first = from.div_euclid(ring.length_s);
+        let last = self.now_s.div_euclid(ring.length_s);
+        let mut points = Vec::new();
+        for index in first..=last {
+            let at_s = index.saturating_mul(ring.length_s);
+            while let Some(interval) = closed.next_if(|interval| interval.end_s <= at_s) {
+                level = interval.level;
+            }
+            if at_s >= from {
+                points.push(Point { at_s, level });
+            }
+        }
+        if last.saturating_mul(ring.length_s) < self.now_s {
+            points.push(Point {
+                at_s: self.now_s,
+                level: self.level,
+            });
+        }
+        points
+    }
+
+    pub(super) fn name(&self, number: u32) -> &[u8] {
+        let name = self.names.names.get(number as usize);
+        name.and_then(Option::as_deref).unwrap_or_default()
+    }
+
+    pub(super) fn now_s(&self) -> i64 {
+        self.now_s
+    }
+
+    /// How far the clock is from the time that has passed.
+    pub(super) fn skew_s(&self) -> i64 {
+        self.wall_s
+            .map_or(0, |wall| wall.saturating_sub(self.now_s))
+    }
+
+    /// Bytes allocated, about.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let row = size_of::<(Of, Flow)>();
+        let rows = self.rings.iter().map(|ring| {
+            let closed = ring.closed.iter().map(|interval| interval.rows.len());
+            closed.sum::<usize>() + ring.open.len()
+        });
+        let names = self.names.numbers.keys().map(|name| 2 * name.len() + 64);
+        rows.sum::<usize>() * row + names.sum::<usize>()
+    }
+}

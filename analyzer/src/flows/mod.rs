@@ -1,0 +1,341 @@
+//! What happened to the keys over time: created, changed, deleted, expired, and the bytes that came
+//! and went.
+//!
+//! Every byte by which the sum of all keys changes is in exactly one row: of a command of the stream
+//! by the type of its key (and a second time by its pattern), or of a [`Cause`] that is no command.
+//! What is left when an interval is closed, the re-reads and what memory made the model give up, is
+//! [`Cause::Corrected`], so that the rows of a window sum up to the change of the total.
+//!
+//! - A DEL or UNLINK of a key that is past its expiry is an expiry: masters send it for nothing else
+//!   unless a client was as quick. Of other DELs and UNLINKs the stream does not say whether a client
+//!   or an eviction sent them; the server's own counter tells how many were evictions.
+//! - A key is changed when it was there and still is. What that adds to its bytes comes in, what it
+//!   takes goes out.
+
+mod forecast;
+mod growth;
+mod history;
+
+use crate::census::Portion;
+use crate::keyspace::db::Turn;
+use crate::store::weigh::Weight;
+use crate::value::Kind;
+
+pub use forecast::{Slope, slope};
+pub use growth::{Growth, GrowthRow, Point};
+pub(crate) use history::History;
+
+/// What happened to some keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flow {
+    /// Keys that were not there before.
+    pub created: u64,
+    /// Writes to keys that were there and still are.
+    pub changed: u64,
+    /// Keys that DEL or UNLINK removed before their expiry: by a client, or evicted.
+    pub deleted: u64,
+    /// Keys that another command removed: the last element taken, renamed, flushed.
+    pub removed: u64,
+    /// Keys that DEL or UNLINK removed past their expiry.
+    pub expired: u64,
+    /// Expiries lost because a key was written over without KEEPTTL.
+    pub ttl_overwritten: u64,
+    /// Expiries taken away by PERSIST, or by GETEX PERSIST.
+    pub ttl_persisted: u64,
+    /// Bytes (MEMORY USAGE) that came.
+    pub bytes_in: u64,
+    /// Bytes that went.
+    pub bytes_out: u64,
+}
+
+impl Flow {
+    /// Adds another one.
+    pub fn add(&mut self, more: &Flow) {
+        let pairs = [
+            (&mut self.created, more.created),
+            (&mut self.changed, more.changed),
+            (&mut self.deleted, more.deleted),
+            (&mut self.removed, more.removed),
+            (&mut self.expired, more.expired),
+            (&mut self.ttl_overwritten, more.ttl_overwritten),
+            (&mut self.ttl_persisted, more.ttl_persisted),
+            (&mut self.bytes_in, more.bytes_in),
+            (&mut self.bytes_out, more.bytes_out),
+        ];
+        for (sum, more) in pairs {
+            *sum = sum.saturating_add(more);
+        }
+    }
+
+    /// So many times as much: one in so many keys has a record.
+    pub fn scale(&mut self, m: u64) {
+        let own = *self;
+        for _ in 1..m {
+            self.add(&own);
+        }
+    }
+
+    /// Takes a part out of it.
+    fn take_part(&mut self, part: &Flow) {
+        let pairs = [
+            (&mut self.created, part.created),
+            (&mut self.changed, part.changed),
+            (&mut self.deleted, part.deleted),
+            (&mut self.removed, part.removed),
+            (&mut self.expired, part.expired),
+            (&mut self.ttl_overwritten, part.ttl_overwritten),
+            (&mut self.ttl_persisted, part.ttl_persisted),
+            (&mut self.bytes_in, part.bytes_in),
+            (&mut self.bytes_out, part.bytes_out),
+        ];
+        for (sum, part) in pairs {
+            *sum = sum.saturating_sub(part);
+        }
+    }
+
+    /// Nothing happened.
+    pub fn is_nothing(&self) -> bool {
+        *self == Flow::default()
+    }
+
+    /// By how many bytes the sum changed.
+    pub fn net_bytes(&self) -> i64 {
+        signed(self.bytes_in).saturating_sub(signed(self.bytes_out))
+    }
+
+    /// By how many the number of keys changed.
+    pub fn net_keys(&self) -> i64 {
+        let gone = [self.deleted, self.removed, self.expired].map(signed);
+        let gone = gone.into_iter().fold(0i64, i64::saturating_add);
+        signed(self.created).saturating_sub(gone)
+    }
+
+    /// How much there was to do: what rows are ordered by that are kept.
+    fn weight(&self) -> u64 {
+        let events = [self.created, self.changed, self.deleted, self.removed];
+        let events = events.into_iter().fold(self.expired, u64::saturating_add);
+        let bytes = self.bytes_in.saturating_add(self.bytes_out);
+        bytes.saturating_add(events)
+    }
+
+    /// Keys came and went that are no command's.
+    fn of(before: Portion, after: Portion) -> Flow {
+        Flow {
+            created: after.keys,
+            removed: before.keys,
+            bytes_in: after.bytes,
+            bytes_out: before.bytes,
+            ..Flow::default()
+        }
+    }
+}
+
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// What a command does, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// DEL and UNLINK.
+    Delete,
+    /// PERSIST and GETEX.
+    Persist,
+    /// Any other one.
+    Other,
+}
+
+/// What changes the sum of all keys and is no command on a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// FLUSHDB, FLUSHALL.
+    Flushed,
+    /// A full sync took the place of what was there.
+    Resynced,
+    /// The server turned out to be another one than was thought: every key weighs otherwise.
+    Reweighed,
+    /// Re-reads, and what was given up for want of memory.
+    Corrected,
+}
+
+impl Cause {
+    /// All of them.
+    pub const ALL: [Cause; 4] = [
+        Cause::Flushed,
+        Cause::Resynced,
+        Cause::Reweighed,
+        Cause::Corrected,
+    ];
+
+    /// The word in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::Flushed => "flushed",
+            Cause::Resynced => "full sync",
+            Cause::Reweighed => "weighed anew",
+            Cause::Corrected => "corrected",
+        }
+    }
+}
+
+/// What one row of the history is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Of {
+    Kind(Kind),
+    Cause(Cause),
+    /// A pattern by the number of its name.
+    Pattern(u32),
+    /// Of patterns: what is not told one by one.
+    Rest,
+}
+
+/// What a command did to one key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change {
+    before: Option<Weight>,
+    after: Option<Weight>,
+    verb: Verb,
+    now_ms: i64,
+}
+
+impl Change {
+    #[inline]
+    pub(crate) fn new(turn: &Turn, verb: Verb, now_ms: i64) -> Change {
+        Change {
+            before: turn.before,
+            after: turn.after,
+            verb,
+            now_ms,
+        }
+    }
+
+    /// Takes it into a sum.
+    #[inline]
+    pub(crate) fn enter(&self, flow: &mut Flow) {
+        match (&self.before, &self.after) {
+            (None, None) => {}
+            (None, Some(after)) => {
+                flow.created += 1;
+                flow.bytes_in += after.bytes;
+            }
+            (Some(before), Some(after)) => {
+                flow.changed += 1;
+                flow.bytes_in += after.bytes.saturating_sub(before.bytes);
+                flow.bytes_out += before.bytes.saturating_sub(after.bytes);
+                if before.expire_ms.is_some() && after.expire_ms.is_none() {
+                    match self.verb {
+                        Verb::Persist => flow.ttl_persisted += 1,
+                        Verb::Delete | Verb::Other => flow.ttl_overwritten += 1,
+                    }
+                }
+            }
+            (Some(before), None) => {
+                flow.bytes_out += before.bytes;
+                let past = before.expire_ms.is_some_and(|at| at <= self.now_ms);
+                match (self.verb, past) {
+                    (Verb::Delete, true) => flow.expired += 1,
+                    (Verb::Delete, false) => flow.deleted += 1,
+                    (Verb::Persist | Verb::Other, _) => flow.removed += 1,
+                }
+            }
+        }
+    }
+
+    /// The type of the key, and what became of another type that it had.
+    fn kinds(&self) -> (Kind, Option<(Kind, Weight)>) {
+        let kind = |weight: &Weight| weight.form.kind();
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) if kind(before) != kind(after) => {
+                (kind(after), Some((kind(before), *before)))
+            }
+            (_, Some(weight)) | (Some(weight), None) => (kind(weight), None),
+            (None, None) => (Kind::String, None),
+        }
+    }
+}
+
+/// The flows of a keyspace.
+#[derive(Debug, Default)]
+pub(crate) struct Flows {
+    /// Since the last close.
+    kinds: [Flow; Kind::ALL.len()],
+    causes: [Flow; Cause::ALL.len()],
+    /// Since the keyspace was made.
+    pub(crate) ever: Flow,
+    pub(crate) history: History,
+}
+
+impl Flows {
+    /// A command changed a key.
+    #[inline]
+    pub(crate) fn enter(&mut self, change: &Change) {
+        let (kind, other) = change.kinds();
+        if other.is_some() {
+            return self.enter_across(change);
+        }
+        change.enter(&mut self.kinds[kind as usize]);
+    }
+
+    /// The key has another type now: its bytes leave the one and come to the other.
+    #[cold]
+    fn enter_across(&mut self, change: &Change) {
+        let (kind, other) = change.kinds();
+        let (Some((old, before)), Some(after)) = (other, change.after) else {
+            return;
+        };
+        let mut whole = Flow::default();
+        change.enter(&mut whole);
+        let flow = &mut self.kinds[kind as usize];
+        flow.created += 1;
+        flow.ttl_overwritten += whole.ttl_overwritten;
+        flow.bytes_in += after.bytes;
+        let flow = &mut self.kinds[old as usize];
+        flow.removed += 1;
+        flow.bytes_out += before.bytes;
+    }
+
+    /// Something that is no command on a key changed the sums.
+    pub(crate) fn cause(&mut self, cause: Cause, before: Portion, after: Portion) {
+        self.causes[cause as usize].add(&Flow::of(before, after));
+    }
+
+    /// Takes what happened until now into the history, which comes to this sum of all keys; of
+    /// patterns `named` says what is known.
+    pub(crate) fn close(&mut self, total: Portion, named: Vec<(Vec<u8>, Flow)>) {
+        let kinds = std::mem::take(&mut self.kinds);
+        let causes = std::mem::take(&mut self.causes);
+        let mut all = Flow::default();
+        let mut rows = Vec::new();
+        for (kind, flow) in Kind::ALL.into_iter().zip(kinds) {
+            all.add(&flow);
+            rows.push((Of::Kind(kind), flow));
+        }
+        self.ever.add(&all);
+        let mut change = all;
+        for (cause, flow) in Cause::ALL.into_iter().zip(causes) {
+            change.add(&flow);
+            rows.push((Of::Cause(cause), flow));
+        }
+        let before = self.history.total();
+        rows.push((Of::Cause(Cause::Corrected), left(before, total, &change)));
+        self.history.take(rows, named, total);
+    }
+}
+
+/// What of a change is in no row.
+fn left(before: Portion, after: Portion, told: &Flow) -> Flow {
+    let by = |before: u64, after: u64, told: i64| {
+        let change = i128::from(after) - i128::from(before) - i128::from(told);
+        let size = u64::try_from(change.unsigned_abs()).unwrap_or(u64::MAX);
+        if change < 0 { (0, size) } else { (size, 0) }
+    };
+    let (created, removed) = by(before.keys, after.keys, told.net_keys());
+    let (bytes_in, bytes_out) = by(before.bytes, after.bytes, told.net_bytes());
+    Flow {
+        created,
+        removed,
+        bytes_in,
+        bytes_out,
+        ..Flow::default()
+    }
+}

@@ -1,0 +1,186 @@
+//! Every byte of change has one row: against sums over all keys before and after.
+
+mod kit;
+
+use analyzer::flows::{Cause, Flow, Growth};
+use analyzer::view::Cursor;
+use kit::{Dice, Driver, command};
+
+/// Keys and bytes, key by key.
+fn sums(driver: &Driver) -> (u64, u64) {
+    let (mut keys, mut bytes) = (0, 0);
+    let mut cursor = Cursor::start();
+    let mut take = |size: u64| {
+        keys += 1;
+        bytes += size;
+    };
+    while !driver
+        .keyspace
+        .walk(&mut cursor, 1000, &mut |item| take(item.facts.bytes))
+    {}
+    (keys, bytes)
+}
+
+fn net<'a>(flows: impl Iterator<Item = &'a Flow>) -> (i64, i64) {
+    flows.fold((0, 0), |(keys, bytes), flow| {
+        (keys + flow.net_keys(), bytes + flow.net_bytes())
+    })
+}
+
+/// The rows sum up to the change of the total, in both ways of telling them.
+fn attributed(growth: &Growth) {
+    let change = |before: u64, now: u64| {
+        i64::try_from(now).expect("small") - i64::try_from(before).expect("small")
+    };
+    let keys = change(growth.before.keys, growth.now.keys);
+    let bytes = change(growth.before.bytes, growth.now.bytes);
+    let kinds = net(growth.kinds.iter().map(|row| &row.flow));
+    let causes = net(growth.causes.iter().map(|row| &row.flow));
+    assert_eq!(
+        (kinds.0 + causes.0, kinds.1 + causes.1),
+        (keys, bytes),
+        "{growth:?}"
+    );
+    let patterns = net(growth.patterns.iter().map(|row| &row.flow));
+    let rest = growth.rest.net_bytes();
+    assert_eq!(patterns.1 + rest, kinds.1, "{growth:?}");
+}
+
+fn cause(growth: &Growth, of: Cause) -> Flow {
+    let row = growth.causes.iter().find(|row| row.of == of);
+    row.map(|row| row.flow).unwrap_or_default()
+}
+
+/// A second passes.
+fn tick(driver: &mut Driver, seconds: u64) {
+    driver.now_ms += i64::try_from(seconds * 1000).expect("small");
+    driver.keyspace.clock(driver.now_ms);
+}
+
+#[test]
+fn every_byte_of_change_is_in_one_row() {
+    for seed in 1..=8 {
+        let (mut dice, mut driver) = (Dice(seed), Driver::new());
+        driver.keyspace.clock(driver.now_ms);
+        let mut then = Vec::new();
+        for round in 0..4000 {
+            driver.db = u32::try_from(dice.below(2)).expect("small");
+            let line = command(&mut dice);
+            driver.line(&line);
+            match dice.below(400) {
+                0 => drop(driver.line("FLUSHDB")),
+                1 => drop(driver.line("SWAPDB 0 1")),
+                2 => {
+                    driver.keyspace.begin_load(driver.now_ms);
+                    for n in 0..dice.below(300) {
+                        driver.load_str(0, format!("str:{n}").as_bytes(), 9, None);
+                    }
+                    driver.keyspace.commit_load(driver.offset);
+                }
+                3..20 => drop(driver.keyspace.recount(100)),
+                _ => {}
+            }
+            if round % 10 == 0 {
+                then.push((driver.now_ms, sums(&driver)));
+                let pause = [0, 1, 1, 7, 400][usize::try_from(dice.below(5)).expect("small")];
+                tick(&mut driver, pause);
+            }
+            for window in [1, 60, 3000, 100_000] {
+                let growth = driver.keyspace.growth(window);
+                attributed(&growth);
+                let (keys, bytes) = sums(&driver);
+                assert_eq!((growth.now.keys, growth.now.bytes), (keys, bytes));
+                assert!(cause(&growth, Cause::Corrected).is_nothing(), "{growth:?}");
+            }
+        }
+        // What a window begins with is what there was then.
+        let growth = driver.keyspace.growth(100_000);
+        let since = growth.since_s * 1000;
+        let before = then.iter().rev().find(|(at, _)| *at < since);
+        if let Some((_, (keys, bytes))) = before {
+            assert_eq!((growth.before.keys, growth.before.bytes), (*keys, *bytes));
+        }
+    }
+}
+
+#[test]
+fn events_are_told_apart() {
+    let mut driver = Driver::new();
+    driver.keyspace.clock(driver.now_ms);
+    let past = driver.now_ms + 1000;
+    driver.line("SET a 1");
+    driver.line(&format!("SET b 1 PXAT {past}"));
+    driver.line(&format!("SET c 1 PXAT {past}"));
+    driver.line(&format!("SET d 1 PXAT {past}"));
+    driver.line("RPUSH l x");
+    driver.line("SET e 1 PXAT 1900000000000");
+    driver.line("SET f 1 PXAT 1900000000000");
+    driver.line("SET g 1 PXAT 1900000000000");
+    driver.line("UNLINK b");
+    tick(&mut driver, 2);
+    driver.line("DEL c");
+    driver.line("UNLINK d");
+    driver.line("DEL a");
+    driver.line("LPOP l");
+    driver.line("SET e 2");
+    driver.line("PERSIST f");
+    driver.line("SET g 2 KEEPTTL");
+    driver.line("SADD e x");
+    driver.line("SET e 3");
+    let growth = driver.keyspace.growth(60);
+    attributed(&growth);
+    let mut all = Flow::default();
+    growth.kinds.iter().for_each(|row| all.add(&row.flow));
+    assert_eq!(all.created, 8);
+    assert_eq!((all.expired, all.deleted, all.removed), (2, 2, 1));
+    assert_eq!((all.ttl_overwritten, all.ttl_persisted), (1, 1));
+    assert_eq!(driver.keyspace.flow_ever(), all);
+    driver.line("FLUSHALL");
+    let growth = driver.keyspace.growth(60);
+    assert_eq!(cause(&growth, Cause::Flushed).removed, 3);
+    assert_eq!(growth.now.bytes, 0);
+}
+
+#[test]
+fn a_clock_that_goes_back_takes_nothing_away() {
+    let mut driver = Driver::new();
+    driver.keyspace.clock(driver.now_ms);
+    for step in [
+        1,
+        -5000,
+        3,
+        i64::from(i32::MIN),
+        2,
+        1 << 40,
+        i64::MIN / 2,
+        i64::MAX / 2,
+    ] {
+        driver.line(&format!("SET k{step} v"));
+        driver.now_ms = driver.now_ms.saturating_add(step.saturating_mul(1000));
+        driver.keyspace.clock(driver.now_ms);
+        let growth = driver.keyspace.growth(60);
+        attributed(&growth);
+    }
+    assert_eq!(driver.keyspace.growth(60).now.keys, 8);
+    for at in [i64::MIN, i64::MAX, 0, i64::MAX] {
+        driver.keyspace.clock(at);
+        attributed(&driver.keyspace.growth(u32::MAX));
+    }
+}
+
+#[test]
+fn history_is_bounded() {
+    let mut driver = Driver::new();
+    driver.keyspace.clock(driver.now_ms);
+    for n in 0..20_000u64 {
+        driver.line(&format!("SET key{} {n}", n % 50));
+        tick(&mut driver, 1 + n % 90);
+    }
+    let growth = driver.keyspace.growth(u32::MAX);
+    attributed(&growth);
+    assert!(growth.covered_s <= 73 * 3600, "{}", growth.covered_s);
+    assert!(growth.covered_s > 71 * 3600, "{}", growth.covered_s);
+    assert!(growth.points.len() <= 74);
+    let heap = driver.keyspace.heap_bytes();
+    assert!(heap < 300_000, "{heap}");
+}
