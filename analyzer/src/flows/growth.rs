@@ -43,6 +43,8 @@ pub struct Growth {
     pub patterns: Vec<GrowthRow<Vec<u8>>>,
     /// The other patterns.
     pub rest: Flow,
+    /// Keys that the server says it evicted: they are among those deleted.
+    pub evicted: u64,
     /// For the slope.
     pub points: Vec<Point>,
 }
@@ -74,9 +76,15 @@ impl Keyspace {
                     growth.patterns.push(GrowthRow { of, flow });
                 }
                 Of::Rest => growth.rest.add(&flow),
+                Of::Evicted => growth.evicted = flow.changed,
             }
         }
         growth
+    }
+
+    /// The server says that it evicted so many keys since it was asked last.
+    pub fn told_evicted(&mut self, keys: u64) {
+        self.flows_mut().evicted(keys);
     }
 
     /// What commands did to keys since the model was made, up to the last full second.
@@ -107,6 +115,7 @@ impl Keyspace {
     /// Takes what happened until now into the history.
     fn close_flows(&mut self) {
         let total = self.live().total();
-        self.flows_mut().close(total, Vec::new());
+        let m = self.live().share().one_in();
+        self.flows_mut().close(total, m, Vec::new());
     }
 }

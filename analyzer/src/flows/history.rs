@@ -81,7 +81,7 @@ impl Ring {
                 rest.add(flow);
                 false
             }
-            Of::Kind(_) | Of::Cause(_) | Of::Pattern(_) => true,
+            Of::Kind(_) | Of::Cause(_) | Of::Pattern(_) | Of::Evicted => true,
         });
         rows.append(&mut patterns);
         if !rest.is_nothing() {
@@ -101,7 +101,7 @@ impl Ring {
         let all = closed.map(|(of, _)| of).chain(self.open.keys());
         all.filter_map(|of| match of {
             Of::Pattern(number) => Some(*number),
-            Of::Kind(_) | Of::Cause(_) | Of::Rest => None,
+            Of::Kind(_) | Of::Cause(_) | Of::Rest | Of::Evicted => None,
         })
     }
 
@@ -210,7 +210,7 @@ impl History {
         for (of, flow) in &rows {
             match of {
                 Of::Kind(_) => rest.add(flow),
-                Of::Cause(_) | Of::Pattern(_) | Of::Rest => {}
+                Of::Cause(_) | Of::Pattern(_) | Of::Rest | Of::Evicted => {}
             }
         }
         self.level += i128::from(rest.net_bytes());

@@ -68,10 +68,23 @@ impl Flow {
     }
 
     /// So many times as much: one in so many keys has a record.
-    pub fn scale(&mut self, m: u64) {
-        let own = *self;
-        for _ in 1..m {
-            self.add(&own);
+    fn scale(&mut self, m: u64) {
+        if m == 1 {
+            return;
+        }
+        let all = [
+            &mut self.created,
+            &mut self.changed,
+            &mut self.deleted,
+            &mut self.removed,
+            &mut self.expired,
+            &mut self.ttl_overwritten,
+            &mut self.ttl_persisted,
+            &mut self.bytes_in,
+            &mut self.bytes_out,
+        ];
+        for sum in all {
+            *sum = sum.saturating_mul(m);
         }
     }
 
@@ -187,6 +200,8 @@ pub(crate) enum Of {
     Pattern(u32),
     /// Of patterns: what is not told one by one.
     Rest,
+    /// Keys that the server says it evicted, as changes: part of what was deleted, not more of it.
+    Evicted,
 }
 
 /// What a command did to one key.
@@ -260,6 +275,7 @@ pub(crate) struct Flows {
     /// Since the last close.
     kinds: [Flow; Kind::ALL.len()],
     causes: [Flow; Cause::ALL.len()],
+    evicted: u64,
     /// Since the keyspace was made.
     pub(crate) ever: Flow,
     pub(crate) history: History,
@@ -299,10 +315,16 @@ impl Flows {
         self.causes[cause as usize].add(&Flow::of(before, after));
     }
 
+    /// The server says that it evicted so many keys since it said so last.
+    pub(crate) fn evicted(&mut self, keys: u64) {
+        self.evicted = self.evicted.saturating_add(keys);
+    }
+
     /// Takes what happened until now into the history, which comes to this sum of all keys; of
-    /// patterns `named` says what is known.
-    pub(crate) fn close(&mut self, total: Portion, named: Vec<(Vec<u8>, Flow)>) {
-        let kinds = std::mem::take(&mut self.kinds);
+    /// patterns `named` says what is known. One in `m` keys has a record and stands for the others.
+    pub(crate) fn close(&mut self, total: Portion, m: u64, named: Vec<(Vec<u8>, Flow)>) {
+        let mut kinds = std::mem::take(&mut self.kinds);
+        kinds.iter_mut().for_each(|flow| flow.scale(m));
         let causes = std::mem::take(&mut self.causes);
         let mut all = Flow::default();
         let mut rows = Vec::new();
@@ -316,6 +338,11 @@ impl Flows {
             change.add(&flow);
             rows.push((Of::Cause(cause), flow));
         }
+        let evicted = Flow {
+            changed: std::mem::take(&mut self.evicted),
+            ..Flow::default()
+        };
+        rows.push((Of::Evicted, evicted));
         let before = self.history.total();
         rows.push((Of::Cause(Cause::Corrected), left(before, total, &change)));
         self.history.take(rows, named, total);

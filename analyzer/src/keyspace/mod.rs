@@ -105,7 +105,7 @@ pub struct Keyspace {
     ring: Ring,
     recent: Recent,
     heat: Heat,
-    flows: Flows,
+    flows: Box<Flows>,
     /// Number of the command that is being applied.
     command: u16,
     scratch: Scratch,
@@ -141,7 +141,7 @@ impl Keyspace {
             ring: Ring::default(),
             recent: Recent::default(),
             heat: Heat::new(),
-            flows: Flows::default(),
+            flows: Box::default(),
             command: 0,
             scratch: Scratch::default(),
         }

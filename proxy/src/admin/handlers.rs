@@ -4,8 +4,8 @@ use super::reply::Reply;
 use super::request::Request;
 use super::session::Session;
 use super::{
-    advise, cluster, hot, info, keys, memory, monitor, nodes, report, slots, streams, target,
-    transaction, ttl, verify, whatif,
+    advise, cluster, growth, hot, info, keys, memory, monitor, nodes, report, slots, streams,
+    target, transaction, ttl, verify, whatif,
 };
 
 /// A command that is answered by asking.
@@ -47,6 +47,8 @@ pub(crate) enum Model {
     Target,
     /// KS.SLOTS.
     Slots,
+    /// KS.GROWTH.
+    Growth,
     /// KS.TTL.
     Ttl,
     /// KS.HOT.
@@ -84,6 +86,7 @@ pub(crate) async fn answer(session: &mut Session, model: Model, request: &Reques
         Model::Top => report::top(session, request).await,
         Model::Target => target::target(session, request),
         Model::Slots => slots::slots(session, request).await,
+        Model::Growth => growth::growth(session, request).await,
         Model::Ttl => ttl::ttl(session, request).await,
         Model::Hot => hot::hot(session, request).await,
         Model::Verify => verify::verify(session, request).await,

@@ -2,6 +2,8 @@
 //!
 //! [`Ask`]: crate::model::ask::Ask
 
+use analyzer::flows::Growth;
+
 use crate::model::answer::{Job, Walks, send};
 use crate::model::ask::{Freshness, Reply};
 use crate::model::hot::{self, Heated, Wanted};
@@ -27,11 +29,18 @@ pub enum Analytic {
         /// The rows.
         reply: Reply<Heated>,
     },
+    /// What happened to the keys in the last seconds, days at most.
+    Growth {
+        /// So many seconds.
+        window_s: u32,
+        /// What is remembered of them.
+        reply: Reply<Growth>,
+    },
 }
 
 /// Answers, or begins the walk that will.
-pub(super) fn answer(ask: Analytic, mirror: &Mirror, walks: &mut Walks, fresh: Freshness) {
-    let (keyspace, generation) = (&mirror.keyspace, mirror.generation);
+pub(super) fn answer(ask: Analytic, mirror: &mut Mirror, walks: &mut Walks, fresh: Freshness) {
+    let (keyspace, generation) = (&mut mirror.keyspace, mirror.generation);
     match ask {
         Analytic::Expiries {
             now_ms,
@@ -46,5 +55,6 @@ pub(super) fn answer(ask: Analytic, mirror: &Mirror, walks: &mut Walks, fresh: F
         Analytic::Hot { wanted, reply } => {
             send(reply, fresh, hot::heated(keyspace, &wanted));
         }
+        Analytic::Growth { window_s, reply } => send(reply, fresh, keyspace.growth(window_s)),
     }
 }

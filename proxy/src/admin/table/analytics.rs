@@ -18,6 +18,14 @@ pub(super) const COMMANDS: &[Command] = &[
             "0.1.0",
             "Tells what could be better: findings with evidence, saving or risk, and remedy.",
         ),
+    Command::new("ks.growth", -1, Handler::Model(Model::Growth))
+        .flags(READ)
+        .syntax("[WINDOW time] [PATTERN pattern] [FORMAT <TEXT | JSON>]")
+        .about(
+            "analytics",
+            "0.1.0",
+            "Shows what every byte of change in the last seconds, hours or days is due to, and a forecast.",
+        ),
     Command::new("ks.help", 1, Handler::Session(report::help))
         .flags(READ)
         .about(

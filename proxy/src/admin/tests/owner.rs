@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use analyzer::census::{Expiries, Gathered};
 use analyzer::command::Doubt;
+use analyzer::flows::Growth;
 use analyzer::glob::Glob;
 use analyzer::heat::Work;
 use analyzer::value::{Encoding, Kind};
@@ -202,6 +203,10 @@ fn analytic(ask: Analytic, keys: &Keys, generation: Generation) {
             let filter = Filter { kind: None, glob };
             let outlook = expiries(&rows(keys, None, &filter), now_ms);
             drop(reply.send(fresh(generation, Ok(outlook))));
+        }
+        // Nothing ever happens to these keys.
+        Analytic::Growth { reply, .. } => {
+            drop(reply.send(fresh(generation, Growth::default())));
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::model::session::Session;
 use crate::side::batch::Stamp;
 use crate::side::memory::Memory;
 use crate::side::task::{Moment, Name, Polled, SideAnswer, SideAsk, UNSTAMPED_PAUSE, Value};
+use crate::side::vitals::Vitals;
 
 /// With one of so many polls the server is asked for its memory as well, with another one for what
 /// only INFO knows.
@@ -119,11 +120,28 @@ impl Owner<'_> {
         self.place = place;
     }
 
+    /// What INFO says now; what it counts was counted by one process, or it began anew.
+    fn take_vitals(&mut self, vitals: Option<Arc<Vitals>>) {
+        let evicted = |vitals: &Option<Arc<Vitals>>| vitals.as_ref()?.get("evicted_keys");
+        let before = evicted(&self.status.vitals);
+        if let (Some(before), Some(now)) = (before, evicted(&vitals)) {
+            let keys = if now < before { now } else { now - before };
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a counter of keys as INFO has it"
+            )]
+            let keys = keys as u64;
+            self.mirror.keyspace.told_evicted(keys);
+        }
+        self.status.vitals = vitals;
+    }
+
     pub(super) fn side(&mut self, answer: SideAnswer) {
         match answer {
             SideAnswer::Poll(polled) => self.polled(polled),
             SideAnswer::Memory(memory) => self.weighed(memory),
-            SideAnswer::Vitals(vitals) => self.status.vitals = vitals.map(Arc::from),
+            SideAnswer::Vitals(vitals) => self.take_vitals(vitals.map(Arc::from)),
             SideAnswer::Told(told) => {
                 let (mirror, live) = (&self.mirror, self.is_live());
                 self.telling.heard(*told, || mirror.freshness(live));

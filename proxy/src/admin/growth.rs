@@ -1,0 +1,445 @@
+//! KS.GROWTH: what happened to the keys in the last seconds, hours or days, and where that leads.
+//!
+//! Every byte by which the keys changed is in one row of `by_type` or `by_cause`, and those of
+//! commands a second time in `by_pattern`. The forecast looks at what commands did alone: full syncs
+//! and corrections are no growth.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use analyzer::flows::{Flow, Growth, Slope, slope};
+
+use super::layout::{Cell, Format, Table};
+use super::refuse::SYNTAX;
+use super::reply::Reply;
+use super::report::{finish, named_format, split};
+use super::request::Request;
+use super::session::Session;
+use crate::clock;
+use crate::fleet::Master;
+use crate::model::analytic::Analytic;
+use crate::model::ask::Ask;
+
+/// The window by default, seconds.
+const WINDOW_DEFAULT: u32 = 3600;
+
+/// The longest one.
+const WINDOW_MAX: u32 = 72 * 3600;
+
+/// A forecast reaches no further than this, seconds: ten years.
+const REACH_S: f64 = 10.0 * 365.0 * 86_400.0;
+
+const BAD_WINDOW: Reply =
+    Reply::error("ERR WINDOW must be a number of seconds, or of s, m, h or d, 3d at most");
+
+struct Options {
+    window_s: u32,
+    pattern: Option<Vec<u8>>,
+    format: Format,
+}
+
+fn parse(request: &Request) -> Result<Options, Reply> {
+    let mut options = Options {
+        window_s: WINDOW_DEFAULT,
+        pattern: None,
+        format: Format::Resp,
+    };
+    let mut at = 1;
+    while at < request.len() {
+        if at + 1 == request.len() {
+            return Err(SYNTAX);
+        }
+        if request.is(at, "WINDOW") {
+            options.window_s = window(request.arg(at + 1)).ok_or(BAD_WINDOW)?;
+        } else if request.is(at, "PATTERN") {
+            options.pattern = Some(request.arg(at + 1).to_vec());
+        } else if request.is(at, "FORMAT") {
+            options.format = named_format(request, at + 1)?;
+        } else {
+            return Err(SYNTAX);
+        }
+        at += 2;
+    }
+    Ok(options)
+}
+
+/// `90`, `90s`, `15m`, `1h`, `2d` as seconds.
+fn window(text: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(text).ok()?;
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    let seconds = digits.parse::<u32>().ok()?.checked_mul(unit)?;
+    (1..=WINDOW_MAX).contains(&seconds).then_some(seconds)
+}
+
+/// What one master told.
+type Told = (Arc<Master>, Growth);
+
+/// KS.GROWTH [WINDOW time] [PATTERN p] [FORMAT ..]
+pub(crate) async fn growth(session: &Session, request: &Request) -> Result<Reply, Reply> {
+    let options = parse(request)?;
+    let scope = session.scope()?;
+    let window_s = options.window_s;
+    let ask = |reply| Ask::Analytic(Analytic::Growth { window_s, reply });
+    let answers = scope.ask_all(ask).await;
+    let loaded = answers.iter().filter_map(|(master, answer)| {
+        let answer = answer.as_ref()?;
+        let loaded = answer.fresh.generation.loaded();
+        loaded.then(|| (master.clone(), answer.value.clone()))
+    });
+    let told: Vec<Told> = loaded.collect();
+    let (fresh, _) = split(answers);
+    let mut tables = Vec::new();
+    if options.pattern.is_none() {
+        tables.extend([whole(&told), by_type(&told), by_cause(&told)]);
+    }
+    tables.push(by_pattern(&told, options.pattern.as_deref()));
+    if options.pattern.is_none() {
+        tables.extend([by_master(&told), forecast(&told)]);
+    }
+    let notes = notes(&told, &options);
+    Ok(finish(&scope, &fresh, tables, notes, options.format))
+}
+
+fn notes(told: &[Told], options: &Options) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (master, growth) in told {
+        // An interval may begin before the window.
+        if growth.covered_s < u64::from(options.window_s) {
+            notes.push(format!(
+                "{} is remembered for {} seconds only",
+                master.name(),
+                growth.covered_s
+            ));
+        }
+    }
+    if told.iter().any(|(_, growth)| growth.evicted > 0) {
+        notes.push(
+            "the stream does not tell evictions from DELs of clients: `evicted` is the server's own count for the \
+             time, and is part of `deleted`"
+                .to_owned(),
+        );
+    }
+    if options.pattern.is_some() {
+        notes.push(
+            "of each second, minute or hour the patterns that changed most are remembered one by one; what another \
+             one did is in (rest)"
+                .to_owned(),
+        );
+    }
+    notes
+}
+
+type Line = Vec<(&'static str, Cell)>;
+
+fn cells(flow: &Flow) -> Line {
+    vec![
+        ("created", Cell::Count(flow.created)),
+        ("changed", Cell::Count(flow.changed)),
+        ("deleted", Cell::Count(flow.deleted)),
+        ("removed", Cell::Count(flow.removed)),
+        ("expired", Cell::Count(flow.expired)),
+        ("ttl_overwritten", Cell::Count(flow.ttl_overwritten)),
+        ("ttl_persisted", Cell::Count(flow.ttl_persisted)),
+        ("keys_change", Cell::Signed(flow.net_keys())),
+        ("bytes_in", Cell::Count(flow.bytes_in)),
+        ("bytes_out", Cell::Count(flow.bytes_out)),
+        ("bytes_change", Cell::Signed(flow.net_bytes())),
+    ]
+}
+
+fn row(head: (&'static str, Cell), flow: &Flow) -> Line {
+    let mut line = vec![head];
+    line.extend(cells(flow));
+    line
+}
+
+fn change(before: u64, now: u64) -> i64 {
+    let change = i128::from(now) - i128::from(before);
+    let limit = if change < 0 { i64::MIN } else { i64::MAX };
+    i64::try_from(change).unwrap_or(limit)
+}
+
+fn whole(told: &[Told]) -> Table {
+    let sum = |of: fn(&Growth) -> u64| told.iter().map(|(_, growth)| of(growth)).sum::<u64>();
+    let keys = [
+        sum(|growth| growth.before.keys),
+        sum(|growth| growth.now.keys),
+    ];
+    let bytes = [
+        sum(|growth| growth.before.bytes),
+        sum(|growth| growth.now.bytes),
+    ];
+    let since = told.iter().map(|(_, growth)| growth.since_s).min();
+    let covered = told.iter().map(|(_, growth)| growth.covered_s).max();
+    Table::single(
+        "window",
+        vec![
+            ("since", since.map_or(Cell::Nothing, Cell::Signed)),
+            ("seconds", Cell::Count(covered.unwrap_or(0))),
+            ("keys_before", Cell::Count(keys[0])),
+            ("keys_now", Cell::Count(keys[1])),
+            ("keys_change", Cell::Signed(change(keys[0], keys[1]))),
+            ("bytes_before", Cell::Count(bytes[0])),
+            ("bytes_now", Cell::Count(bytes[1])),
+            ("bytes_change", Cell::Signed(change(bytes[0], bytes[1]))),
+        ],
+    )
+}
+
+fn by_type(told: &[Told]) -> Table {
+    let mut sums: BTreeMap<_, Flow> = BTreeMap::new();
+    for row in told.iter().flat_map(|(_, growth)| &growth.kinds) {
+        sums.entry(row.of).or_default().add(&row.flow);
+    }
+    let rows = sums.iter();
+    let rows = rows.map(|(kind, flow)| row(("type", Cell::text(kind.name())), flow));
+    Table::rows("by_type", rows.collect())
+}
+
+/// What is no command on a key.
+fn by_cause(told: &[Told]) -> Table {
+    let mut sums: BTreeMap<_, Flow> = BTreeMap::new();
+    for row in told.iter().flat_map(|(_, growth)| &growth.causes) {
+        sums.entry(row.of).or_default().add(&row.flow);
+    }
+    let line = |(cause, flow): (analyzer::flows::Cause, Flow)| {
+        vec![
+            ("cause", Cell::text(cause.name())),
+            ("keys_in", Cell::Count(flow.created)),
+            ("keys_out", Cell::Count(flow.removed)),
+            ("bytes_in", Cell::Count(flow.bytes_in)),
+            ("bytes_out", Cell::Count(flow.bytes_out)),
+            ("bytes_change", Cell::Signed(flow.net_bytes())),
+        ]
+    };
+    Table::rows("by_cause", sums.into_iter().map(line).collect())
+}
+
+fn by_pattern(told: &[Told], only: Option<&[u8]>) -> Table {
+    let mut sums: BTreeMap<&[u8], Flow> = BTreeMap::new();
+    let mut rest = Flow::default();
+    for (_, growth) in told {
+        for row in &growth.patterns {
+            sums.entry(&row.of).or_default().add(&row.flow);
+        }
+        rest.add(&growth.rest);
+    }
+    let mut rows: Vec<(&[u8], Flow)> = sums.into_iter().collect();
+    rows.retain(|(name, _)| only.is_none_or(|only| only == *name));
+    rows.sort_by_key(|(_, flow)| std::cmp::Reverse(flow.net_bytes().unsigned_abs()));
+    let name = |name: &[u8]| ("pattern", Cell::Name(name.to_vec()));
+    let mut lines: Vec<Line> = rows.iter().map(|(of, flow)| row(name(of), flow)).collect();
+    if !rest.is_nothing() {
+        lines.push(row(("pattern", Cell::text("(rest)")), &rest));
+    }
+    Table::rows("by_pattern", lines)
+}
+
+fn by_master(told: &[Told]) -> Table {
+    let line = |(master, growth): &Told| {
+        let mut all = Flow::default();
+        growth.kinds.iter().for_each(|row| all.add(&row.flow));
+        let mut line = row(("master", Cell::Text(master.name())), &all);
+        line.push(("evicted", Cell::Count(growth.evicted.min(all.deleted))));
+        line
+    };
+    Table::rows("by_master", told.iter().map(line).collect())
+}
+
+/// What a master's memory comes to.
+fn forecast(told: &[Told]) -> Table {
+    let line = |(master, growth): &Told| {
+        let slope = slope(&growth.points);
+        let rate = |of: fn(&Slope) -> f64| {
+            slope.map_or(Cell::Nothing, |slope| Cell::Signed(whole_bytes(of(&slope))))
+        };
+        let status = master.status();
+        let figure = |field| status.vitals.as_ref().and_then(|vitals| vitals.get(field));
+        let used = figure("used_memory");
+        let limit = Limit::of(figure("maxmemory"), figure("total_system_memory"));
+        let outlook = Outlook::of(slope.as_ref(), used, &limit);
+        vec![
+            ("master", Cell::Text(master.name())),
+            ("bytes_per_s", rate(|slope| slope.median)),
+            ("at_least", rate(|slope| slope.low)),
+            ("at_most", rate(|slope| slope.high)),
+            (
+                "used_memory",
+                used.map_or(Cell::Nothing, |used| Cell::Signed(whole_bytes(used))),
+            ),
+            ("limit", Cell::text(limit.name)),
+            (
+                "limit_bytes",
+                limit
+                    .bytes
+                    .map_or(Cell::Nothing, |bytes| Cell::Signed(whole_bytes(bytes))),
+            ),
+            ("full_in_s", outlook.full_in(|times| times.median)),
+            ("full_at", outlook.full_at()),
+            ("earliest_in_s", outlook.full_in(|times| times.earliest)),
+            ("latest_in_s", outlook.full_in(|times| times.latest)),
+            ("confidence", Cell::text(outlook.confidence)),
+            ("words", Cell::Text(outlook.words)),
+        ]
+    };
+    Table::rows("forecast", told.iter().map(line).collect())
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a figure for people; far below the limits"
+)]
+fn whole_bytes(bytes: f64) -> i64 {
+    bytes.round() as i64
+}
+
+/// What a server's memory must not exceed.
+struct Limit {
+    name: &'static str,
+    bytes: Option<f64>,
+}
+
+impl Limit {
+    fn of(maxmemory: Option<f64>, system: Option<f64>) -> Limit {
+        let set = |bytes: &f64| *bytes > 0.0;
+        match (maxmemory.filter(set), system.filter(set)) {
+            (Some(bytes), _) => Limit {
+                name: "maxmemory",
+                bytes: Some(bytes),
+            },
+            (None, Some(bytes)) => Limit {
+                name: "total_system_memory",
+                bytes: Some(bytes),
+            },
+            (None, None) => Limit {
+                name: "unknown",
+                bytes: None,
+            },
+        }
+    }
+}
+
+/// Seconds until the limit is reached.
+#[derive(Clone, Copy)]
+struct Times {
+    median: f64,
+    earliest: f64,
+    latest: f64,
+}
+
+struct Outlook {
+    times: Option<Times>,
+    confidence: &'static str,
+    words: String,
+}
+
+impl Outlook {
+    fn none(words: &str) -> Outlook {
+        Outlook {
+            times: None,
+            confidence: "none",
+            words: words.to_owned(),
+        }
+    }
+
+    fn of(slope: Option<&Slope>, used: Option<f64>, limit: &Limit) -> Outlook {
+        let Some(slope) = slope else {
+            return Outlook::none("the history is too short to tell: ten points are needed");
+        };
+        if !slope.rises() {
+            return Outlook::none("no growth that can be told from chance");
+        }
+        let (Some(used), Some(bytes)) = (used, limit.bytes) else {
+            return Outlook::none("it grows; the server's limit is not known");
+        };
+        let room = bytes - used;
+        if room <= 0.0 {
+            return Outlook::none("the limit is reached");
+        }
+        let times = Times {
+            median: room / slope.median,
+            earliest: room / slope.high,
+            latest: room / slope.low,
+        };
+        if times.median > REACH_S {
+            return Outlook::none("it grows so slowly that the limit is more than ten years away");
+        }
+        Outlook {
+            times: Some(times),
+            confidence: slope.confidence(),
+            words: format!("{} is reached if it goes on like this", limit.name),
+        }
+    }
+
+    fn full_in(&self, of: fn(Times) -> f64) -> Cell {
+        let seconds = self.times.map(of).filter(|seconds| *seconds <= REACH_S);
+        seconds.map_or(Cell::Nothing, |seconds| Cell::Signed(whole_bytes(seconds)))
+    }
+
+    fn full_at(&self) -> Cell {
+        let now = i64::try_from(clock::unix_ms() / 1000).unwrap_or(i64::MAX);
+        self.times.map_or(Cell::Nothing, |times| {
+            Cell::Signed(now.saturating_add(whole_bytes(times.median)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_numbers_with_a_unit() {
+        let all = [
+            ("90", 90),
+            ("90s", 90),
+            ("15m", 900),
+            ("1h", 3600),
+            ("3d", 259_200),
+        ];
+        for (text, seconds) in all {
+            assert_eq!(window(text.as_bytes()), Some(seconds), "{text}");
+        }
+        for text in [
+            "",
+            "h",
+            "0",
+            "-1",
+            "4d",
+            "1w",
+            "1.5h",
+            "99999999999",
+            "1h\u{e9}",
+        ] {
+            assert_eq!(window(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_forecast_says_what_it_cannot_tell() {
+        let slope = |median: f64| Slope {
+            median,
+            low: median - 10.0,
+            high: median + 10.0,
+            points: 60,
+        };
+        let limit = Limit::of(Some(2e6), None);
+        let words = |slope: Option<Slope>, used| Outlook::of(slope.as_ref(), used, &limit).words;
+        assert!(words(None, Some(1e6)).contains("too short"));
+        assert!(words(Some(slope(5.0)), Some(1e6)).contains("no growth"));
+        assert!(words(Some(slope(100.0)), None).contains("not known"));
+        assert!(words(Some(slope(100.0)), Some(3e6)).contains("is reached"));
+        let sure = Outlook::of(Some(&slope(100.0)), Some(1e6), &limit);
+        assert_eq!(sure.full_in(|times| times.median), Cell::Signed(10_000));
+        assert_eq!(sure.full_in(|times| times.earliest), Cell::Signed(9091));
+        assert_eq!(sure.full_in(|times| times.latest), Cell::Signed(11_111));
+        assert_eq!(sure.confidence, "medium");
+    }
+}
