@@ -2,7 +2,8 @@
 
 mod kit;
 
-use analyzer::census::{Expiries, Gathered};
+use analyzer::census::{CLASSES, Expiries, Gathered, Sizes};
+use analyzer::value::Kind;
 use analyzer::view::Cursor;
 use kit::{Dice, Driver, command};
 
@@ -96,6 +97,30 @@ fn compare_expiries(driver: &Driver) {
     assert_eq!(told, gathered.tell());
 }
 
+/// Compares the classes of size with what all keys say.
+fn compare_sizes(driver: &Driver) {
+    let told = driver.keyspace.sizes(None).expect("complete");
+    for kind in Kind::ALL {
+        let (mut bytes, mut elements) = ([0; CLASSES], [0; CLASSES]);
+        let class = |figure: u64, ends: [u64; CLASSES - 1]| {
+            let larger = ends.iter().position(|end| figure <= *end);
+            larger.unwrap_or(CLASSES - 1)
+        };
+        let mut cursor = Cursor::start();
+        let mut take = |facts: analyzer::view::Facts| {
+            if facts.kind == kind {
+                bytes[class(facts.bytes, Sizes::bytes_ends())] += 1;
+                elements[class(facts.count, Sizes::elements_ends())] += 1;
+            }
+        };
+        while !driver
+            .keyspace
+            .walk(&mut cursor, 1000, &mut |item| take(item.facts))
+        {}
+        assert_eq!((told.bytes(kind), told.elements(kind)), (bytes, elements));
+    }
+}
+
 #[test]
 fn counts_equal_a_count_from_scratch() {
     let (mut completed, mut told) = (0, 0);
@@ -128,6 +153,7 @@ fn counts_equal_a_count_from_scratch() {
                 if driver.keyspace.expiries(None, driver.now_ms).is_ok() {
                     told += 1;
                     compare_expiries(&driver);
+                    compare_sizes(&driver);
                 }
             }
         }
@@ -136,6 +162,7 @@ fn counts_equal_a_count_from_scratch() {
         assert!(progress.complete && progress.counted == progress.keys);
         driver.keyspace.audit().expect("counts agree");
         compare_expiries(&driver);
+        compare_sizes(&driver);
     }
     assert!(told > 200, "{told} comparisons on the way");
     assert!(completed > 100, "{completed} recounts came to their end");

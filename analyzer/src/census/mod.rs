@@ -18,6 +18,7 @@
 mod calendar;
 mod expiries;
 mod round;
+mod sizes;
 
 use crate::keyspace::db::Named;
 use crate::store::weigh::{Scale, Weight};
@@ -27,6 +28,7 @@ pub(crate) use calendar::Calendar;
 pub use expiries::{Expiries, Gathered, LIVES, Storm};
 pub use round::Progress;
 pub(crate) use round::Round;
+pub use sizes::{CLASSES, Sizes};
 
 /// Behind the last position of the scan order.
 const END: u64 = 1 << ORDER_BITS;
@@ -92,6 +94,7 @@ impl PatternId {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Count {
     pub(crate) expiries: Calendar,
+    pub(crate) sizes: Sizes,
 }
 
 impl Count {
@@ -102,6 +105,7 @@ impl Count {
     pub(crate) fn new(now_ms: i64) -> Count {
         Count {
             expiries: Calendar::new(now_ms),
+            sizes: Sizes::default(),
         }
     }
 
@@ -109,6 +113,7 @@ impl Count {
     pub(crate) fn alike(&self) -> Count {
         Count {
             expiries: self.expiries.alike(),
+            sizes: Sizes::default(),
         }
     }
 
@@ -126,6 +131,7 @@ impl Count {
         after: Option<&Weight>,
     ) -> PatternId {
         self.expiries.turn(before, after);
+        self.sizes.turn(before, after);
         PatternId::NONE
     }
 

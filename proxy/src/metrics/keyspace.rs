@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use analyzer::census::{Progress, Sizes};
 use analyzer::keyspace::Fact;
 use analyzer::profile::Family as ServerFamily;
 use cluster_map::Slots;
 use tokio::sync::oneshot;
 
 use super::deployments::{self, Found};
+use super::sizes::{self, Sized};
 use super::text::{Kind, Text, seconds, written};
 use super::ttl::{self, Lives};
 use super::{bridge, install, process, server, sums, watch};
@@ -55,6 +57,8 @@ pub(super) struct Sample {
     pub(super) slots: Vec<SlotTotal>,
     /// When its keys expire, once they are counted.
     pub(super) lives: Option<Lives>,
+    /// How large they are, likewise.
+    pub(super) sizes: Option<Sized>,
 }
 
 /// The labels of a master.
@@ -94,6 +98,7 @@ struct Asked {
     totals: oneshot::Receiver<Answer<Vec<Total>>>,
     slots: oneshot::Receiver<Answer<Option<Vec<SlotTotal>>>>,
     lives: oneshot::Receiver<Answer<Outlook>>,
+    sizes: oneshot::Receiver<Answer<Result<Sizes, Progress>>>,
 }
 
 /// What an owner answered.
@@ -103,6 +108,7 @@ struct Answers {
     totals: Vec<Total>,
     slots: Vec<SlotTotal>,
     lives: Option<Lives>,
+    sizes: Option<Sized>,
 }
 
 impl Asked {
@@ -112,6 +118,7 @@ impl Asked {
         let (totals_in, totals) = oneshot::channel();
         let (slots_in, slots) = oneshot::channel();
         let (lives_in, lives) = oneshot::channel();
+        let (sizes_in, sizes) = oneshot::channel();
         master.asks.try_send(Ask::Dbs { reply: dbs_in }).ok()?;
         master
             .asks
@@ -123,6 +130,8 @@ impl Asked {
             reply: lives_in,
         };
         master.asks.try_send(Ask::Analytic(expiries)).ok()?;
+        let classes = Analytic::Sizes { reply: sizes_in };
+        master.asks.try_send(Ask::Analytic(classes)).ok()?;
         if !master.place().slots.is_empty() {
             let all = Ask::Outside {
                 db: None,
@@ -136,6 +145,7 @@ impl Asked {
             totals,
             slots,
             lives,
+            sizes,
         })
     }
 
@@ -151,6 +161,7 @@ impl Asked {
             totals: totals.value,
             slots: slots.unwrap_or_default(),
             lives: lives.as_ref().map(Lives::of),
+            sizes: self.sizes.await.ok().and_then(|told| Sized::of(&told)),
         })
     }
 }
@@ -177,6 +188,7 @@ async fn samples(fleet: &Fleet) -> Vec<Sample> {
             totals: answers.totals,
             slots: answers.slots,
             lives: answers.lives,
+            sizes: answers.sizes,
         });
     }
     samples
@@ -201,6 +213,7 @@ fn write(samples: &[Sample], found: &[Found], text: &mut Text) {
     watch::conditions(samples, text);
     unknown_commands(samples, text);
     sums::write(samples, text);
+    sizes::write(samples, text);
     ttl::write(samples, text);
     deployments::write(samples, found, text);
     truncated(text);

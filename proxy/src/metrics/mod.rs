@@ -15,6 +15,7 @@ mod deployments;
 mod keyspace;
 mod process;
 mod server;
+mod sizes;
 mod sums;
 mod text;
 mod ttl;

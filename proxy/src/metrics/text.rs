@@ -10,6 +10,7 @@ pub(super) const SERIES_MAX: usize = 250_000;
 pub(super) enum Kind {
     Counter,
     Gauge,
+    Histogram,
 }
 
 /// A scrape that is being written.
@@ -36,12 +37,16 @@ impl Text {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         };
         // Writing to a string cannot fail, here and below.
         let _ = writeln!(self.body, "# HELP {name} {help}\n# TYPE {name} {kind}");
         Family { text: self, name }
     }
 }
+
+/// Labels that are written already, and others.
+type Labels<'a> = (&'a str, &'a [(&'a str, &'a str)]);
 
 /// One family of a scrape.
 pub(super) struct Family<'a> {
@@ -57,6 +62,31 @@ impl Family<'_> {
 
     /// One series whose first labels are written already ([`written`]).
     pub(super) fn put_of(&mut self, head: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.line("", (head, labels), value);
+    }
+
+    /// One histogram: so many in each class, the last figure of each class but the last, and the
+    /// sum of all figures.
+    pub(super) fn histogram(
+        &mut self,
+        (head, labels): Labels<'_>,
+        (classes, ends): (&[u64], &[u64]),
+        sum: u64,
+    ) {
+        let mut all = 0u64;
+        let ends = ends.iter().map(u64::to_string);
+        let ends = ends.chain(std::iter::once("+Inf".to_owned()));
+        for (keys, end) in classes.iter().zip(ends) {
+            all = all.saturating_add(*keys);
+            let mut with = labels.to_vec();
+            with.push(("le", &end));
+            self.line("_bucket", (head, &with), all);
+        }
+        self.line("_sum", (head, labels), sum);
+        self.line("_count", (head, labels), all);
+    }
+
+    fn line(&mut self, suffix: &str, (head, labels): Labels<'_>, value: impl Display) {
         if self.text.series >= SERIES_MAX {
             self.text.truncated += 1;
             return;
@@ -64,6 +94,7 @@ impl Family<'_> {
         self.text.series += 1;
         let body = &mut self.text.body;
         body.push_str(self.name);
+        body.push_str(suffix);
         if !head.is_empty() || !labels.is_empty() {
             body.push('{');
             body.push_str(head);

@@ -2,6 +2,7 @@
 //!
 //! [`Ask`]: crate::model::ask::Ask
 
+use analyzer::census::{Progress, Sizes};
 use analyzer::flows::Growth;
 
 use crate::model::answer::{Job, Walks, send};
@@ -36,6 +37,11 @@ pub enum Analytic {
         /// What is remembered of them.
         reply: Reply<Growth>,
     },
+    /// How large keys are.
+    Sizes {
+        /// Keys by classes; while keys are being counted, how far that has come.
+        reply: Reply<Result<Sizes, Progress>>,
+    },
 }
 
 /// Answers, or begins the walk that will.
@@ -56,5 +62,6 @@ pub(super) fn answer(ask: Analytic, mirror: &mut Mirror, walks: &mut Walks, fres
             send(reply, fresh, hot::heated(keyspace, &wanted));
         }
         Analytic::Growth { window_s, reply } => send(reply, fresh, keyspace.growth(window_s)),
+        Analytic::Sizes { reply } => send(reply, fresh, keyspace.sizes(None)),
     }
 }

@@ -208,6 +208,7 @@ fn analytic(ask: Analytic, keys: &Keys, generation: Generation) {
         Analytic::Growth { reply, .. } => {
             drop(reply.send(fresh(generation, Growth::default())));
         }
+        Analytic::Sizes { reply } => drop(reply),
     }
 }
 

@@ -21,6 +21,7 @@ fn scraped() -> String {
         status: Arc::new(status.clone()),
         dbs: vec![DbTotal::default()],
         totals: Vec::new(),
+        sizes: Some(Sized::default()),
         lives: Some(Lives::of(&analyzer::census::Expiries::new(0))),
     };
     let mut text = Text::new(String::new(), 0);
