@@ -32,6 +32,7 @@ pub mod info_text;
 pub mod node;
 pub mod nodes_text;
 pub mod plan;
+pub mod rebalance;
 pub mod report;
 pub mod sentinel;
 pub mod shards;

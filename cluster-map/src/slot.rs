@@ -10,6 +10,9 @@ pub const SLOTS: u16 = 16_384;
 pub struct Slot(u16);
 
 impl Slot {
+    /// Slot 0.
+    pub const FIRST: Slot = Slot(0);
+
     /// The slot of a key (Redis cluster.c `keyHashSlot`).
     pub fn of(key: &[u8]) -> Slot {
         Slot(crc16::State::<crc16::XMODEM>::calculate(hash_tag(key)) % SLOTS)

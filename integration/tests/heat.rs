@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use integration::app::App;
 use integration::cluster::campaign::CONFIG;
 use integration::cluster::client::slot_of;
+use integration::cluster::rebalance;
 use integration::cluster::{AGREEMENT, Cluster, Shape};
 use integration::resp::Client;
 use integration::servers;
@@ -173,5 +174,19 @@ fn hotkeys_finds_the_key_that_is_written_most() {
             .find(|line| line.contains("found with counter"));
         let first = first.unwrap_or_else(|| panic!("{name}: {text}"));
         assert!(first.contains("app:the:hot:one"), "{name}: {text}");
+    }
+}
+
+#[test]
+fn a_plan_of_moves_comes_out_as_predicted() {
+    for name in ["redis-7.0", "valkey-9.1"] {
+        let install = servers::get(name).expect("the server can be had");
+        let outcome = rebalance::run(&install, 12_000);
+        let outcome = outcome.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        let lines = outcome.lines(name).join("\n");
+        assert_eq!(outcome.missed(), 0, "{lines}");
+        assert!(outcome.skew(|share| share.before) > 1.25, "{lines}");
+        assert!(outcome.skew(|share| share.after) < 1.03, "{lines}");
+        assert_eq!(outcome.moves_left, 0, "{lines}");
     }
 }

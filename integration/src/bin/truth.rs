@@ -42,6 +42,7 @@ enum Which {
     #[value(name = "whatif")]
     WhatIf,
     Bridge,
+    Rebalance,
 }
 
 /// Compares Keyscape's model with real servers under random writes.
@@ -51,8 +52,8 @@ struct Arguments {
     #[arg(long, value_delimiter = ',')]
     servers: Vec<String>,
     /// What to compare: `all` facts but memory under random writes, `memory`: MEMORY USAGE of keys of
-    /// every size, `whatif`: what KS.WHATIF foretells, done on real servers, or `bridge`: how much of
-    /// `used_memory` is explained.
+    /// every size, `whatif`: what KS.WHATIF foretells, done on real servers, `bridge`: how much of
+    /// `used_memory` is explained, or `rebalance`: a plan of KS.REBALANCE, run on a skewed cluster.
     #[arg(long, value_enum, default_value_t = Which::All)]
     facts: Which,
     /// With `--facts memory`: attach to a master whose keys have a past, without probes and with.
@@ -118,7 +119,7 @@ fn main() -> Result<ExitCode> {
     if arguments.follow == Follow::Local && arguments.cluster {
         bail!("all masters are compared, and one is local: see `cargo chaos -- --follow local`");
     }
-    let all = if deployed {
+    let all = if deployed || arguments.facts == Which::Rebalance {
         DEPLOYED.to_vec()
     } else {
         servers::names()
@@ -139,6 +140,7 @@ fn main() -> Result<ExitCode> {
             Which::Memory => weigh(&install, &arguments, seed),
             Which::WhatIf => foretell(&install, &arguments, seed),
             Which::Bridge => explain(&install, &arguments),
+            Which::Rebalance => rebalance(&install, &arguments),
             Which::All => compare(&install, &arguments, seed),
         });
         match outcome {
@@ -251,6 +253,21 @@ fn explain(install: &Install, arguments: &Arguments) -> Result<Sum> {
     println!("{}", bridge::head(&options.kinds));
     rows.iter().for_each(|row| println!("{row}"));
     Ok(sum)
+}
+
+/// Evens a cluster out by the plan of KS.REBALANCE; a master that is not as predicted counts as a
+/// mismatch.
+fn rebalance(install: &Install, arguments: &Arguments) -> Result<Sum> {
+    let keys = arguments.keys.unwrap_or(60_000);
+    let outcome = cluster::rebalance::run(install, keys)?;
+    println!("| server | master | bytes before | predicted | after | error |");
+    let lines = outcome.lines(&install.name);
+    lines.iter().for_each(|line| println!("{line}"));
+    Ok(Sum {
+        keys,
+        facts: outcome.shares.len() as u64,
+        mismatches: outcome.missed(),
+    })
 }
 
 /// Weighs keys on a server; a bar that is missed counts as a mismatch.

@@ -14,6 +14,7 @@ pub mod campaign;
 pub mod client;
 pub mod fleet;
 pub mod nodes;
+pub mod rebalance;
 pub mod reshard;
 pub mod writer;
 

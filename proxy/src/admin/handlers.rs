@@ -4,8 +4,8 @@ use super::reply::Reply;
 use super::request::Request;
 use super::session::Session;
 use super::{
-    advise, cluster, growth, hot, info, keys, memory, monitor, nodes, report, slots, streams,
-    target, transaction, ttl, verify, whatif,
+    advise, cluster, growth, hot, info, keys, memory, monitor, nodes, rebalance, report, slots,
+    streams, target, transaction, ttl, verify, whatif,
 };
 
 /// A command that is answered by asking.
@@ -51,6 +51,8 @@ pub(crate) enum Model {
     Growth,
     /// KS.TTL.
     Ttl,
+    /// KS.REBALANCE.
+    Rebalance,
     /// KS.HOT.
     Hot,
     /// KS.VERIFY.
@@ -88,6 +90,7 @@ pub(crate) async fn answer(session: &mut Session, model: Model, request: &Reques
         Model::Slots => slots::slots(session, request).await,
         Model::Growth => growth::growth(session, request).await,
         Model::Ttl => ttl::ttl(session, request).await,
+        Model::Rebalance => rebalance::rebalance(session, request).await,
         Model::Hot => hot::hot(session, request).await,
         Model::Verify => verify::verify(session, request).await,
         Model::WhatIf => whatif::what_if(session, request).await,

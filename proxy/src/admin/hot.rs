@@ -67,7 +67,8 @@ fn parse(request: &Request) -> Result<(Wanted, Format), Reply> {
     Ok((wanted, format))
 }
 
-fn by(request: &Request, at: usize) -> Result<By, Reply> {
+/// WRITES or BYTES.
+pub(super) fn by(request: &Request, at: usize) -> Result<By, Reply> {
     match (request.is(at, "WRITES"), request.is(at, "BYTES")) {
         (true, _) => Ok(By::Writes),
         (_, true) => Ok(By::Bytes),

@@ -35,6 +35,7 @@ mod nodes;
 mod points;
 mod port;
 mod pubsub;
+mod rebalance;
 mod refuse;
 mod reply;
 mod report;

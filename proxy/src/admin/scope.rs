@@ -106,6 +106,13 @@ impl Scope {
         }
     }
 
+    /// The part of a scope that is one deployment.
+    pub(crate) fn of_deployment(&self, deployment: &Arc<Deployment>) -> Scope {
+        let masters = self.masters.iter().cloned();
+        let own = masters.filter(|master| master.source == deployment.source);
+        Scope::new(own.collect(), vec![deployment.clone()])
+    }
+
     fn new(masters: Vec<Arc<Master>>, deployments: Vec<Arc<Deployment>>) -> Scope {
         let routing = match &deployments[..] {
             [only] if only.kind == Kind::Cluster => Routing::Slots,

@@ -52,6 +52,16 @@ pub(super) const COMMANDS: &[Command] = &[
             "0.1.0",
             "Shows every node of every deployment, and its link or why it has none.",
         ),
+    Command::new("ks.rebalance", -1, Handler::Model(Model::Rebalance))
+        .flags(READ)
+        .syntax(
+            "[BY <BYTES | WRITES>] [WINDOW <1m | 10m | 1h>] [MAX count] [FORMAT <TEXT | JSON>]",
+        )
+        .about(
+            "analytics",
+            "0.1.0",
+            "Plans which slots of a cluster to move, what that comes to, and with which commands.",
+        ),
     Command::new("ks.slots", -1, Handler::Model(Model::Slots))
         .flags(READ)
         .syntax("[BY <BYTES | KEYS>] [LIMIT count] [FORMAT <TEXT | JSON>]")

@@ -1,0 +1,477 @@
+//! KS.REBALANCE: which slots of a cluster to move so that its masters are even, what that comes to,
+//! and the commands that do it.
+//!
+//! The plan itself is `cluster_map::rebalance`. Here it gets its weights from the models, and is told
+//! what must stay: slots that are on their way already, and slots with a key so large that the move
+//! would block both masters (rule CLU-04). The commands declare each move on both sides and have
+//! `redis-cli --cluster fix` carry them out, which every version can and no key name breaks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use analyzer::heat::{By, Window, Work};
+use cluster_map::rebalance::{Load, Move, rebalance as plan};
+use cluster_map::{Addr, NodeId, Slot, Topology};
+
+use super::hot;
+use super::layout::{Cell, Format, Table};
+use super::refuse::{NOT_A_NUMBER, SYNTAX};
+use super::reply::Reply;
+use super::report::{finish, named_format};
+use super::request::Request;
+use super::scope::Scope;
+use super::session::Session;
+use crate::fleet::{Deployment, Master};
+use crate::model::analytic::Analytic;
+use crate::model::ask::{Ask, Filter, Freshness, Measure, Row, SlotTotal};
+use crate::model::hot::{Subject, Wanted, What};
+
+/// Moves by default, and at most.
+const MOVES_DEFAULT: usize = 100;
+const MOVES_MAX: usize = 16_384;
+
+/// A key of so many bytes blocks both masters while it moves.
+const HAZARD_BYTES: u64 = 100_000_000;
+
+/// Largest keys of each master that are looked at for that.
+const LARGEST: usize = 100;
+
+/// Slots that are on their way at the same time.
+const BATCH: usize = 16;
+
+const ONE_CLUSTER: Reply =
+    Reply::error("ERR KS.REBALANCE is about one whole cluster; KS.TARGET chooses its deployment");
+
+struct Options {
+    by: By,
+    window: Window,
+    max: usize,
+    format: Format,
+}
+
+fn parse(request: &Request) -> Result<Options, Reply> {
+    let mut options = Options {
+        by: By::Bytes,
+        window: Window::Hour,
+        max: MOVES_DEFAULT,
+        format: Format::Resp,
+    };
+    let mut at = 1;
+    while at < request.len() {
+        if at + 1 == request.len() {
+            return Err(SYNTAX);
+        }
+        if request.is(at, "BY") {
+            options.by = hot::by(request, at + 1)?;
+        } else if request.is(at, "WINDOW") {
+            options.window = hot::window(request, at + 1)?;
+        } else if request.is(at, "MAX") {
+            let max: usize = request.number(at + 1).ok_or(NOT_A_NUMBER)?;
+            options.max = max.min(MOVES_MAX);
+        } else if request.is(at, "FORMAT") {
+            options.format = named_format(request, at + 1)?;
+        } else {
+            return Err(SYNTAX);
+        }
+        at += 2;
+    }
+    Ok(options)
+}
+
+/// A slot with all that is known of it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stock {
+    keys: u64,
+    bytes: u64,
+    work: Work,
+}
+
+impl Stock {
+    fn add(&mut self, more: Stock) {
+        self.keys = self.keys.saturating_add(more.keys);
+        self.bytes = self.bytes.saturating_add(more.bytes);
+        self.work.writes = self.work.writes.saturating_add(more.work.writes);
+        self.work.bytes = self.work.bytes.saturating_add(more.work.bytes);
+    }
+
+    fn weight(&self, by: By) -> u64 {
+        match by {
+            By::Bytes => self.bytes,
+            By::Writes => self.work.writes,
+        }
+    }
+}
+
+/// A master of the plan.
+struct Shard {
+    node: NodeId,
+    addr: Addr,
+    slots: BTreeMap<Slot, Stock>,
+}
+
+impl Shard {
+    fn sum(&self) -> Stock {
+        let mut sum = Stock::default();
+        self.slots.values().for_each(|stock| sum.add(*stock));
+        sum
+    }
+}
+
+/// Everything that a plan is made of.
+struct Ground {
+    shards: Vec<Shard>,
+    /// Slots that are on their way.
+    open: BTreeSet<Slot>,
+    /// Keys that make a move dangerous, by slot.
+    hazards: Vec<(Slot, Row, String)>,
+    sources: Vec<(Arc<Master>, Option<Freshness>)>,
+}
+
+/// KS.REBALANCE [BY <BYTES | WRITES>] [WINDOW ..] [MAX n] [FORMAT ..]
+pub(crate) async fn rebalance(session: &Session, request: &Request) -> Result<Reply, Reply> {
+    let options = parse(request)?;
+    let scope = session.scope()?;
+    let (cluster, topology) = cluster(&scope)?;
+    let own = scope.of_deployment(&cluster);
+    let ground = Ground::gather(&own, &topology, options.window).await?;
+    let held: BTreeSet<Slot> = (ground.open.iter().copied())
+        .chain(ground.hazards.iter().map(|(slot, ..)| *slot))
+        .collect();
+    let loads = ground.shards.iter().map(|shard| {
+        let slots = shard.slots.iter();
+        let load = |(slot, stock): (&Slot, &Stock)| Load {
+            slot: *slot,
+            weight: stock.weight(options.by),
+            held: held.contains(slot),
+        };
+        slots.map(load).collect()
+    });
+    let loads: Vec<Vec<Load>> = loads.collect();
+    let max = options.max;
+    // Thousands of slots on hundreds of masters take a while.
+    let moves = tokio::task::spawn_blocking(move || plan(&loads, max));
+    let moves = moves.await.unwrap_or_default();
+    let notes = notes(&options, &ground, &moves);
+    let tables = vec![
+        skew(&options, &ground, &moves),
+        masters(&ground, &moves),
+        steps(&ground, &moves),
+        hazards(&ground),
+        commands(&ground, &moves),
+    ];
+    Ok(finish(&own, &ground.sources, tables, notes, options.format))
+}
+
+/// The only cluster of the scope and its map.
+fn cluster(scope: &Scope) -> Result<(Arc<Deployment>, Arc<Topology>), Reply> {
+    let mut clusters = scope.clusters();
+    let cluster = clusters.next().filter(|_| clusters.next().is_none());
+    let cluster = cluster.filter(|_| !scope.is_single()).ok_or(ONE_CLUSTER)?;
+    let topology = cluster.view().topology.clone();
+    let none = || Reply::error("LOADING the cluster's map is not known yet");
+    Ok((cluster.clone(), topology.ok_or_else(none)?))
+}
+
+impl Ground {
+    async fn gather(scope: &Scope, topology: &Topology, window: Window) -> Result<Ground, Reply> {
+        let wanted = Wanted {
+            what: What::Slots,
+            by: By::Writes,
+            window,
+            limit: usize::MAX,
+        };
+        let (totals, heat, largest) = tokio::join!(
+            scope.ask_everyone(|reply| Ask::Slots { db: None, reply }),
+            scope.ask_everyone(|reply| Ask::Analytic(Analytic::Hot { wanted, reply })),
+            scope.ask_everyone(|reply| Ask::Top {
+                by: Measure::Bytes,
+                k: LARGEST,
+                filter: Filter::default(),
+                reply,
+            }),
+        );
+        let (totals, heat, largest) = (totals?, heat?, largest?);
+        let mut shards = shards(topology);
+        let mut sources = Vec::new();
+        for (master, answer) in totals {
+            if let Some(shard) = shard_of(&mut shards, &master, topology) {
+                shard.take_totals(&answer.value);
+            }
+            sources.push((master, Some(answer.fresh)));
+        }
+        for (master, answer) in heat {
+            let Some(shard) = shard_of(&mut shards, &master, topology) else {
+                continue;
+            };
+            for row in answer.value.rows {
+                shard.take_work(&row.subject, row.work);
+            }
+        }
+        let groups = topology.groups().iter();
+        let open = groups.flat_map(|group| group.migrating.iter().chain(&group.importing));
+        let large = largest.into_iter().flat_map(|(master, answer)| {
+            let rows = answer.value.into_iter();
+            let rows = rows.filter(|row| row.facts.memory >= HAZARD_BYTES);
+            rows.map(move |row| (Slot::of(&row.key), row, master.name()))
+        });
+        Ok(Ground {
+            shards,
+            open: open.map(|(slot, _)| *slot).collect(),
+            hazards: large.collect(),
+            sources,
+        })
+    }
+}
+
+/// The masters of the map, those without slots too.
+fn shards(topology: &Topology) -> Vec<Shard> {
+    let shard = |group: &cluster_map::Group| {
+        let master = group.master()?;
+        Some(Shard {
+            node: master.id.clone(),
+            addr: master.addr.clone()?,
+            slots: group
+                .slots
+                .iter()
+                .map(|slot| (slot, Stock::default()))
+                .collect(),
+        })
+    };
+    topology.groups().iter().filter_map(shard).collect()
+}
+
+fn shard_of<'a>(
+    shards: &'a mut [Shard],
+    master: &Master,
+    topology: &Topology,
+) -> Option<&'a mut Shard> {
+    let group = topology.group(&master.place().group)?;
+    let node = &group.master()?.id;
+    shards.iter_mut().find(|shard| shard.node == *node)
+}
+
+impl Shard {
+    /// Keys of slots that are another master's are not its own.
+    fn take_totals(&mut self, totals: &[SlotTotal]) {
+        for total in totals {
+            let stock = Slot::new(total.slot).and_then(|slot| self.slots.get_mut(&slot));
+            if let Some(stock) = stock {
+                stock.keys = total.keys;
+                stock.bytes = total.memory;
+            }
+        }
+    }
+
+    fn take_work(&mut self, subject: &Subject, work: Work) {
+        let slot = match subject {
+            Subject::Slot(slot) => Slot::new(*slot),
+            Subject::Named(..) | Subject::Command(_) => None,
+        };
+        if let Some(stock) = slot.and_then(|slot| self.slots.get_mut(&slot)) {
+            stock.work = work;
+        }
+    }
+}
+
+/// What each master has now, and what it would have.
+fn sums(ground: &Ground, moves: &[Move]) -> Vec<(Stock, Stock)> {
+    let sum = |shard: &Shard| (shard.sum(), shard.sum());
+    let mut sums: Vec<(Stock, Stock)> = ground.shards.iter().map(sum).collect();
+    for step in moves {
+        let stock = stock(ground, step);
+        if let Some((_, after)) = sums.get_mut(step.from) {
+            after.keys = after.keys.saturating_sub(stock.keys);
+            after.bytes = after.bytes.saturating_sub(stock.bytes);
+            after.work.writes = after.work.writes.saturating_sub(stock.work.writes);
+            after.work.bytes = after.work.bytes.saturating_sub(stock.work.bytes);
+        }
+        if let Some((_, after)) = sums.get_mut(step.to) {
+            after.add(stock);
+        }
+    }
+    sums
+}
+
+fn stock(ground: &Ground, step: &Move) -> Stock {
+    let shard = ground.shards.get(step.from);
+    let stock = shard.and_then(|shard| shard.slots.get(&step.slot));
+    stock.copied().unwrap_or_default()
+}
+
+/// How uneven the masters are, and would be: the largest by the mean.
+fn skew(options: &Options, ground: &Ground, moves: &[Move]) -> Table {
+    let sums = sums(ground, moves);
+    let ratio = |weights: Vec<u64>| {
+        let all = weights.iter().copied().fold(0, u64::saturating_add);
+        let most = weights.iter().copied().max().unwrap_or(0);
+        Cell::per(most.saturating_mul(weights.len() as u64), all)
+    };
+    let weights = |weight: fn(&Stock) -> u64, of: fn(&(Stock, Stock)) -> &Stock| {
+        ratio(sums.iter().map(|sum| weight(of(sum))).collect())
+    };
+    let mut all = Stock::default();
+    moves.iter().for_each(|step| all.add(stock(ground, step)));
+    let by = match options.by {
+        By::Bytes => "bytes",
+        By::Writes => "writes",
+    };
+    Table::single(
+        "skew",
+        vec![
+            ("by", Cell::text(by)),
+            ("moves", Cell::Count(moves.len() as u64)),
+            ("moved_keys", Cell::Count(all.keys)),
+            ("moved_bytes", Cell::Count(all.bytes)),
+            ("bytes_now", weights(|s| s.bytes, |(now, _)| now)),
+            ("bytes_then", weights(|s| s.bytes, |(_, then)| then)),
+            ("keys_now", weights(|s| s.keys, |(now, _)| now)),
+            ("keys_then", weights(|s| s.keys, |(_, then)| then)),
+            ("writes_now", weights(|s| s.work.writes, |(now, _)| now)),
+            ("writes_then", weights(|s| s.work.writes, |(_, then)| then)),
+        ],
+    )
+}
+
+fn masters(ground: &Ground, moves: &[Move]) -> Table {
+    let rows = ground.shards.iter().zip(sums(ground, moves));
+    let row = |(at, (shard, (now, then))): (usize, (&Shard, (Stock, Stock)))| {
+        let gone = moves.iter().filter(|step| step.from == at).count();
+        let come = moves.iter().filter(|step| step.to == at).count();
+        let slots = shard.slots.len();
+        vec![
+            ("master", Cell::Text(shard.addr.to_string())),
+            ("slots_now", Cell::Count(slots as u64)),
+            ("slots_then", Cell::Count((slots + come - gone) as u64)),
+            ("keys_now", Cell::Count(now.keys)),
+            ("keys_then", Cell::Count(then.keys)),
+            ("bytes_now", Cell::Count(now.bytes)),
+            ("bytes_then", Cell::Count(then.bytes)),
+            ("writes_now", Cell::Count(now.work.writes)),
+            ("writes_then", Cell::Count(then.work.writes)),
+        ]
+    };
+    Table::rows("masters", rows.enumerate().map(row).collect())
+}
+
+fn addr(ground: &Ground, at: usize) -> Cell {
+    let shard = ground.shards.get(at);
+    shard.map_or(Cell::Nothing, |shard| Cell::Text(shard.addr.to_string()))
+}
+
+fn steps(ground: &Ground, moves: &[Move]) -> Table {
+    let row = |step: &Move| {
+        let stock = stock(ground, step);
+        vec![
+            ("slot", Cell::Count(step.slot.number().into())),
+            ("from", addr(ground, step.from)),
+            ("to", addr(ground, step.to)),
+            ("keys", Cell::Count(stock.keys)),
+            ("bytes", Cell::Count(stock.bytes)),
+            ("writes", Cell::Count(stock.work.writes)),
+        ]
+    };
+    Table::rows("moves", moves.iter().map(row).collect())
+}
+
+fn hazards(ground: &Ground) -> Table {
+    let row = |(slot, row, master): &(Slot, Row, String)| {
+        vec![
+            ("key", Cell::Name(row.key.clone())),
+            ("type", Cell::text(row.facts.kind.name())),
+            ("bytes", Cell::Count(row.facts.memory)),
+            ("slot", Cell::Count(slot.number().into())),
+            ("master", Cell::text(master)),
+        ]
+    };
+    Table::rows("hazards", ground.hazards.iter().map(row).collect())
+}
+
+/// The lines to paste, in their order.
+fn commands(ground: &Ground, moves: &[Move]) -> Table {
+    let mut lines = Vec::new();
+    for batch in moves.chunks(BATCH) {
+        let mut source = None;
+        for step in batch {
+            let (Some(from), Some(to)) = (ground.shards.get(step.from), ground.shards.get(step.to))
+            else {
+                continue;
+            };
+            lines.push(setslot(&to.addr, step.slot, "IMPORTING", &from.node));
+            lines.push(setslot(&from.addr, step.slot, "MIGRATING", &to.node));
+            source = Some(&from.addr);
+        }
+        if let Some(addr) = source {
+            let addr = quoted(&addr.to_string());
+            lines.push(format!("redis-cli --cluster fix {addr} --cluster-yes"));
+        }
+    }
+    let row = |line| vec![("command", Cell::Text(line))];
+    Table::rows("commands", lines.into_iter().map(row).collect())
+}
+
+fn setslot(on: &Addr, slot: Slot, state: &str, other: &NodeId) -> String {
+    let (host, port, other) = (quoted(&on.host), on.port, quoted(other.as_str()));
+    format!("redis-cli -h {host} -p {port} CLUSTER SETSLOT {slot} {state} {other}")
+}
+
+/// A word as a shell takes it: names come from the nodes, and these lines are pasted.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-' | '_');
+    if word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+fn notes(options: &Options, ground: &Ground, moves: &[Move]) -> Vec<String> {
+    let mut notes = Vec::new();
+    if moves.is_empty() {
+        notes.push("no move makes the masters more even by more than 1% of the mean".to_owned());
+    } else {
+        notes.push(
+            "the commands open up to 16 slots on both sides and let `redis-cli --cluster fix` move \
+             their keys and give them away; add --user, -a or --tls as your cluster needs; run them \
+             as one script, because open slots are answered with ASK"
+                .to_owned(),
+        );
+    }
+    if moves.len() == options.max && options.max > 0 {
+        notes.push(format!("MAX {} cut the plan short", options.max));
+    }
+    if !ground.open.is_empty() {
+        notes.push(format!(
+            "{} slots are on their way already: they are not in the plan, but `fix` would end their \
+             moves too; wait for them first",
+            ground.open.len()
+        ));
+    }
+    if !ground.hazards.is_empty() {
+        notes.push(format!(
+            "the slots of {} keys above 100 MB stay where they are: moving one blocks both masters \
+             (CLU-04); divide them first",
+            ground.hazards.len()
+        ));
+    }
+    if let By::Writes = options.by {
+        notes.push("writes only: reads are not in the stream, and are not seen here".to_owned());
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn names_of_nodes_are_words_to_a_shell() {
+        for (word, safe) in [
+            ("10.0.0.1", "10.0.0.1"),
+            ("node-1.example", "node-1.example"),
+            ("[::1]:7000", "'[::1]:7000'"),
+            ("a;reboot", "'a;reboot'"),
+            ("$(id)'x", r"'$(id)'\''x'"),
+        ] {
+            assert_eq!(quoted(word), safe);
+        }
+    }
+}
