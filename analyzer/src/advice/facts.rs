@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::standing::Standing;
 use super::survey::Survey;
+use crate::Keyspace;
 use crate::acl::{User, Users};
+use crate::heat::{By, Hot, Window, Work};
 use crate::profile::Profile;
 use crate::view::{DbTotals, FormTotals};
 
@@ -53,6 +55,35 @@ pub struct Before {
     pub counters: BTreeMap<&'static str, u64>,
 }
 
+/// The hottest keys by writes, of the last minute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heat {
+    /// Milliseconds that it covers.
+    pub covered_ms: u64,
+    /// All writes in that time.
+    pub total: Work,
+    /// The keys written most often, at most a thousand.
+    pub by_writes: Vec<Hot>,
+    /// The keys written with most bytes.
+    pub by_bytes: Vec<Hot>,
+}
+
+impl Heat {
+    /// What a keyspace saw.
+    pub fn of(keyspace: &Keyspace) -> Heat {
+        const BY_WRITES: usize = 1000;
+        const BY_BYTES: usize = 100;
+        let often = keyspace.hot_keys(Window::Minute, By::Writes, BY_WRITES);
+        let large = keyspace.hot_keys(Window::Minute, By::Bytes, BY_BYTES);
+        Heat {
+            covered_ms: often.covered_ms,
+            total: often.total,
+            by_writes: often.rows,
+            by_bytes: large.rows,
+        }
+    }
+}
+
 /// Another master of the deployment, or this one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
@@ -81,6 +112,8 @@ pub struct Facts {
     pub totals: Vec<FormTotals>,
     /// The last walk over all keys; in words, why there is none.
     pub survey: Result<Arc<Survey>, String>,
+    /// Its hottest keys.
+    pub heat: Heat,
     /// The masters of its deployment, itself included, that answered.
     pub peers: Vec<Peer>,
     /// Where it stands among others.

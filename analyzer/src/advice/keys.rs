@@ -1,11 +1,20 @@
 //! Section 2 of the catalogue: keys that are large, hot, cold or without bounds.
 
 use super::facts::Facts;
-use super::finding::Severity;
+use super::finding::{Evidence, Finding, Severity, Subject};
 use super::rule::{Need, Rule, Ruling, Threshold, Tuned};
-use super::survey::{Point, Seen};
+use super::survey::{Group, Point, Seen, Tally, Track};
+use crate::heat::{Hot, Work};
 
 const SURVEY: &[Need] = &[Need::Survey];
+
+const HOUR_MS: u64 = 3_600_000;
+
+/// Nanoseconds that freeing one element takes, about.
+const FREE_NS: u64 = 200;
+
+/// A rate is not told from less than this.
+const COVERED_MIN_MS: u64 = 1000;
 
 pub(super) const RULES: &[Rule] = &[
     Rule::new("KEY-01", "Big string", SURVEY, big_string)
@@ -30,12 +39,86 @@ pub(super) const RULES: &[Rule] = &[
              server.",
         )
         .caveat("Single elements of it are as cheap as those of a small one."),
+    Rule::new("KEY-03", "Blocking expiry", &[Need::Survey, Need::Config], blocking_expiry)
+        .severity(Severity::High)
+        .why(
+            "A big collection (KEY-02) that expires is freed element by element in the main thread \
+             while lazyfree-lazy-expire is no, which is the default before Valkey 8.",
+        )
+        .caveat("The time is an estimate, 0.2 microseconds an element."),
+    Rule::new("KEY-04", "Key dominates the instance", SURVEY, dominates)
+        .severity(Severity::High)
+        .thresholds(&[
+            Threshold::new("percent", 5, "percent of the dataset that one key may take"),
+            Threshold::new("bytes", 1_000_000, "bytes below which no key dominates anything"),
+        ])
+        .why(
+            "One key that is a large part of a master cannot be spread over others, and what hurts it \
+             hurts all.",
+        )
+        .caveat("A dataset of one purpose may well be one key."),
+    Rule::new("KEY-05", "Hot write key", &[Need::Stream], hot_key)
+        .severity(Severity::High)
+        .thresholds(&[
+            Threshold::new("writes_per_s", 1_000, "writes a second to one key"),
+            Threshold::new("percent", 10, "percent of the stream's bytes that one key brings"),
+            Threshold::new("bytes_per_s", 100_000, "bytes a second below which no share counts"),
+        ])
+        .why(
+            "All writes to a key are done by one thread of one master, whatever the size of the \
+             cluster.",
+        )
+        .caveat("Of the last minute; reads are not seen here."),
+    Rule::new("KEY-06", "Write amplification", &[Need::Stream], rewrites)
+        .thresholds(&[Threshold::new(
+            "per_minute",
+            60,
+            "times a minute that a key of more than 10 KB is written anew, nearly as it was",
+        )])
+        .why(
+            "A large value that is sent whole for a small change costs its bytes on the line, in the \
+             stream to each replica, in the AOF and in the backlog.",
+        )
+        .caveat("Of the last minute. That the size stayed the same does not prove that the content did."),
+    Rule::new("KEY-07", "Cold data", SURVEY, cold)
+        .thresholds(&[
+            Threshold::new("days", 30, "days without a write"),
+            Threshold::new("percent", 5, "percent of the dataset that may be cold"),
+        ])
+        .why("What nobody writes for weeks may be archived, given a time to live, or kept elsewhere.")
+        .caveat(
+            "Reads are not seen here: ages begin at the last write, or at the last access where the \
+             snapshot told of it (LRU policies); after a full sync without that, at the sync.",
+        ),
     Rule::traffic(
         "KEY-08",
         "Write-only keys",
         "that nobody reads a key is seen in reads only",
     )
     .why("What is written and never read may not be needed."),
+    Rule::new("KEY-09", "Unbounded collection", SURVEY, unbounded)
+        .severity(Severity::High)
+        .thresholds(&[
+            Threshold::new("hours", 24, "hours over which no survey saw it shrink"),
+            Threshold::new("percent", 1, "percent by which it grew in that time, at least"),
+        ])
+        .why("A collection that is only ever added to ends as the largest key of the master.")
+        .caveat(
+            "Compared from survey to survey, for a thousand of the collections that KEY-02 names: what \
+             shrank and grew again in between is not seen.",
+        ),
+    Rule::new("KEY-10", "Stream never trimmed, or a dead group", SURVEY, streams)
+        .severity(Severity::High)
+        .thresholds(&[
+            Threshold::new("entries", 100_000, "entries of a stream that never lost one"),
+            Threshold::new("pending", 10_000, "entries that a group has pending"),
+            Threshold::new("minutes", 60, "minutes that a group stands still behind its stream"),
+        ])
+        .why(
+            "A stream that is never trimmed grows for ever; a group that nobody reads for keeps its \
+             place, and what it has pending.",
+        )
+        .caveat("Names of groups are not kept: XINFO GROUPS of the stream has them."),
 ];
 
 fn as_bytes(seen: &Seen) -> String {
@@ -43,12 +126,16 @@ fn as_bytes(seen: &Seen) -> String {
 }
 
 fn as_count(seen: &Seen) -> String {
-    format!(
-        "{} {}, {} elements",
-        seen.kind.name(),
-        seen.encoding.word(),
-        seen.count
-    )
+    let (kind, encoding) = (seen.kind.name(), seen.encoding.word());
+    format!("{kind} {encoding}, {} elements", seen.count)
+}
+
+/// A finding with the figures of a tally.
+fn about(tuned: &Tuned<'_>, what: String, tally: &Tally, seen: fn(&Seen) -> String) -> Finding {
+    tuned
+        .finding(what)
+        .about(tally.keys, tally.now)
+        .evidence(tally.top().map(|row| row.evidence(seen)))
 }
 
 fn big_string(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
@@ -61,20 +148,18 @@ fn big_string(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     } else {
         Severity::Medium
     };
+    let (keys, bytes) = (tally.keys, tuned.of("bytes"));
     let what = format!(
-        "{} strings take {} bytes or more, the largest {}",
-        tally.keys,
-        tuned.of("bytes"),
+        "{keys} strings take {bytes} bytes or more, the largest {}",
         largest.now
     );
-    let finding = tuned.finding(what).severity(severity);
-    let finding = finding
-        .about(tally.keys, tally.now)
-        .risk("each read or write of one takes its bytes over the line while others wait")
-        .evidence(tally.top().map(|seen| seen.evidence(as_bytes)))
-        .remedy("GETRANGE key start end, SETRANGE key offset part: read and write parts")
-        .remedy("split it into keys of some kilobytes, or compress it in the client");
-    Ok(Some(finding))
+    let finding = about(tuned, what, tally, as_bytes).severity(severity);
+    Ok(Some(
+        finding
+            .risk("each read or write of one takes its bytes over the line while others wait")
+            .remedy("GETRANGE key start end, SETRANGE key offset part: read and write parts")
+            .remedy("split it into keys of some kilobytes, or compress it in the client"),
+    ))
 }
 
 fn big_collection(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
@@ -87,18 +172,273 @@ fn big_collection(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     } else {
         Severity::Medium
     };
+    let (keys, elements) = (tally.keys, tuned.of("elements"));
     let what = format!(
-        "{} collections have {} elements or more, the largest {}",
-        tally.keys,
-        tuned.of("elements"),
+        "{keys} collections have {elements} elements or more, or very many bytes; the largest {}",
         tally.most
     );
-    let finding = tuned.finding(what).severity(severity);
-    let finding = finding
-        .about(tally.keys, tally.now)
-        .risk("DEL, HGETALL, SMEMBERS, LRANGE 0 -1 and moves of its slot block the server")
-        .evidence(tally.top().map(|seen| seen.evidence(as_count)))
-        .remedy("UNLINK key instead of DEL; HSCAN, SSCAN, ZSCAN instead of reading it whole")
-        .remedy("split it over keys by a hash of the element: key:{n}");
-    Ok(Some(finding))
+    let finding = about(tuned, what, tally, as_count).severity(severity);
+    Ok(Some(
+        finding
+            .risk("DEL, HGETALL, SMEMBERS, LRANGE 0 -1 and moves of its slot block the server")
+            .remedy("UNLINK key instead of DEL; HSCAN, SSCAN, ZSCAN instead of reading it whole")
+            .remedy("split it over keys by a hash of the element: key:{n}"),
+    ))
+}
+
+fn blocking_expiry(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let tally = facts.survey()?.tally(Point::BigExpiring);
+    if facts.config("lazyfree-lazy-expire")? != Some("no") || tally.keys == 0 {
+        return Ok(None);
+    }
+    let longest_us = tally.most.saturating_mul(FREE_NS) / 1000;
+    let what = format!(
+        "{} big collections expire while lazyfree-lazy-expire is no; the largest has {} elements",
+        tally.keys, tally.most
+    );
+    Ok(Some(
+        about(tuned, what, tally, as_count)
+            .risk(format!(
+                "the largest blocks the server for about {longest_us} us when it expires"
+            ))
+            .remedy("CONFIG SET lazyfree-lazy-expire yes")
+            .remedy("CONFIG SET lazyfree-lazy-user-del yes; CONFIG REWRITE"),
+    ))
+}
+
+fn dominates(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let survey = facts.survey()?;
+    let share = |bytes: u64| bytes.saturating_mul(100) / survey.bytes.max(1);
+    let (percent, least) = (tuned.of("percent"), tuned.of("bytes"));
+    let large = |seen: &&Seen| seen.now >= least && share(seen.now) >= percent;
+    let found: Vec<&Seen> = survey.tally(Point::Largest).top().filter(large).collect();
+    let Some(largest) = found.first() else {
+        return Ok(None);
+    };
+    let what = format!(
+        "{} keys take {percent}% of the dataset or more each, the largest {}%",
+        found.len(),
+        share(largest.now)
+    );
+    let bytes = found.iter().map(|seen| seen.now).sum();
+    let rows = found.iter().map(|seen| {
+        let seen_so =
+            |seen: &Seen| format!("{}, {}% of the dataset", as_count(seen), share(seen.now));
+        seen.evidence(seen_so)
+    });
+    Ok(Some(
+        tuned
+            .finding(what)
+            .about(found.len() as u64, bytes)
+            .evidence(rows)
+            .risk("it cannot be spread over other masters")
+            .remedy("split it over keys by a hash of the element: key:{n}"),
+    ))
+}
+
+fn per_second(count: u64, covered_ms: u64) -> u64 {
+    count.saturating_mul(1000) / covered_ms.max(1)
+}
+
+fn hot_row(hot: &Hot, covered_ms: u64) -> Evidence {
+    let rate = |work: Work| {
+        let (writes, bytes) = (
+            per_second(work.writes, covered_ms),
+            per_second(work.bytes, covered_ms),
+        );
+        format!("{writes} writes/s, {bytes} bytes/s")
+    };
+    Evidence {
+        subject: Subject::Key {
+            db: hot.db,
+            name: hot.name.clone(),
+        },
+        seen: rate(hot.work),
+        bytes: 0,
+        saving: 0,
+    }
+}
+
+fn hot_key(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let heat = &facts.heat;
+    if heat.covered_ms < COVERED_MIN_MS {
+        return Ok(None);
+    }
+    let busy = per_second(heat.total.bytes, heat.covered_ms) >= tuned.of("bytes_per_s");
+    let is_hot = |hot: &&Hot| {
+        let share = hot.work.bytes.saturating_mul(100) / heat.total.bytes.max(1);
+        per_second(hot.work.writes, heat.covered_ms) >= tuned.of("writes_per_s")
+            || (busy && share >= tuned.of("percent"))
+    };
+    let mut found: Vec<&Hot> = heat.by_writes.iter().filter(is_hot).collect();
+    for hot in heat.by_bytes.iter().filter(is_hot) {
+        if !found
+            .iter()
+            .any(|known| (known.db, &known.name) == (hot.db, &hot.name))
+        {
+            found.push(hot);
+        }
+    }
+    let Some(first) = found.first() else {
+        return Ok(None);
+    };
+    let what = format!(
+        "{} keys are written very often; the first {} times a second",
+        found.len(),
+        per_second(first.work.writes, heat.covered_ms)
+    );
+    Ok(Some(
+        tuned
+            .finding(what)
+            .about(found.len() as u64, 0)
+            .evidence(found.iter().map(|hot| hot_row(hot, heat.covered_ms)))
+            .risk("its slot cannot be split: one thread does all of them")
+            .remedy("split a counter over n keys: INCRBY key:{rand % n} 1; add them up to read")
+            .remedy("gather writes in the client and send one for many"),
+    ))
+}
+
+fn rewrites(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let heat = &facts.heat;
+    if heat.covered_ms < COVERED_MIN_MS {
+        return Ok(None);
+    }
+    let per_minute = |times: u64| times.saturating_mul(60_000) / heat.covered_ms.max(1);
+    let often = |hot: &&Hot| per_minute(hot.rewrites.times) >= tuned.of("per_minute");
+    let found: Vec<&Hot> = heat.by_bytes.iter().filter(often).collect();
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let wasted = |hot: &Hot| hot.rewrites.bytes.saturating_sub(hot.rewrites.changed);
+    let sum: u64 = found.iter().map(|hot| wasted(hot)).sum();
+    let rows = found.iter().map(|hot| Evidence {
+        seen: format!(
+            "{} times a minute, {} bytes/s",
+            per_minute(hot.rewrites.times),
+            per_second(hot.rewrites.bytes, heat.covered_ms)
+        ),
+        ..hot_row(hot, heat.covered_ms)
+    });
+    let bytes = per_second(sum, heat.covered_ms);
+    let what = format!(
+        "{} large keys are written whole again and again",
+        found.len()
+    );
+    Ok(Some(
+        tuned
+            .finding(what)
+            .about(found.len() as u64, 0)
+            .evidence(rows)
+            .risk(format!(
+                "about {bytes} bytes a second of the stream change nothing"
+            ))
+            .remedy("HSET key field value, for values that have fields")
+            .remedy("SETRANGE key offset part, APPEND key part, or JSON.SET of a path"),
+    ))
+}
+
+fn cold(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let survey = facts.survey()?;
+    let tally = survey.tally(Point::Cold);
+    let share = tally.now.saturating_mul(100) / survey.bytes.max(1);
+    if tally.keys == 0 || share < tuned.of("percent") {
+        return Ok(None);
+    }
+    let days = |seen: &Seen| format!("not written for {} days", seen.figure / 86_400);
+    let what = format!(
+        "{} keys, {share}% of the bytes, were not written for {} days",
+        tally.keys,
+        tuned.of("days")
+    );
+    Ok(Some(
+        about(tuned, what, tally, days)
+            .saves_up_to(tally.now, "if none of them is needed")
+            .remedy("EXPIRE key seconds, or archive and UNLINK key"),
+    ))
+}
+
+fn unbounded(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let survey = facts.survey()?;
+    let now_ms = survey.at_ms;
+    let hours =
+        |track: &Track| u64::try_from(now_ms.saturating_sub(track.since_ms)).unwrap_or(0) / HOUR_MS;
+    let (age, percent) = (tuned.of("hours"), tuned.of("percent"));
+    let grows = |track: &Track| {
+        let grown = track.count.saturating_sub(track.first);
+        grown > 0 && hours(track) >= age && grown.saturating_mul(100) >= track.first * percent
+    };
+    let all = survey.tracks.collections();
+    let mut found: Vec<(u32, &[u8], &Track)> = all.filter(|row| grows(row.2)).collect();
+    found.sort_by_key(|row| std::cmp::Reverse(row.2.count - row.2.first));
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let rows = found.iter().map(|(db, name, track)| Evidence {
+        subject: Subject::Key {
+            db: *db,
+            name: name.to_vec(),
+        },
+        seen: format!(
+            "{} elements, {} in {} h",
+            track.count,
+            track.count - track.first,
+            hours(track)
+        ),
+        bytes: track.bytes,
+        saving: 0,
+    });
+    let bytes = found.iter().map(|row| row.2.bytes).sum();
+    let what = format!(
+        "{} long collections only grew for {age} hours and more",
+        found.len()
+    );
+    Ok(Some(
+        tuned
+            .finding(what)
+            .about(found.len() as u64, bytes)
+            .evidence(rows)
+            .risk("they grow until memory ends")
+            .remedy("LTRIM key -n -1, ZREMRANGEBYRANK key 0 -n, XADD key MAXLEN ~ n, or EXPIRE"),
+    ))
+}
+
+fn streams(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let survey = facts.survey()?;
+    let (untrimmed, pending) = (survey.tally(Point::Untrimmed), survey.tally(Point::Pending));
+    let still_ms = i64::try_from(tuned.of("minutes").saturating_mul(60_000)).unwrap_or(i64::MAX);
+    let still = |group: &Group| survey.at_ms.saturating_sub(group.since_ms) >= still_ms;
+    let dead: Vec<(u32, &[u8], &Group)> =
+        survey.tracks.groups().filter(|row| still(row.2)).collect();
+    if untrimmed.keys == 0 && pending.keys == 0 && dead.is_empty() {
+        return Ok(None);
+    }
+    let endless = |seen: &Seen| format!("{} entries, none ever trimmed", seen.count);
+    let waiting = |seen: &Seen| format!("a group has {} entries pending", seen.figure);
+    let rows = untrimmed.top().map(|seen| seen.evidence(endless));
+    let rows = rows.chain(pending.top().map(|seen| seen.evidence(waiting)));
+    let rows = rows.chain(dead.iter().map(|(db, name, group)| Evidence {
+        subject: Subject::Key {
+            db: *db,
+            name: name.to_vec(),
+        },
+        seen: format!("a group stands still, {} entries pending", group.pending),
+        bytes: group.bytes,
+        saving: 0,
+    }));
+    let what = format!(
+        "{} streams were never trimmed, {} have a group with much pending, {} groups stand still",
+        untrimmed.keys,
+        pending.keys,
+        dead.len()
+    );
+    let keys = untrimmed.keys + pending.keys + dead.len() as u64;
+    Ok(Some(
+        tuned
+            .finding(what)
+            .about(keys, untrimmed.now)
+            .evidence(rows)
+            .risk("the stream, or what its groups have pending, grows for ever")
+            .remedy("XADD key MAXLEN ~ n * field value, or XTRIM key MAXLEN ~ n")
+            .remedy("XINFO GROUPS key; XAUTOCLAIM key group consumer 3600000 0, XACK, or XGROUP DESTROY key group"),
+    ))
 }

@@ -21,6 +21,7 @@ mod document;
 mod eviction;
 mod facts;
 mod finding;
+mod footprint;
 mod keys;
 mod limits;
 mod memory;
@@ -37,12 +38,12 @@ mod traffic;
 mod ttl;
 
 pub use document::document;
-pub use facts::{Asked, Before, Cannot, Facts, Peer, Told};
+pub use facts::{Asked, Before, Cannot, Facts, Heat, Peer, Told};
 pub use finding::{EVIDENCE_MAX, Effect, Evidence, Finding, Severity, Subject};
 pub use limits::Limits;
 pub use rule::{Decide, Need, Rule, Ruling, Threshold, Tuned};
 pub use standing::{Cluster, Guard, Link, Node, Pace, Standing};
-pub use survey::{Seen, Survey, Surveyor, TOP_KEYS, Tally};
+pub use survey::{Group, Minutes, Seen, Survey, Surveyor, TOP_KEYS, Tally, Track, Tracks};
 
 /// What became of a rule.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +62,7 @@ pub enum Verdict {
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
     [
         memory::RULES,
+        footprint::RULES,
         keys::RULES,
         ttl::RULES,
         eviction::RULES,

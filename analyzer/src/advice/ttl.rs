@@ -1,5 +1,144 @@
 //! Section 3 of the catalogue, first half: expiries that are missing, lost, late or at once.
 
-use super::rule::Rule;
+use super::facts::Facts;
+use super::finding::{Evidence, Severity};
+use super::rule::{Need, Rule, Ruling, Threshold, Tuned};
+use super::survey::{Point, Seen};
 
-pub(super) const RULES: &[Rule] = &[];
+const SURVEY: &[Need] = &[Need::Survey];
+
+pub(super) const RULES: &[Rule] = &[
+    Rule::new("TTL-03", "Expired, not reclaimed", &[Need::Survey, Need::Info], expired)
+        .thresholds(&[
+            Threshold::new("percent", 5, "percent of the dataset that may be expired and there"),
+            Threshold::new("stale_percent", 10, "expired_stale_perc of INFO that is too much"),
+        ])
+        .why(
+            "Servers look for expired keys in small samples: what nobody touches stays, takes memory, \
+             and is replicated, until it is met.",
+        )
+        .caveat("Replicas and we see an expiry only when the master deletes the key."),
+    Rule::new("TTL-04", "Expiry storm", SURVEY, storm)
+        .thresholds(&[
+            Threshold::new("keys_percent", 5, "percent of the keys that expire in one minute"),
+            Threshold::new("bytes_percent", 10, "percent of the bytes that expire in one minute"),
+            Threshold::new("keys", 1_000, "keys below which a minute is no storm"),
+        ])
+        .why(
+            "Keys that were given the same time to live at the same time go at the same time: the \
+             expiry cycle takes the main thread, and then everybody misses at once.",
+        )
+        .caveat("Of the day behind the survey, minute by minute."),
+    Rule::traffic(
+        "TTL-05",
+        "TTL too long",
+        "how long a key is in use shows in its last read",
+    )
+    .why("What is held long after its last use is memory for nothing."),
+    Rule::new("TTL-06", "Absurd TTL", SURVEY, absurd)
+        .severity(Severity::Low)
+        .thresholds(&[Threshold::new("days", 1_826, "days to live that are too many: five years")])
+        .why(
+            "Expiries in years, or within the second in which the key was written, mostly come from \
+             milliseconds taken for seconds or the other way round.",
+        )
+        .caveat("A survey meets few keys that live less than a second."),
+];
+
+fn expired(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let survey = facts.survey()?;
+    let tally = survey.tally(Point::Expired);
+    let share = tally.now.saturating_mul(100) / survey.bytes.max(1);
+    let stale: f64 = facts
+        .info("expired_stale_perc")?
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0.0);
+    let by_share = tally.keys > 0 && share >= tuned.of("percent");
+    let limit = u32::try_from(tuned.of("stale_percent")).unwrap_or(u32::MAX);
+    if !by_share && stale <= f64::from(limit) {
+        return Ok(None);
+    }
+    let what = format!(
+        "{} expired keys are still there ({share}% of the bytes); the server counts {stale:.1}% of \
+         keys with an expiry",
+        tally.keys
+    );
+    let late = |seen: &Seen| format!("expired {} s before", seen.figure);
+    Ok(Some(
+        tuned
+            .finding(what)
+            .about(tally.keys, tally.now)
+            .saves(tally.now)
+            .evidence(tally.top().map(|seen| seen.evidence(late)))
+            .remedy("CONFIG SET active-expire-effort 4")
+            .remedy("CONFIG SET hz 50")
+            .remedy("or SCAN the keyspace once: what is met expires"),
+    ))
+}
+
+fn storm(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let survey = facts.survey()?;
+    let share = |part: u64, whole: u64| part.saturating_mul(100) / whole.max(1);
+    let least = tuned.of("keys");
+    let is_storm = |minute: &(usize, u64, u64)| {
+        let (_, keys, bytes) = *minute;
+        keys >= least
+            && (share(keys, survey.keys) >= tuned.of("keys_percent")
+                || share(bytes, survey.bytes) >= tuned.of("bytes_percent"))
+    };
+    let mut found: Vec<(usize, u64, u64)> = survey.minutes.all().filter(is_storm).collect();
+    found.sort_by_key(|minute| std::cmp::Reverse(minute.2));
+    let Some(worst) = found.first() else {
+        return Ok(None);
+    };
+    let what = format!(
+        "in {} minutes of the next day very many keys expire; in {} min, {} keys at once",
+        found.len(),
+        worst.0,
+        worst.1
+    );
+    let rows = found.iter().map(|(minute, keys, bytes)| Evidence {
+        bytes: *bytes,
+        ..Evidence::named(&format!("in {minute} min"), format!("{keys} keys expire"))
+    });
+    let sums = found
+        .iter()
+        .fold((0, 0), |sum, row| (sum.0 + row.1, sum.1 + row.2));
+    Ok(Some(
+        tuned
+            .finding(what)
+            .about(sums.0, sums.1)
+            .risk("the expiry cycle takes the main thread, and everybody misses at once")
+            .evidence(rows)
+            .remedy("EXPIRE key (ttl + rand(ttl / 10)): add some chance to each time to live"),
+    ))
+}
+
+fn absurd(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let survey = facts.survey()?;
+    let (far, near) = (
+        survey.tally(Point::FarExpiry),
+        survey.tally(Point::NearExpiry),
+    );
+    if far.keys == 0 && near.keys == 0 {
+        return Ok(None);
+    }
+    let what = format!(
+        "{} keys expire in more than {} days, {} within a second of their writing",
+        far.keys,
+        tuned.of("days"),
+        near.keys
+    );
+    let far_row = |seen: &Seen| format!("expires in {} days", seen.figure / 86_400);
+    let near_row = |_: &Seen| "lives less than a second".to_owned();
+    let rows = far.top().map(|seen| seen.evidence(far_row));
+    let rows = rows.chain(near.top().map(|seen| seen.evidence(near_row)));
+    Ok(Some(
+        tuned
+            .finding(what)
+            .about(far.keys + near.keys, far.now + near.now)
+            .risk("they stay for ever, or are gone before anybody reads them")
+            .evidence(rows)
+            .remedy("EXPIRE takes seconds, PEXPIRE milliseconds; EXPIREAT and PEXPIREAT likewise"),
+    ))
+}

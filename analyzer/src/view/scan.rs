@@ -167,6 +167,11 @@ impl Keyspace {
         false
     }
 
+    /// Seconds since the last write of a key, or since the access that its snapshot told of.
+    pub(crate) fn idle_s(&self, record: &Record<'_>) -> u64 {
+        u64::from(self.pulse().idle_s(record.lru))
+    }
+
     pub(crate) fn facts_of(&self, table: &Table, record: &Record<'_>) -> Facts {
         let weight = table.weigh(record, self.scale());
         let pulse = self.pulse();

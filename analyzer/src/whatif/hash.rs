@@ -1,7 +1,7 @@
 //! What a load makes of a hash.
 
 use super::survey::{Part, Survey};
-use super::{Becomes, Frame, Guess};
+use super::{Becomes, Frame, Guess, SAMPLE_MAX};
 use crate::profile::{Family, Profile};
 use crate::value::Encoding;
 use crate::value::elements::{Block, Field, Sizes, Table, expiry_entry};
@@ -56,6 +56,21 @@ pub(super) fn becomes(hash: &Hash, frame: &Frame) -> Becomes {
         memory,
         guess,
     }
+}
+
+/// Entries of all fields in a packed blob; `None` if one is too long for that, or fields expire.
+pub(super) fn packed_bytes(hash: &Hash, profile: &Profile) -> Option<u64> {
+    let sizes = Sizes::of(profile);
+    let (mut seen, mut bytes, mut longest) = (0, 0, 0);
+    hash.some(|field| {
+        seen += 1;
+        bytes += sizes.entry(&field.name) + sizes.entry(&field.value);
+        longest = longest.max(field.name.len).max(field.value.len);
+        seen < SAMPLE_MAX
+    });
+    let fits = longest <= profile.hash_value_max && hash.expiring() == 0 && seen > 0;
+    let all = u128::from(bytes) * u128::from(hash.count()) / u128::from(seen.max(1));
+    fits.then(|| u64::try_from(all).unwrap_or(u64::MAX))
 }
 
 /// The blob of a hash with so many expiring fields.

@@ -29,6 +29,8 @@ pub use walk::{Changed, FormChange, KeyChange, Outcome, WhatIf};
 use crate::command::Doubt;
 use crate::profile::Profile;
 use crate::store::weigh::{Scale, Seated};
+use crate::value::elements::Sizes;
+use crate::value::hash::Hash;
 use crate::value::string::{Holder, Str};
 use crate::value::{Encoding, Value};
 
@@ -161,6 +163,14 @@ impl Frame {
         };
         becomes.memory = self.scale.keyed(becomes.memory, self.seated(key));
         becomes
+    }
+
+    /// What a hash's fields take in `parts` packed hashes of about as many each, under keys as
+    /// `own`; `None` if an element is too long, or fields expire.
+    pub(crate) fn shards(&self, hash: &Hash, own: Seated, parts: u64) -> Option<u64> {
+        let bytes = hash::packed_bytes(hash, &self.to)?;
+        let part = Sizes::of(&self.to).blob(bytes.div_ceil(parts.max(1)));
+        Some(parts * self.scale.keyed(part, self.seated(own)))
     }
 
     /// The key as a load leaves it: room for the expiry that it has, and none that is gone.

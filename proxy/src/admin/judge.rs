@@ -86,6 +86,7 @@ impl Known {
                     Ok(surveyed) => Ok(surveyed.survey.clone()),
                     Err(why) => Err(why.clone()),
                 },
+                heat: gathered.heat.clone(),
                 peers: self.peers(master),
                 standing: standing::of(master, &self.deployments),
             };

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use analyzer::advice::{Limits, Survey, Surveyor};
+use analyzer::advice::{Heat, Limits, Survey, Surveyor};
 use analyzer::profile::Profile;
 use analyzer::view::{DbTotals, FormTotals};
 
@@ -46,6 +46,8 @@ pub struct Gathered {
     pub dbs: Vec<DbTotals>,
     /// Sums by form.
     pub totals: Vec<FormTotals>,
+    /// Its hottest keys.
+    pub heat: Heat,
     /// How the rules are tuned.
     pub limits: Arc<Limits>,
     /// The last survey; in words, why there is none.
@@ -104,7 +106,7 @@ impl Advise {
         let mut walk = match self.walk.take() {
             Some(walk) if walk.generation == mirror.generation => walk,
             Some(_) | None => Box::new(Walk {
-                surveyor: Surveyor::new(mirror.keyspace.profile(), &self.limits),
+                surveyor: self.surveyor(mirror),
                 generation: mirror.generation,
                 offset: mirror.keyspace.applied(),
                 began: now,
@@ -132,6 +134,20 @@ impl Advise {
         self.done = Some((walk.generation, surveyed));
     }
 
+    /// A walk from the beginning; it goes on comparing with the last one of the same generation.
+    fn surveyor(&self, mirror: &Mirror) -> Surveyor {
+        let before = self.last(mirror).map(|last| &*last.survey);
+        let now_ms = i64::try_from(clock::unix_ms()).unwrap_or(i64::MAX);
+        Surveyor::new(mirror.keyspace.profile(), &self.limits, before, now_ms)
+    }
+
+    /// The last survey, if it is of this generation.
+    fn last(&self, mirror: &Mirror) -> Option<&Surveyed> {
+        let done = self.done.as_ref();
+        let current = done.filter(|done| done.0 == mirror.generation);
+        current.map(|done| &done.1)
+    }
+
     /// What is known now; the first time that it is wanted a survey begins.
     pub fn gather(&mut self, mirror: &Mirror) -> Gathered {
         self.wanted = true;
@@ -140,17 +156,14 @@ impl Advise {
             profile: keyspace.profile().clone(),
             dbs: keyspace.dbs(),
             totals: keyspace.totals(),
+            heat: Heat::of(keyspace),
             limits: self.limits.clone(),
             survey: self.survey(mirror),
         }
     }
 
     fn survey(&self, mirror: &Mirror) -> Result<Surveyed, String> {
-        let current = self
-            .done
-            .as_ref()
-            .filter(|done| done.0 == mirror.generation);
-        if let Some((_, surveyed)) = current {
+        if let Some(surveyed) = self.last(mirror) {
             return Ok(surveyed.clone());
         }
         let met = self.walk.as_ref().map_or(0, |walk| walk.surveyor.keys());

@@ -4,14 +4,19 @@
 //! four times as many entries, with limits of four times as long elements. Which of the three makes
 //! it a packed blob says which rule it is for.
 
+use super::bars::Bars;
 use super::walk::Looked;
 use super::{Point, Survey};
 use crate::profile::Profile;
-use crate::value::{Encoding, Value};
+use crate::store::weigh::Seated;
+use crate::value::hash::Hash;
+use crate::value::string::{HLL_DENSE, Str};
+use crate::value::zset::Zset;
+use crate::value::{Encoding, Kind, Value};
 use crate::whatif::Frame;
 
 /// How far limits are thought to be raised.
-pub(in crate::advice) const RAISED: u64 = 4;
+const RAISED: u64 = 4;
 
 /// The frames that keys are looked at through.
 #[derive(Debug)]
@@ -37,21 +42,48 @@ impl Lens {
         Lens {
             reload: raised(|_| {}),
             entries: raised(|to| {
-                to.hash_entries_max *= RAISED;
-                to.zset_entries_max *= RAISED;
+                to.hash_entries_max = to.hash_entries_max.saturating_mul(RAISED);
+                to.zset_entries_max = to.zset_entries_max.saturating_mul(RAISED);
             }),
             values: raised(|to| {
-                to.hash_value_max *= RAISED;
-                to.zset_value_max *= RAISED;
-                to.set_value_max *= RAISED;
+                to.hash_value_max = to.hash_value_max.saturating_mul(RAISED);
+                to.zset_value_max = to.zset_value_max.saturating_mul(RAISED);
+                to.set_value_max = to.set_value_max.saturating_mul(RAISED);
             }),
-            intsets: raised(|to| to.set_intset_max *= RAISED),
+            intsets: raised(|to| {
+                to.set_intset_max = to.set_intset_max.saturating_mul(RAISED);
+            }),
             profile: profile.clone(),
         }
     }
 
-    pub(super) fn look(&self, value: &Value, key: &Looked<'_>, survey: &mut Survey) {
+    /// The server as it is.
+    pub(super) fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The same server after reading its own snapshot.
+    pub(super) fn reload(&self) -> &Frame {
+        &self.reload
+    }
+
+    pub(super) fn look(&self, value: &Value, key: &Looked<'_>, bars: &Bars, survey: &mut Survey) {
         let profile = &self.profile;
+        if let Value::Hash(hash) = value
+            && key.count > bars.shard_fields
+        {
+            self.shards(hash, key, survey);
+        }
+        if let Value::Zset(zset) = value
+            && key.count >= bars.scored
+            && is_timed(zset)
+        {
+            let seen = key.seen(0, key.bytes);
+            survey.tally_mut(Point::TimeSeries).take(key.count, seen);
+        }
+        if key.kind == Kind::Set && key.count > bars.set_members {
+            self.counted(key, survey);
+        }
         match value {
             Value::Hash(_) if key.encoding == Encoding::Hashtable => {
                 let points = [Point::HashEntries, Point::HashValue];
@@ -110,6 +142,35 @@ impl Lens {
         }
     }
 
+    /// A large hash as many packed ones, each three quarters full on average, so that chance does not
+    /// make one of them too large.
+    fn shards(&self, hash: &Hash, key: &Looked<'_>, survey: &mut Survey) {
+        let shards = shards(key.count, self.profile.hash_entries_max);
+        let digits = u64::from(shards.ilog10()) + 1;
+        let own = Seated {
+            name: key.seated.name + 1 + digits,
+            ..key.seated
+        };
+        let then = self.reload.shards(hash, own, shards);
+        if let Some(then) = then.filter(|then| *then < key.bytes) {
+            let seen = key.seen(shards, then);
+            survey
+                .tally_mut(Point::HugeHash)
+                .take(key.bytes - then, seen);
+        }
+    }
+
+    /// A set as a dense HyperLogLog.
+    fn counted(&self, key: &Looked<'_>, survey: &mut Survey) {
+        let then = self.reload.string(&Str::raw(HLL_DENSE), key.seated).memory;
+        if then < key.bytes {
+            let seen = key.seen(0, then);
+            survey
+                .tally_mut(Point::CountedSet)
+                .take(key.bytes - then, seen);
+        }
+    }
+
     /// True if the frame packs the collection, which is then counted for the point.
     fn packs(
         &self,
@@ -127,6 +188,26 @@ impl Lens {
         }
         packed
     }
+}
+
+/// How many packed hashes take so many fields.
+fn shards(fields: u64, limit: u64) -> u64 {
+    fields.div_ceil((limit / 4 * 3).max(1)).max(1)
+}
+
+/// True if the scores of its first members are all times, in seconds or milliseconds of this
+/// century.
+fn is_timed(zset: &Zset) -> bool {
+    const SECONDS: std::ops::Range<f64> = 978_307_200.0..4_102_444_800.0;
+    const LOOKED_AT: u32 = 64;
+    let (mut met, mut timed) = (0, 0);
+    zset.some(|scored| {
+        let score = scored.score;
+        met += 1;
+        timed += u32::from(SECONDS.contains(&score) || SECONDS.contains(&(score / 1000.0)));
+        met < LOOKED_AT
+    });
+    met > 0 && timed == met
 }
 
 /// Bytes of a collection's longest element.

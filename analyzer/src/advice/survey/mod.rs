@@ -5,16 +5,24 @@
 //! count most, never a list of all. The walk goes in slices, while the keyspace changes in between,
 //! so its sums are those of a keyspace that never was at one instant; a key that is there all along is
 //! counted once.
+//!
+//! What grows without end is seen by comparing a survey with the one before: [`Tracks`].
 
+mod bars;
 mod collections;
+mod lifetimes;
+mod lists;
 mod strings;
 mod tally;
+mod tracks;
 mod walk;
 
 use super::secrets::Secrets;
 use crate::profile::Profile;
 
+pub use lifetimes::Minutes;
 pub use tally::{Seen, TOP_KEYS, Tally};
+pub use tracks::{Group, Track, Tracks};
 pub use walk::Surveyor;
 
 /// What keys are gathered for.
@@ -33,6 +41,20 @@ pub(super) enum Point {
     SetValue,
     /// What a reload alone would pack.
     Converted,
+    /// Large hashes of small pairs.
+    HugeHash,
+    /// Large sets that are counted or asked for members only, perhaps.
+    CountedSet,
+    /// Lists of several nodes that are not compressed.
+    Uncompressed,
+    /// Lists whose nodes are nearly empty, or hold one element each.
+    LooseList,
+    /// Strings somewhat too long to be in their object's block.
+    Cliff,
+    /// Sorted sets scored by time.
+    TimeSeries,
+    /// Streams whose nodes are half empty.
+    LooseStream,
     /// Long strings.
     BigString,
     /// Collections of many elements, or a hash of many bytes.
@@ -41,15 +63,31 @@ pub(super) enum Point {
     BigExpiring,
     /// The largest keys.
     Largest,
+    /// Keys that were not written for long.
+    Cold,
+    /// Streams that were never trimmed.
+    Untrimmed,
+    /// Streams with a group that has much pending.
+    Pending,
+    /// Keys past their expiry.
+    Expired,
+    /// Keys that expire in years.
+    FarExpiry,
+    /// Keys that expire at once.
+    NearExpiry,
+    /// Keys without an expiry that look as if they must not be evicted.
+    Precious,
 }
 
-const POINTS: usize = Point::Largest as usize + 1;
+const POINTS: usize = Point::Precious as usize + 1;
 
 /// What a walk found.
 #[derive(Clone, Debug)]
 pub struct Survey {
     /// The server as it was weighed.
     pub profile: Profile,
+    /// When the walk began, unix milliseconds.
+    pub at_ms: i64,
     /// Keys met.
     pub keys: u64,
     /// Their bytes.
@@ -60,18 +98,28 @@ pub struct Survey {
     pub lasting_bytes: u64,
     /// Names that look like secrets.
     pub(super) secrets: Secrets,
+    /// Bytes of keys with an expiry.
+    pub expiring_bytes: u64,
+    /// What expires in which minute of the next day.
+    pub minutes: Minutes,
+    /// Collections and groups, as they were in this survey and those before.
+    pub tracks: Tracks,
     tallies: [Tally; POINTS],
 }
 
 impl Survey {
-    fn new(profile: Profile) -> Survey {
+    fn new(profile: Profile, at_ms: i64) -> Survey {
         Survey {
             profile,
+            at_ms,
             keys: 0,
             bytes: 0,
             lasting_keys: 0,
             lasting_bytes: 0,
             secrets: Secrets::default(),
+            expiring_bytes: 0,
+            minutes: Minutes::default(),
+            tracks: Tracks::default(),
             tallies: Default::default(),
         }
     }

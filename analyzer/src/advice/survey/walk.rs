@@ -1,10 +1,11 @@
 //! The walk itself, and what each key is looked at for.
 
+use super::bars::Bars;
 use super::collections::Lens;
-use super::strings;
 use super::tally::Seen;
-use super::{Point, Survey};
-use crate::advice::{Limits, rule};
+use super::tracks::Tracks;
+use super::{Point, Survey, lifetimes, lists, strings};
+use crate::advice::Limits;
 use crate::keyspace::Keyspace;
 use crate::profile::Profile;
 use crate::store::record::{Body, Record};
@@ -13,25 +14,6 @@ use crate::store::{Table, packing};
 use crate::value::string::Str;
 use crate::value::{Encoding, Kind, Value};
 use crate::view::Cursor;
-
-/// Thresholds that decide what is gathered.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bars {
-    pub(super) string_bytes: u64,
-    pub(super) elements: u64,
-    pub(super) hash_bytes: u64,
-}
-
-impl Bars {
-    fn new(limits: &Limits) -> Bars {
-        let of = |id: &str, name: &str| rule(id).map_or(u64::MAX, |rule| limits.get(rule, name));
-        Bars {
-            string_bytes: of("KEY-01", "bytes"),
-            elements: of("KEY-02", "elements"),
-            hash_bytes: of("KEY-02", "hash_bytes"),
-        }
-    }
-}
 
 /// A key as rules look at it.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +24,8 @@ pub(super) struct Looked<'a> {
     pub(super) encoding: Encoding,
     pub(super) count: u64,
     pub(super) bytes: u64,
+    /// Seconds since the last write.
+    pub(super) idle_s: u64,
     pub(super) seated: Seated,
 }
 
@@ -71,13 +55,21 @@ pub struct Surveyor {
 }
 
 impl Surveyor {
-    /// A walk from the beginning, over keys of a server as `profile`.
-    pub fn new(profile: &Profile, limits: &Limits) -> Surveyor {
+    /// A walk from the beginning, over keys of a server as `profile`. `before` is the last survey of
+    /// the same keys, and `now_ms` unix milliseconds.
+    pub fn new(
+        profile: &Profile,
+        limits: &Limits,
+        before: Option<&Survey>,
+        now_ms: i64,
+    ) -> Surveyor {
+        let mut survey = Survey::new(profile.clone(), now_ms);
+        survey.tracks = Tracks::beside(before.map(|before| &before.tracks), now_ms);
         Surveyor {
             cursor: Cursor::start(),
             lens: Lens::new(profile),
             bars: Bars::new(limits),
-            survey: Survey::new(profile.clone()),
+            survey,
         }
     }
 
@@ -87,7 +79,8 @@ impl Surveyor {
     }
 
     /// What was found.
-    pub fn survey(self) -> Survey {
+    pub fn survey(mut self) -> Survey {
+        self.survey.tracks.end();
         self.survey
     }
 
@@ -101,6 +94,7 @@ impl Surveyor {
             encoding: record.form.encoding(),
             count: weight.count,
             bytes: weight.bytes,
+            idle_s: keyspace.idle_s(record),
             seated: Seated {
                 name: name.len() as u64,
                 expire_ms: record.expire_ms,
@@ -118,6 +112,7 @@ impl Surveyor {
             let seen = key.seen(0, key.bytes);
             self.survey.tally_mut(Point::Largest).take(key.bytes, seen);
         }
+        lifetimes::look(&key, &self.bars, &mut self.survey);
         match record.body() {
             Body::Str(value) => self.string(&value, &key),
             Body::Packed { memory, packed, .. } => {
@@ -134,14 +129,27 @@ impl Surveyor {
     }
 
     fn string(&mut self, value: &Str, key: &Looked<'_>) {
-        strings::look(value, key, &self.bars, &mut self.survey);
+        let by = (&self.bars, self.lens.reload());
+        strings::look(value, key, by, &mut self.survey);
     }
 
     fn collection(&mut self, value: &Value, key: &Looked<'_>) {
-        self.lens.look(value, key, &mut self.survey);
+        self.lens.look(value, key, &self.bars, &mut self.survey);
+        let by = (&self.bars, self.lens.profile());
+        match value {
+            Value::List(value) => lists::list(value, key, by, &mut self.survey),
+            Value::Stream(value) => lists::stream(value, key, by, &mut self.survey),
+            Value::String(_)
+            | Value::Set(_)
+            | Value::Zset(_)
+            | Value::Hash(_)
+            | Value::Module(_)
+            | Value::Bare(_) => {}
+        }
         let many = key.count >= self.bars.elements && key.kind != Kind::Module;
         let wide = key.kind == Kind::Hash && key.bytes >= self.bars.hash_bytes;
         if many || wide {
+            self.survey.tracks.collection(key);
             let seen = key.seen(0, key.bytes);
             if key.seated.expire_ms.is_some() {
                 let expiring = self.survey.tally_mut(Point::BigExpiring);

@@ -54,6 +54,18 @@ pub struct List {
     flags: Flags,
 }
 
+/// How a list's elements stand in its nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Filling {
+    pub(crate) nodes: u64,
+    /// Bytes of their blobs.
+    pub(crate) bytes: u64,
+    /// Nodes of one element that is too large for a blob.
+    pub(crate) plain: u64,
+    /// Blocks of those that are neither first nor last and not compressed.
+    pub(crate) inner: u64,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Flags {
     /// Elements carry fingerprints.
@@ -121,6 +133,31 @@ impl List {
                 averaged(OBJECT + QUICKLIST, self.nodes.memory(&rules), parts)
             }
         }
+    }
+
+    /// How its elements stand in its nodes.
+    pub(crate) fn filling(&self, profile: &Profile) -> Filling {
+        let rules = Rules::of(profile);
+        let last = self.nodes.len().saturating_sub(1);
+        let mut filling = Filling::default();
+        for (at, node) in self.nodes.iter().enumerate() {
+            filling.nodes += 1;
+            filling.bytes += node.bytes();
+            filling.plain += u64::from(node.is_plain());
+            if at > 0 && at < last && node.compressed().is_none() {
+                filling.inner += rules.block(node);
+            }
+        }
+        filling
+    }
+
+    /// MEMORY USAGE of the value part if it had so many nodes of equal size.
+    pub(crate) fn refilled(&self, nodes: u64, profile: &Profile) -> u64 {
+        let rules = Rules::of(profile);
+        let all = self.filling(profile);
+        let spared = all.nodes.saturating_sub(nodes) * rules.frame();
+        let each = all.bytes.saturating_sub(spared).div_ceil(nodes.max(1));
+        OBJECT + QUICKLIST + nodes * (rules.node_struct + rules.block_of(each, None))
     }
 
     /// What the allocator adds to a list of nodes.

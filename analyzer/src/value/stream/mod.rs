@@ -278,6 +278,22 @@ impl Stream {
         }
     }
 
+    /// Bytes of its listpacks.
+    pub(crate) fn packed_bytes(&self) -> u64 {
+        self.nodes.nodes.iter().map(|node| node.bytes).sum()
+    }
+
+    /// MEMORY USAGE of the value part, about, if its entries stood in so many nodes of equal size.
+    pub(crate) fn refilled(&self, nodes: u64, profile: &Profile) -> u64 {
+        let rules = Rules::of(profile);
+        let keys = self.nodes.nodes.len() as u64;
+        let tree = rules.meter.memory(1, keys, self.nodes.shape);
+        let each = self.packed_bytes().div_ceil(nodes.max(1));
+        let less = self.nodes.blocks + tree;
+        let then = nodes * rules.block(each) + tree * nodes / keys.max(1);
+        (self.memory(profile) + then).saturating_sub(less)
+    }
+
     fn first_live(&self) -> u128 {
         self.nodes
             .nodes
