@@ -1,17 +1,25 @@
 //! Every rule of the catalogue on real servers: a state in which it must hold, and one close to it in
 //! which it must not.
 
+mod eviction;
+mod footprint;
+mod keys;
 mod kit;
 mod memory;
+mod ttl;
 
-use kit::Bench;
+use kit::{Bench, Case};
 
 /// The servers that rules are tried on.
 const SERVERS: [&str; 2] = ["redis-7.0", "valkey-9.1"];
 
-fn on_all(check: fn(&mut Bench)) {
+fn on_all(check: impl Fn(&mut Bench)) {
     for name in SERVERS {
         let mut bench = Bench::start(name).expect("a server and Keyscape");
         check(&mut bench);
     }
+}
+
+fn check_all(cases: &[Case]) {
+    on_all(|bench| cases.iter().for_each(|case| case.check(bench)));
 }

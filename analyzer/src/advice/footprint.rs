@@ -20,18 +20,19 @@ pub(super) const RULES: &[Rule] = &[
             "Memory that was used once stays with the process until the allocator gives it back, and \
              what was needed once may be needed again.",
         )
-        .caveat("The peak is that since the server's start or CONFIG RESETSTAT."),
+        .caveat("The peak is that since the server's start."),
     Rule::new("MEM-27", "Fragmentation", INFO, fragmentation)
         .thresholds(&[
             Threshold::new("ratio_percent", 140, "percent of used_memory that are resident"),
             Threshold::new("bytes", 10 * MIB, "bytes of difference below which it does not count"),
+            Threshold::new("used_bytes", 32 * MIB, "bytes in use below which ratios say nothing"),
             Threshold::new("allocator_percent", 110, "percent of what is allocated that is active"),
         ])
         .why(
             "Pages that are partly free cannot be given back: more is resident than used, by a ratio \
              or in the allocator's own figures.",
         )
-        .caveat("On a server of a few megabytes ratios say nothing: the bytes must count, too."),
+        .caveat("Program and libraries are resident, too: some 10 MB."),
     Rule::new("MEM-28", "Ratio below 1 (swap)", INFO, swapped)
         .severity(Severity::High)
         .thresholds(&[Threshold::new(
@@ -125,6 +126,9 @@ fn fragmentation(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     );
     let least = tuned.of("bytes");
     let (loose, split) = (rss.saturating_sub(used), active.saturating_sub(allocated));
+    if used < tuned.of("used_bytes") {
+        return Ok(None);
+    }
     let by_rss = loose >= least && percent(rss, used) > tuned.of("ratio_percent");
     let by_allocator = split >= least && percent(active, allocated) > tuned.of("allocator_percent");
     if !by_rss && !by_allocator {

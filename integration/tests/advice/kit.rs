@@ -14,35 +14,94 @@ const CONFIG: &str = "[advice]\nsurvey_every_ms = 100\n";
 
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// CONFIG SET is not replicated: it is polled every second.
+const FOUND_LIMIT: Duration = Duration::from_secs(8);
+
+/// A rule with a state in which it must not hold and one in which it must.
+pub(super) struct Case {
+    pub(super) rule: &'static str,
+    /// Close to it, on an empty server.
+    pub(super) near: &'static [&'static str],
+    /// From there.
+    pub(super) hit: &'static [&'static str],
+}
+
+impl Case {
+    pub(super) const fn new(
+        rule: &'static str,
+        near: &'static [&'static str],
+        hit: &'static [&'static str],
+    ) -> Case {
+        Case { rule, near, hit }
+    }
+
+    pub(super) fn check(&self, bench: &mut Bench) {
+        bench.run(&["FLUSHALL"]);
+        bench.run(self.near);
+        bench.quiet(self.rule);
+        bench.run(self.hit);
+        bench.found(self.rule);
+    }
+}
+
 /// A server, Keyscape, and a connection to each.
 pub(super) struct Bench {
     pub(super) name: &'static str,
-    _server: Server,
+    server: Server,
     pub(super) client: Client,
     pub(super) app: App,
 }
 
 impl Bench {
     pub(super) fn start(name: &'static str) -> Result<Bench> {
+        Bench::start_with(name, |_| {})
+    }
+
+    /// As [`Bench::start`], with a server that is prepared before Keyscape comes.
+    pub(super) fn start_with(
+        name: &'static str,
+        prepare: impl FnOnce(&mut Client),
+    ) -> Result<Bench> {
         let server = Server::start(&servers::get(name)?, &[("enable-debug-command", "yes")])?;
-        let client = server.client()?;
+        let mut client = server.client()?;
+        prepare(&mut client);
         let app = App::start(&[format!("redis://{}", server.addr)], CONFIG)?;
         app.wait_synced(LIMIT)?;
         Ok(Bench {
             name,
-            _server: server,
+            server,
             client,
             app,
         })
     }
 
-    /// Runs lines of words; none may fail.
+    /// Runs lines of words, or of Lua behind `lua `; none may fail.
     pub(super) fn run(&mut self, lines: &[&str]) {
         for line in lines {
-            let words: Vec<&str> = line.split(' ').collect();
+            let words: Vec<&str> = match line.strip_prefix("lua ") {
+                Some(script) => vec!["EVAL", script, "0"],
+                None => line.split(' ').collect(),
+            };
             let reply = self.client.ask(&words).expect("a reply");
             assert!(!reply.is_error(), "{}: {line}: {reply:?}", self.name);
         }
+    }
+
+    /// Writes many commands, a thousand at once.
+    pub(super) fn write(&mut self, times: u32, command: impl Fn(u32) -> Vec<String>) {
+        let mut n = 0;
+        while n < times {
+            let until = times.min(n + 1000);
+            let bytes = |words: Vec<String>| words.into_iter().map(String::into_bytes).collect();
+            let batch: Vec<_> = (n..until).map(|n| bytes(command(n))).collect();
+            self.client.pipeline(&batch).expect("replies");
+            n = until;
+        }
+    }
+
+    /// One more connection to the server.
+    pub(super) fn another(&self) -> Client {
+        self.server.client().expect("a connection")
     }
 
     /// What a rule says of the state as it is now.
@@ -75,11 +134,16 @@ impl Bench {
         Ok(found)
     }
 
-    /// The rule must hold; gives its finding.
+    /// The rule must hold, at the latest when the server's configuration was asked for again; gives
+    /// its finding.
     pub(super) fn found(&mut self, rule: &str) -> Value {
-        let advice = self.advice(rule);
+        let mut advice = Value::Null;
+        let told = wait::for_true(FOUND_LIMIT, "a finding", || {
+            advice = self.judged(rule)?;
+            Ok(advice["findings"][0]["rule"] == rule)
+        });
+        assert!(told.is_ok(), "{} {rule}: {}", self.name, brief(&advice));
         let finding = advice["findings"][0].clone();
-        assert_eq!(finding["rule"], rule, "{}: {advice:#}", self.name);
         assert!(
             !advice["remedy"].as_array().is_none_or(Vec::is_empty),
             "{advice:#}"
@@ -92,13 +156,21 @@ impl Bench {
         let advice = self.advice(rule);
         for table in ["findings", "undecided", "silenced"] {
             let rows = advice[table].as_array().map_or(1, Vec::len);
-            assert_eq!(rows, 0, "{} {rule} {table}: {advice:#}", self.name);
+            assert_eq!(rows, 0, "{} {rule} {table}: {}", self.name, brief(&advice));
         }
     }
 }
 
-/// One line of `HSET`, `SADD` and their kind with many elements, made by `element`.
-pub(super) fn many(head: &str, count: u32, element: impl Fn(u32) -> String) -> String {
-    let elements: Vec<String> = (0..count).map(element).collect();
-    format!("{head} {}", elements.join(" "))
+/// What matters of an answer.
+fn brief(advice: &Value) -> String {
+    let tables = [
+        "survey",
+        "findings",
+        "evidence",
+        "undecided",
+        "silenced",
+        "notes",
+    ];
+    let shown = tables.map(|table| format!("{table}: {}", advice[table]));
+    shown.join("\n")
 }
