@@ -197,13 +197,14 @@ fn few_expiries(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
         return Ok(None);
     };
     let survey = facts.survey()?;
-    let share = survey.expiring_bytes.saturating_mul(100) / survey.bytes.max(1);
+    let expiring = survey.expiring_bytes();
+    let share = expiring.saturating_mul(100) / survey.bytes.max(1);
     if survey.keys == 0 || share >= tuned.of("percent") {
         return Ok(None);
     }
     let what = format!(
         "{policy} can evict {} of {} bytes ({share}%): what has an expiry",
-        survey.expiring_bytes, survey.bytes
+        expiring, survey.bytes
     );
     Ok(Some(
         tuned
@@ -212,7 +213,7 @@ fn few_expiries(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
             .risk("once those are gone every write is refused with OOM")
             .evidence([
                 Evidence::named("maxmemory-policy", policy),
-                Evidence::named("bytes with an expiry", survey.expiring_bytes.to_string()),
+                Evidence::named("bytes with an expiry", expiring.to_string()),
             ])
             .remedy("CONFIG SET maxmemory-policy allkeys-lru; CONFIG REWRITE")
             .remedy("or give keys an expiry when they are written"),

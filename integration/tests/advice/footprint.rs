@@ -57,9 +57,9 @@ fn pages_that_are_partly_free() {
         bench.run(&["CONFIG SET activedefrag no"]);
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
         let value = "x".repeat(600);
-        bench.write(80_000, |n| words(&["SET", &format!("k{n}"), &value]));
+        bench.write(160_000, |n| words(&["SET", &format!("k{n}"), &value]));
         bench.quiet("MEM-27");
-        bench.write(40_000, |n| words(&["DEL", &format!("k{}", n * 2)]));
+        bench.write(80_000, |n| words(&["DEL", &format!("k{}", n * 2)]));
         bench.found("MEM-27");
     });
 }

@@ -121,7 +121,9 @@ impl Bench {
             let text = reply.string();
             let answer: Value = serde_json::from_str(&text).with_context(|| text.clone())?;
             let row = &answer["survey"][0];
-            let from = row["offset_from"].as_u64().unwrap_or(0);
+            let Some(from) = row["offset_from"].as_u64() else {
+                return Ok(false);
+            };
             let told = row["server_age_ms"].as_u64().unwrap_or(u64::MAX);
             found = answer.clone();
             let since = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -58,7 +58,6 @@ pub(super) fn look(key: &Looked<'_>, bars: &Bars, survey: &mut Survey) {
 }
 
 fn expiring(key: &Looked<'_>, at_ms: i64, bars: &Bars, survey: &mut Survey) {
-    survey.expiring_bytes += key.bytes;
     let left_ms = at_ms.saturating_sub(survey.at_ms);
     let left_s = left_ms.unsigned_abs() / 1000;
     let point = if left_ms < 0 {

@@ -98,8 +98,6 @@ pub struct Survey {
     pub lasting_bytes: u64,
     /// Names that look like secrets.
     pub(super) secrets: Secrets,
-    /// Bytes of keys with an expiry.
-    pub expiring_bytes: u64,
     /// What expires in which minute of the next day.
     pub minutes: Minutes,
     /// Collections and groups, as they were in this survey and those before.
@@ -117,11 +115,15 @@ impl Survey {
             lasting_keys: 0,
             lasting_bytes: 0,
             secrets: Secrets::default(),
-            expiring_bytes: 0,
             minutes: Minutes::default(),
             tracks: Tracks::default(),
             tallies: Default::default(),
         }
+    }
+
+    /// Bytes of keys with an expiry.
+    pub fn expiring_bytes(&self) -> u64 {
+        self.bytes.saturating_sub(self.lasting_bytes)
     }
 
     /// What was gathered for a point.
