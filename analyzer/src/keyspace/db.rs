@@ -25,6 +25,8 @@ const SECONDS_MASK: u32 = 0x00ff_ffff;
 pub(crate) struct Pulse {
     seconds: u32,
     dice: u64,
+    /// Changes are no writes at the moment.
+    is_still: bool,
 }
 
 impl Pulse {
@@ -32,7 +34,14 @@ impl Pulse {
         Pulse {
             seconds: 0,
             dice: seed | 1,
+            is_still: false,
         }
+    }
+
+    /// From now on changes are no writes, or are again: what is only learnt of a key leaves the time
+    /// of its last write as it is.
+    pub(crate) fn stand(&mut self, still: bool) {
+        self.is_still = still;
     }
 
     /// Takes the wall clock, unix milliseconds.
@@ -58,6 +67,9 @@ impl Pulse {
     /// The last-write field of a key that is written again.
     #[inline]
     pub(crate) fn again(&mut self, lru: u32) -> u32 {
+        if self.is_still {
+            return lru;
+        }
         let mut counter = self.freq(lru);
         self.dice ^= self.dice << 13;
         self.dice ^= self.dice >> 7;

@@ -480,7 +480,7 @@ impl Keyspace {
 
     /// Takes what is now known of a bare collection.
     pub(in crate::keyspace) fn take_count(&mut self, db: u32, name: &[u8], found: Counted) {
-        self.edit(db, name, |slot, _| {
+        self.amend(db, name, |slot, _| {
             if let Some(entry) = slot
                 && let Value::Bare(bare) = &mut entry.value
             {

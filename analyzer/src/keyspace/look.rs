@@ -296,7 +296,7 @@ impl Keyspace {
 
     /// The model has no such key.
     fn look_at_unknown(&mut self, db: u32, name: &[u8]) -> Looked {
-        self.edit(db, name, |slot, _| {
+        self.amend(db, name, |slot, _| {
             slot.get_or_insert_with(unread).doubt(Doubt::Value);
         });
         Compared::existence(String::new(), ["missing", "there"])

@@ -225,7 +225,7 @@ impl Keyspace {
         let Some(encoding) = found.encoding else {
             return self.settle_missing(db, name);
         };
-        let doubt = self.edit(db, name, |slot, profile| {
+        let doubt = self.amend(db, name, |slot, profile| {
             slot.as_mut().map_or(Doubt::None, |entry| {
                 if entry.doubt == Doubt::Probe {
                     probe(entry, encoding, found.expire_ms, profile);
@@ -260,7 +260,7 @@ impl Keyspace {
         if entry.doubt == Doubt::None && Scale::is_open_again(form) {
             entry.doubt = Doubt::Size;
         }
-        self.edit(db, name, |slot, profile| {
+        self.amend(db, name, |slot, profile| {
             if let (Some(old), Value::String(new)) = (slot.as_ref(), &mut entry.value)
                 && let Value::String(old) = &old.value
             {
@@ -310,6 +310,19 @@ impl Keyspace {
         for (db, name) in self.wants.give_up() {
             self.requeue(db, &name);
         }
+    }
+
+    /// Changes what is known of a key, which is no write to it.
+    pub(in crate::keyspace) fn amend<R>(
+        &mut self,
+        db: u32,
+        name: &[u8],
+        edit: impl FnOnce(&mut Option<Entry>, &Profile) -> R,
+    ) -> R {
+        self.pulse.stand(true);
+        let out = self.edit(db, name, edit);
+        self.pulse.stand(false);
+        out
     }
 
     pub(in crate::keyspace) fn requeue(&mut self, db: u32, name: &[u8]) {

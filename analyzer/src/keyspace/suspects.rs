@@ -92,7 +92,7 @@ impl Keyspace {
             }
         }
         for (db, name) in met {
-            self.edit(db, &name, |slot, _| {
+            self.amend(db, &name, |slot, _| {
                 if let Some(entry) = slot {
                     entry.doubt = entry.doubt.max(Doubt::Probe);
                 }
