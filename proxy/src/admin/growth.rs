@@ -16,7 +16,7 @@ use super::report::{finish, named_format, split};
 use super::request::Request;
 use super::session::Session;
 use crate::clock;
-use crate::fleet::Master;
+use crate::fleet::{Master, Status};
 use crate::model::analytic::Analytic;
 use crate::model::ask::Ask;
 
@@ -260,10 +260,7 @@ fn forecast(told: &[Told]) -> Table {
         let rate = |of: fn(&Slope) -> f64| {
             slope.map_or(Cell::Nothing, |slope| Cell::Signed(whole_bytes(of(&slope))))
         };
-        let status = master.status();
-        let figure = |field| status.vitals.as_ref().and_then(|vitals| vitals.get(field));
-        let used = figure("used_memory");
-        let limit = Limit::of(figure("maxmemory"), figure("total_system_memory"));
+        let (used, limit) = room(&master.status());
         let outlook = Outlook::of(slope.as_ref(), used, &limit);
         vec![
             ("master", Cell::Text(master.name())),
@@ -290,6 +287,33 @@ fn forecast(told: &[Told]) -> Table {
         ]
     };
     Table::rows("forecast", told.iter().map(line).collect())
+}
+
+/// What a server uses, and what it must not exceed.
+fn room(status: &Status) -> (Option<f64>, Limit) {
+    let figure = |field| status.vitals.as_ref().and_then(|vitals| vitals.get(field));
+    let limit = Limit::of(figure("maxmemory"), figure("total_system_memory"));
+    (figure("used_memory"), limit)
+}
+
+/// Where a master is going.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Forecast {
+    /// By how much its keys change; `None` if that is not known yet.
+    pub(crate) bytes_per_s: Option<f64>,
+    /// Until its memory is full; `None` if it does not surely grow, or nobody knows the limit.
+    pub(crate) full_in_s: Option<f64>,
+}
+
+/// The forecast as figures.
+pub(crate) fn forecast_of(status: &Status, growth: &Growth) -> Forecast {
+    let slope = slope(&growth.points);
+    let (used, limit) = room(status);
+    let outlook = Outlook::of(slope.as_ref(), used, &limit);
+    Forecast {
+        bytes_per_s: slope.map(|slope| slope.median),
+        full_in_s: outlook.times.map(|times| times.median),
+    }
 }
 
 #[expect(

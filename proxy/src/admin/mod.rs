@@ -34,6 +34,7 @@ mod monitor;
 mod nodes;
 mod points;
 mod port;
+mod prospects;
 mod pubsub;
 mod rebalance;
 mod refuse;
@@ -80,6 +81,7 @@ use crate::{clock, config};
 
 pub(crate) use self::layout::readable;
 pub(crate) use self::memory::process as process_memory;
+pub(crate) use self::prospects::prospects;
 
 /// Deployments without a map, and shards without a link that are ours to follow, each with why.
 pub(crate) fn unfollowed(fleet: &Fleet) -> Vec<(String, String)> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use analyzer::bridge::Bridge;
+use analyzer::flows::Flow;
 use analyzer::keyspace::{Detail, Fact};
 use analyzer::profile::{Family, Origin, Version};
 
@@ -53,6 +54,8 @@ pub struct Status {
     pub keys: u64,
     /// Bytes that they take on the server.
     pub key_bytes: u64,
+    /// What commands did to keys since the model was made.
+    pub flows: Flow,
     /// How much detail it has.
     pub detail: Detail,
     /// Keys whose value must be read again before all their facts are exact.

@@ -14,14 +14,14 @@ use super::deployments::{self, Found};
 use super::sizes::{self, Sized};
 use super::text::{Kind, Text, seconds, written};
 use super::ttl::{self, Lives};
-use super::{bridge, install, process, server, sums, watch};
+use super::{bridge, flows, install, process, prospects, server, sums, watch};
 use crate::clock;
 use crate::fleet::{Fleet, Loss, Master, Status};
 use crate::http;
 use crate::model::analytic::Analytic;
 use crate::model::ask::{Answer, Ask, DbTotal, SlotTotal, Total};
 use crate::model::ttl::Outlook;
-use crate::watch::Condition;
+use crate::watch::{Condition, Prospect};
 
 /// An owner that does not answer in this time is left out of the scrape but for its status.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -53,12 +53,24 @@ pub(super) struct Sample {
     pub(super) totals: Vec<Total>,
     /// What is raised of it.
     pub(super) raised: Vec<Condition>,
+    /// What is ahead of it, if that was gathered.
+    pub(super) prospect: Option<Prospect>,
     /// Keys by slot, of a cluster's master.
     pub(super) slots: Vec<SlotTotal>,
     /// When its keys expire, once they are counted.
     pub(super) lives: Option<Lives>,
     /// How large they are, likewise.
     pub(super) sizes: Option<Sized>,
+}
+
+impl Sample {
+    /// The labels of its deployment, for what is summed up over masters: of a plain server its own.
+    pub(super) fn deployment(&self) -> String {
+        match &*self.cluster {
+            "" => self.labels.clone(),
+            cluster => written(&[("cluster", cluster)]),
+        }
+    }
 }
 
 /// The labels of a master.
@@ -171,6 +183,7 @@ async fn samples(fleet: &Fleet) -> Vec<Sample> {
     let masters = fleet.masters().into_iter();
     let now_ms = i64::try_from(clock::unix_ms()).unwrap_or(i64::MAX);
     let waiting: Vec<_> = masters.map(|m| (Asked::of(&m, now_ms), m)).collect();
+    let ahead = fleet.hub.prospects();
     let mut samples = Vec::with_capacity(waiting.len());
     for (asked, master) in waiting {
         let answered = match asked {
@@ -184,6 +197,7 @@ async fn samples(fleet: &Fleet) -> Vec<Sample> {
             own: master.place().slots.clone(),
             status: master.status(),
             raised: fleet.hub.raised_of(master.id),
+            prospect: ahead.get(&master.id).cloned(),
             dbs: answers.dbs,
             totals: answers.totals,
             slots: answers.slots,
@@ -211,6 +225,8 @@ fn write(samples: &[Sample], found: &[Found], text: &mut Text) {
     bridge::write(samples, text);
     server::write(samples, text);
     watch::conditions(samples, text);
+    flows::write(samples, text);
+    prospects::write(samples, text);
     unknown_commands(samples, text);
     sums::write(samples, text);
     sizes::write(samples, text);

@@ -12,8 +12,10 @@
 
 mod bridge;
 mod deployments;
+mod flows;
 mod keyspace;
 mod process;
+mod prospects;
 mod server;
 mod sizes;
 mod sums;

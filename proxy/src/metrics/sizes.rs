@@ -8,7 +8,7 @@ use analyzer::census::{CLASSES, Progress, Sizes};
 use analyzer::value::Kind;
 
 use super::keyspace::Sample;
-use super::text::{Kind as Series, Text, written};
+use super::text::{Kind as Series, Text};
 use crate::model::ask::Answer;
 
 /// Keys of each type by class.
@@ -66,11 +66,8 @@ pub(super) fn write(samples: &[Sample], text: &mut Text) {
     let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
     for sample in samples {
         let Some(sizes) = &sample.sizes else { continue };
-        let labels = match &*sample.cluster {
-            "" => sample.labels.clone(),
-            cluster => written(&[("cluster", cluster)]),
-        };
-        sums.entry(labels).or_default().add(sample, sizes);
+        let own = sums.entry(sample.deployment()).or_default();
+        own.add(sample, sizes);
     }
     let help = "Keys by what they take on their master.";
     let mut family = text.family("keyscape_key_size_bytes", Series::Histogram, help);

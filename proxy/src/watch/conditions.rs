@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::prospect::{Prospect, Storm};
 use crate::config;
 use crate::fleet::{State, Status};
 
@@ -31,6 +32,12 @@ const INEXACT_SHARE: u64 = 100;
 /// Growth is measured over so many looks.
 const GROWTH_LOOKS: usize = 10;
 
+/// A forecast that is nearer than that, seconds, is told of; one of twice as much is none.
+const DAY_S: f64 = 86_400.0;
+
+/// And a storm of expiries that is nearer than that.
+const STORM_S: u64 = 3600;
+
 /// What can be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Condition {
@@ -50,6 +57,10 @@ pub(crate) enum Condition {
     Degraded,
     /// All keys together grow fast.
     Growth,
+    /// Memory is full within a day if it goes on like that.
+    MemoryFull,
+    /// Very many keys or bytes expire in one minute of the next hour.
+    ExpiryStorm,
 }
 
 /// How it stands with one.
@@ -72,7 +83,7 @@ impl Level {
 
 impl Condition {
     /// All of them.
-    pub(crate) const ALL: [Condition; 8] = [
+    pub(crate) const ALL: [Condition; 10] = [
         Condition::LinkDown,
         Condition::Lag,
         Condition::Resync,
@@ -81,6 +92,8 @@ impl Condition {
         Condition::Mismatch,
         Condition::Degraded,
         Condition::Growth,
+        Condition::MemoryFull,
+        Condition::ExpiryStorm,
     ];
 
     /// The word used in channels, messages, logs and labels.
@@ -94,6 +107,8 @@ impl Condition {
             Condition::Mismatch => "mismatch",
             Condition::Degraded => "degraded",
             Condition::Growth => "growth",
+            Condition::MemoryFull => "memory_full",
+            Condition::ExpiryStorm => "expiry_storm",
         }
     }
 
@@ -108,6 +123,8 @@ impl Condition {
             Condition::Mismatch => "the audit found a key that the model was wrong about",
             Condition::Degraded => "detail was given up under the memory cap",
             Condition::Growth => "the keys grow faster than growth_bytes_per_s",
+            Condition::MemoryFull => "memory is full within a day if it grows on like this",
+            Condition::ExpiryStorm => "very much expires in one minute of the next hour",
         }
     }
 
@@ -120,6 +137,8 @@ impl Condition {
             Condition::Degraded | Condition::Growth => (0, 10),
             // These are counted, and have their own memory.
             Condition::Resync | Condition::ResyncLoop | Condition::Mismatch => (0, 0),
+            // These are gathered every half minute.
+            Condition::MemoryFull | Condition::ExpiryStorm => (0, 60),
         };
         (Duration::from_secs(raise_s), Duration::from_secs(clear_s))
     }
@@ -161,6 +180,30 @@ impl Track {
     }
 }
 
+/// What a look sees of one master.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen<'a> {
+    pub(crate) status: &'a Status,
+    pub(crate) prospect: Option<&'a Prospect>,
+    pub(crate) config: &'a config::Watch,
+}
+
+impl Seen<'_> {
+    fn storm(&self) -> Option<Storm> {
+        self.prospect.and_then(|ahead| ahead.storm)
+    }
+}
+
+/// Seconds, as a whole number.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a time ahead, less than ten years"
+)]
+fn whole(seconds: f64) -> u64 {
+    seconds.max(0.0) as u64
+}
+
 /// What is remembered of one master.
 #[derive(Debug, Default)]
 pub(crate) struct Watched {
@@ -179,16 +222,11 @@ pub(crate) struct Watched {
 
 impl Watched {
     /// Looks once; what has changed.
-    pub(crate) fn look(
-        &mut self,
-        now: Instant,
-        status: &Status,
-        config: &config::Watch,
-    ) -> Vec<Change> {
-        self.remember(now, status);
+    pub(crate) fn look(&mut self, now: Instant, seen: Seen<'_>) -> Vec<Change> {
+        self.remember(now, seen.status);
         let mut changes = Vec::new();
         for (index, condition) in Condition::ALL.into_iter().enumerate() {
-            let level = self.level(condition, status, config);
+            let level = self.level(condition, seen);
             let Some(track) = self.tracks.get_mut(index) else {
                 continue;
             };
@@ -197,7 +235,7 @@ impl Watched {
                 changes.push(Change {
                     condition,
                     raised,
-                    figures: self.figures(condition, status),
+                    figures: self.figures(condition, seen),
                 });
             }
         }
@@ -228,7 +266,8 @@ impl Watched {
         self.growth.look(now, status);
     }
 
-    fn level(&self, condition: Condition, status: &Status, config: &config::Watch) -> Level {
+    fn level(&self, condition: Condition, seen: Seen<'_>) -> Level {
+        let (status, config) = (seen.status, seen.config);
         let synced = status.state == State::Synced;
         match condition {
             Condition::LinkDown => match status.state {
@@ -272,10 +311,22 @@ impl Watched {
                 }
                 None => Level::Well,
             },
+            Condition::MemoryFull => {
+                let left = seen.prospect.and_then(|ahead| ahead.full_in_s);
+                Level::of(
+                    left.is_some_and(|left| left < DAY_S),
+                    left.is_none_or(|left| left > 2.0 * DAY_S),
+                )
+            }
+            Condition::ExpiryStorm => {
+                let near = seen.storm().is_some_and(|storm| storm.in_s < STORM_S);
+                Level::of(near, !near)
+            }
         }
     }
 
-    fn figures(&self, condition: Condition, status: &Status) -> Vec<(&'static str, u64)> {
+    fn figures(&self, condition: Condition, seen: Seen<'_>) -> Vec<(&'static str, u64)> {
+        let status = seen.status;
         match condition {
             Condition::LinkDown => {
                 let drops: u64 = status.counters.drops.values().sum();
@@ -304,6 +355,17 @@ impl Watched {
                 ("bytes", status.key_bytes),
                 ("keys", status.keys),
             ],
+            Condition::MemoryFull => {
+                let left = seen.prospect.and_then(|ahead| ahead.full_in_s);
+                left.map_or_else(Vec::new, |left| vec![("full_in_s", whole(left))])
+            }
+            Condition::ExpiryStorm => seen.storm().map_or_else(Vec::new, |storm| {
+                vec![
+                    ("in_s", storm.in_s),
+                    ("keys", storm.keys),
+                    ("bytes", storm.bytes),
+                ]
+            }),
         }
     }
 }

@@ -98,7 +98,9 @@ impl Subject {
             | Condition::ResyncLoop
             | Condition::Inexact
             | Condition::Mismatch
-            | Condition::Degraded => (format!("ks.alert.{name}"), "alert"),
+            | Condition::Degraded
+            | Condition::MemoryFull
+            | Condition::ExpiryStorm => (format!("ks.alert.{name}"), "alert"),
         };
         let more = json!({
             "condition": name,

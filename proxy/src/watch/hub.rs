@@ -11,17 +11,22 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::conditions::Condition;
 use super::event::{Alert, Event, Subject};
+use super::prospect::Prospect;
 use crate::clock;
 use crate::fleet::{Master, MasterId};
 
 /// Events that a subscriber may be behind; of the older ones it hears the number.
 const EVENTS_MAX: usize = 1024;
 
+/// What is ahead of each master.
+pub(crate) type Prospects = BTreeMap<MasterId, Prospect>;
+
 /// Where events go.
 #[derive(Debug)]
 pub(crate) struct Hub {
     ring: broadcast::Sender<Arc<Event>>,
     raised: Mutex<BTreeMap<(MasterId, Condition), Raised>>,
+    prospects: Mutex<Arc<Prospects>>,
     alerts: AtomicU64,
     big_keys: AtomicU64,
     missed: AtomicU64,
@@ -50,6 +55,7 @@ impl Hub {
         Hub {
             ring: broadcast::Sender::new(EVENTS_MAX),
             raised: Mutex::new(BTreeMap::new()),
+            prospects: Mutex::default(),
             alerts: AtomicU64::new(0),
             big_keys: AtomicU64::new(0),
             missed: AtomicU64::new(0),
@@ -128,6 +134,20 @@ impl Hub {
         let raised = self.raised();
         let own = raised.keys().filter(|(master, _)| *master == id);
         own.map(|(_, condition)| *condition).collect()
+    }
+
+    /// What is ahead of each master, as gathered last.
+    pub(crate) fn prospects(&self) -> Arc<Prospects> {
+        let prospects = self.prospects.lock();
+        prospects.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_prospects(&self, new: Prospects) {
+        let mut prospects = self
+            .prospects
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *prospects = Arc::new(new);
     }
 
     /// What was told so far.

@@ -5,6 +5,8 @@
 //! keys that a write made big, from the owner of their model --------------+-> hub -> SUBSCRIBE, log
 //! ```
 //!
+//! What is ahead of them (forecasts, storms of expiries, advice) is gathered every half minute.
+//!
 //! Channels are `ks.alert.<condition>`, `ks.growth` and `ks.bigkey`; every message is one JSON object.
 //! Nobody waits for a subscriber: each reads behind the others from one ring of the last events, and
 //! one that is too slow is told how many it missed.
@@ -12,6 +14,7 @@
 mod conditions;
 mod event;
 mod hub;
+mod prospect;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,10 +23,13 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use conditions::Condition;
-use conditions::Watched;
+use conditions::{Seen, Watched};
 use event::Alert;
 pub(crate) use hub::{Heard, Hub, Listener, Told};
+use prospect::GATHER_EVERY_S;
+pub(crate) use prospect::{Advised, Prospect, Rate, Storm};
 
+use crate::admin;
 use crate::clock;
 use crate::config;
 use crate::fleet::{Fleet, MasterId};
@@ -42,14 +48,37 @@ pub async fn run(fleet: Arc<Fleet>, config: config::Watch, shutdown: Cancellatio
             _ = looks.tick() => {}
         }
         let masters = fleet.masters();
+        let ahead = fleet.hub.prospects();
         for master in &masters {
             let status = master.status();
             let own = watched.entry(master.id).or_default();
-            for change in own.look(clock::now(), &status, &config) {
+            let seen = Seen {
+                status: &status,
+                prospect: ahead.get(&master.id),
+                config: &config,
+            };
+            for change in own.look(clock::now(), seen) {
                 fleet.hub.alert(master, &Alert::of(&change));
             }
         }
         watched.retain(|id, _| masters.iter().any(|master| master.id == *id));
         fleet.hub.forget_all_but(&masters);
+    }
+}
+
+/// Gathers what is ahead of every master until `shutdown`.
+pub async fn look_ahead(fleet: Arc<Fleet>, shutdown: CancellationToken) {
+    let mut turns = tokio::time::interval(Duration::from_secs(GATHER_EVERY_S));
+    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let gather = async {
+        loop {
+            turns.tick().await;
+            let prospects = admin::prospects(&fleet).await;
+            fleet.hub.set_prospects(prospects);
+        }
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = gather => {}
     }
 }

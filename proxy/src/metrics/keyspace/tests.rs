@@ -18,6 +18,7 @@ fn scraped() -> String {
         own: Slots::default(),
         slots: Vec::new(),
         raised: vec![Condition::Lag],
+        prospect: Some(Prospect::default()),
         status: Arc::new(status.clone()),
         dbs: vec![DbTotal::default()],
         totals: Vec::new(),

@@ -370,6 +370,7 @@ impl<'a> Owner<'a> {
         status.model_bytes = mirror.keyspace.heap_bytes() as u64;
         status.keys = mirror.keyspace.keys();
         status.key_bytes = mirror.keyspace.key_bytes();
+        status.flows = mirror.keyspace.flow_ever();
         status.detail = mirror.keyspace.detail();
         let degraded = status.detail.is_degraded();
         self.claim.tell(

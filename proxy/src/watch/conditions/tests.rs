@@ -14,6 +14,7 @@ struct Looks {
     watched: Watched,
     now: Instant,
     status: Status,
+    prospect: Prospect,
 }
 
 impl Looks {
@@ -21,6 +22,7 @@ impl Looks {
         Looks {
             watched: Watched::default(),
             now: crate::clock::now(),
+            prospect: Prospect::default(),
             status: Status {
                 state: State::Synced,
                 generation: Generation::Current,
@@ -34,7 +36,12 @@ impl Looks {
     fn pass(&mut self, seconds: u32) -> Vec<(u32, &'static str, bool)> {
         let mut changes = Vec::new();
         for second in 0..seconds {
-            let found = self.watched.look(self.now, &self.status, &CONFIG);
+            let seen = Seen {
+                status: &self.status,
+                prospect: Some(&self.prospect),
+                config: &CONFIG,
+            };
+            let found = self.watched.look(self.now, seen);
             let named = found.iter().map(|c| (second, c.condition.name(), c.raised));
             changes.extend(named);
             self.now += Duration::from_secs(1);
@@ -127,7 +134,14 @@ fn doubts_and_mismatches_are_told_with_their_figures() {
     looks.status.inexact = 4_000;
     assert_eq!(looks.pass(60), [(10, "inexact", false)]);
     looks.status.counters.audit_mismatches[1] = 2;
-    let found = looks.watched.look(looks.now, &looks.status, &CONFIG);
+    let found = looks.watched.look(
+        looks.now,
+        Seen {
+            status: &looks.status,
+            prospect: None,
+            config: &CONFIG,
+        },
+    );
     let expected = Change {
         condition: Condition::Mismatch,
         raised: true,
@@ -160,4 +174,28 @@ fn growth_is_a_rate_over_ten_looks_of_one_generation() {
     looks.status.loaded_ms = 1;
     looks.status.key_bytes *= 2;
     assert_eq!(grow(&mut looks, 100, 60), []);
+}
+
+#[test]
+fn what_is_ahead_is_told_of_in_time() {
+    let mut looks = Looks::new();
+    looks.prospect.full_in_s = Some(90_000.0);
+    looks.prospect.storm = Some(Storm {
+        in_s: 5000,
+        keys: 7,
+        bytes: 9,
+    });
+    assert_eq!(looks.pass(5), []);
+    looks.prospect.full_in_s = Some(80_000.0);
+    looks.prospect.storm = looks.prospect.storm.map(|storm| Storm {
+        in_s: 3000,
+        ..storm
+    });
+    let raised = [(0, "memory_full", true), (0, "expiry_storm", true)];
+    assert_eq!(looks.pass(5), raised);
+    looks.prospect.full_in_s = Some(100_000.0);
+    looks.prospect.storm = None;
+    assert_eq!(looks.pass(100), [(60, "expiry_storm", false)]);
+    looks.prospect.full_in_s = None;
+    assert_eq!(looks.pass(100), [(60, "memory_full", false)]);
 }

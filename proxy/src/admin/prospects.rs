@@ -1,0 +1,123 @@
+//! What metrics and alerts want of the answers that KS.GROWTH, KS.TTL, KS.HOT and KS.ADVISE give
+//! people: the same figures, of every master.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use analyzer::advice::rules;
+use analyzer::census::Expiries;
+use analyzer::flows::Growth;
+use analyzer::heat::{By, Window};
+
+use super::growth::forecast_of;
+use super::judge::{Judged, Known};
+use super::report::Answers;
+use super::scope::{Scope, Target};
+use crate::clock;
+use crate::fleet::{Fleet, Master, MasterId};
+use crate::model::analytic::Analytic;
+use crate::model::ask::Ask;
+use crate::model::hot::{Heated, Subject, Wanted, What};
+use crate::model::ttl::Outlook;
+use crate::watch::{Advised, Prospect, Rate, Storm};
+
+/// Growth is told from so many seconds.
+const WINDOW_S: u32 = 3600;
+
+/// What is ahead of each master that has a model.
+pub(crate) async fn prospects(fleet: &Arc<Fleet>) -> BTreeMap<MasterId, Prospect> {
+    let Ok(scope) = Scope::of(fleet, &Target::All) else {
+        return BTreeMap::new();
+    };
+    let now_ms = clock::unix_ms();
+    let mut all = BTreeMap::new();
+    let window_s = WINDOW_S;
+    let grown = |reply| Ask::Analytic(Analytic::Growth { window_s, reply });
+    each(scope.ask_all(grown).await, |master, growth| {
+        grow(all.entry(master.id).or_default(), master, &growth);
+    });
+    let wall = i64::try_from(now_ms).unwrap_or(i64::MAX);
+    let lives = |reply| {
+        Ask::Analytic(Analytic::Expiries {
+            now_ms: wall,
+            glob: None,
+            reply,
+        })
+    };
+    each(scope.ask_all(lives).await, |master, outlook: Outlook| {
+        let next = outlook.ok().and_then(|told| storm(&told, wall));
+        all.entry(master.id).or_default().storm = next;
+    });
+    let wanted = Wanted {
+        what: What::Commands,
+        by: By::Writes,
+        window: Window::Minute,
+        limit: usize::MAX,
+    };
+    let hot = |reply| Ask::Analytic(Analytic::Hot { wanted, reply });
+    each(scope.ask_all(hot).await, |master, heated| {
+        all.entry(master.id).or_default().commands = commands(&heated);
+    });
+    let known = Known::of(&scope).await;
+    // Rules look at all that was gathered of every master, which no other task should wait for.
+    let judged = tokio::task::spawn_blocking(move || known.judge(rules())).await;
+    advise(&mut all, &judged.unwrap_or_default());
+    for prospect in all.values_mut() {
+        prospect.at_ms = now_ms;
+    }
+    all
+}
+
+/// Hands on what masters with a model have answered.
+fn each<T>(answers: Answers<T>, mut take: impl FnMut(&Master, T)) {
+    for (master, answer) in answers {
+        if let Some(answer) = answer.filter(|answer| answer.fresh.generation.loaded()) {
+            take(&master, answer.value);
+        }
+    }
+}
+
+fn grow(prospect: &mut Prospect, master: &Master, growth: &Growth) {
+    let forecast = forecast_of(&master.status(), growth);
+    prospect.growth_bytes_per_s = forecast.bytes_per_s;
+    prospect.full_in_s = forecast.full_in_s;
+}
+
+fn storm(told: &Expiries, now_ms: i64) -> Option<Storm> {
+    let next = told.storms().into_iter().min_by_key(|storm| storm.at_ms)?;
+    let in_ms = next.at_ms.saturating_sub(now_ms).max(0);
+    Some(Storm {
+        in_s: u64::try_from(in_ms / 1000).unwrap_or(0),
+        keys: next.portion.keys,
+        bytes: next.portion.bytes,
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate in a scrape is a double")]
+fn commands(heated: &Heated) -> Vec<(String, Rate)> {
+    let seconds = heated.covered_ms.max(1000) as f64 / 1000.0;
+    let rows = heated.rows.iter().filter_map(|row| match &row.subject {
+        Subject::Command(name) => {
+            let rate = Rate {
+                writes_per_s: row.work.writes as f64 / seconds,
+                bytes_per_s: row.work.bytes as f64 / seconds,
+            };
+            Some((name.clone(), rate))
+        }
+        Subject::Named(..) | Subject::Slot(_) => None,
+    });
+    rows.collect()
+}
+
+fn advise(all: &mut BTreeMap<MasterId, Prospect>, judged: &[Judged]) {
+    for one in judged {
+        for (master, finding) in one.found() {
+            let advised = Advised {
+                id: one.rule.id,
+                severity: finding.severity,
+                saving: finding.saving(),
+            };
+            all.entry(master.id).or_default().advice.push(advised);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What is ahead of a master, and what is advised: gathered every half minute, because it takes more
+//! than a look at its status.
+
+use analyzer::advice::Severity;
+
+/// How often it is gathered.
+pub(crate) const GATHER_EVERY_S: u64 = 30;
+
+/// What is ahead of one master.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Prospect {
+    /// By how many bytes a second its keys surely grow or shrink, over the last hour; `None` if that
+    /// cannot be told yet.
+    pub(crate) growth_bytes_per_s: Option<f64>,
+    /// When its memory is full if that goes on, seconds from when it was gathered.
+    pub(crate) full_in_s: Option<f64>,
+    /// When it was gathered, unix milliseconds.
+    pub(crate) at_ms: u64,
+    /// The next minute in which very many keys or bytes expire.
+    pub(crate) storm: Option<Storm>,
+    /// What rules have found.
+    pub(crate) advice: Vec<Advised>,
+    /// What the stream brought in the last minute, a second, by command.
+    pub(crate) commands: Vec<(String, Rate)>,
+}
+
+/// A minute in which much expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Storm {
+    pub(crate) in_s: u64,
+    pub(crate) keys: u64,
+    pub(crate) bytes: u64,
+}
+
+/// What one rule has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Advised {
+    /// Its id in the catalogue.
+    pub(crate) id: &'static str,
+    pub(crate) severity: Severity,
+    /// Bytes that following it would give back.
+    pub(crate) saving: u64,
+}
+
+/// How fast something is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Rate {
+    pub(crate) writes_per_s: f64,
+    pub(crate) bytes_per_s: f64,
+}
