@@ -25,6 +25,7 @@ use crate::seed::Rng;
 use crate::server::Server;
 use crate::servers::Install;
 use crate::tap::Tap;
+use crate::truth::analytics::Auditor;
 use crate::truth::{self, Report, Rules};
 use crate::wait;
 
@@ -82,6 +83,8 @@ pub struct Options {
     pub without: Vec<String>,
     /// Say which commands were refused, and why.
     pub refusals: bool,
+    /// Compute every analytic anew at each comparison, as well.
+    pub analytics: bool,
     /// Tell each mismatch with the commands that named its key.
     pub trace: bool,
 }
@@ -117,6 +120,7 @@ struct Campaign<'a> {
     proxy: Option<Proxy>,
     tap: Option<Tap>,
     rng: Rng,
+    auditor: Auditor,
     say: &'a mut dyn FnMut(String),
 }
 
@@ -148,6 +152,7 @@ pub fn run(install: &Install, options: &Options, say: &mut dyn FnMut(String)) ->
         proxy: None,
         tap,
         rng,
+        auditor: Auditor::default(),
         say,
     };
     campaign.run()
@@ -241,6 +246,8 @@ impl Campaign<'_> {
 
     fn compare(&mut self, follower: &Follower, outcome: &mut Outcome, what: &str) -> Result<()> {
         self.control.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"])?;
+        let mut audited = Report::default();
+        self.audit_expired(follower, &mut audited)?;
         // Reading deletes what has expired, so the first walk settles the keyspace.
         let keys = truth::read(&mut self.control)?.len();
         let inexact = self.settle(follower)?;
@@ -248,7 +255,11 @@ impl Campaign<'_> {
         let theirs = truth::read(&mut self.control)?;
         self.settle(follower)?;
         let ours = truth::read(&mut follower.client()?)?;
-        let report = truth::compare(&theirs, &ours, &self.rules());
+        let mut report = truth::compare(&theirs, &ours, &self.rules());
+        if let (Follower::App(app), true) = (follower, self.options.analytics) {
+            self.auditor.all(app, &mut audited)?;
+        }
+        report.add(audited);
         self.control.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "1"])?;
         (self.say)(format!(
             "{}: {what}: keys={} facts={} expired={} inexact={inexact} mismatches={}",
@@ -267,6 +278,18 @@ impl Campaign<'_> {
         outcome.inexact += inexact;
         outcome.report.add(report);
         Ok(())
+    }
+
+    /// While expired keys are still there, and behind some writes of a known number.
+    fn audit_expired(&mut self, follower: &Follower, report: &mut Report) -> Result<()> {
+        let (Follower::App(app), true) = (follower, self.options.analytics) else {
+            return Ok(());
+        };
+        // What a full sync brings was not seen being written.
+        self.settle(follower)?;
+        self.auditor.write_hot(&mut self.master.client()?)?;
+        self.settle(follower)?;
+        self.auditor.expiries(app, report)
     }
 
     /// The first mismatches with what the stream said of their keys.

@@ -4,6 +4,7 @@
 mod admin;
 mod advice;
 mod alerts;
+mod analytics;
 mod announced;
 mod bridge;
 mod capped;

@@ -43,6 +43,7 @@ enum Which {
     WhatIf,
     Bridge,
     Rebalance,
+    Analytics,
 }
 
 /// Compares Keyscape's model with real servers under random writes.
@@ -53,7 +54,8 @@ struct Arguments {
     servers: Vec<String>,
     /// What to compare: `all` facts but memory under random writes, `memory`: MEMORY USAGE of keys of
     /// every size, `whatif`: what KS.WHATIF foretells, done on real servers, `bridge`: how much of
-    /// `used_memory` is explained, or `rebalance`: a plan of KS.REBALANCE, run on a skewed cluster.
+    /// `used_memory` is explained, `rebalance`: a plan of KS.REBALANCE, run on a skewed cluster, or
+    /// `analytics`: `all`, and every analytic computed anew.
     #[arg(long, value_enum, default_value_t = Which::All)]
     facts: Which,
     /// With `--facts memory`: attach to a master whose keys have a past, without probes and with.
@@ -141,7 +143,7 @@ fn main() -> Result<ExitCode> {
             Which::WhatIf => foretell(&install, &arguments, seed),
             Which::Bridge => explain(&install, &arguments),
             Which::Rebalance => rebalance(&install, &arguments),
-            Which::All => compare(&install, &arguments, seed),
+            Which::All | Which::Analytics => compare(&install, &arguments, seed),
         });
         match outcome {
             Ok(sum) => all.add(&sum),
@@ -223,6 +225,7 @@ fn options(arguments: &Arguments, seed: u64) -> Options {
         trace: arguments.trace,
         without: arguments.without.clone(),
         refusals: arguments.refusals,
+        analytics: arguments.facts == Which::Analytics,
     }
 }
 
