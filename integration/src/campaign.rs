@@ -55,6 +55,12 @@ audits_per_s_max = 20000
 elements_per_s_max = 50000000
 ";
 
+/// A line of that.
+const AUDITS: &str = "audits_per_s_max = 20000";
+
+/// What it is while analytics are computed anew: a key that is repaired meanwhile disturbs.
+const AUDITS_GENTLE: &str = "audits_per_s_max = 200";
+
 /// Mistakes that the audit logged and that are told.
 const MISTAKES_TOLD: usize = 25;
 
@@ -205,7 +211,12 @@ impl Campaign<'_> {
             })?;
             return Ok(Follower::Replica(Box::new(replica)));
         }
-        let app = App::start(&[format!("redis://{target}")], CONFIG)?;
+        let config = if self.options.analytics {
+            CONFIG.replace(AUDITS, AUDITS_GENTLE)
+        } else {
+            CONFIG.to_owned()
+        };
+        let app = App::start(&[format!("redis://{target}")], &config)?;
         app.wait_synced(PATIENCE)?;
         Ok(Follower::App(Box::new(app)))
     }
