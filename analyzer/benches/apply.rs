@@ -1,12 +1,14 @@
 //! How fast commands of the stream are applied, on a keyspace far larger than the caches.
 //!
-//! `cargo bench -p analyzer --bench apply [-- KEYS]`
+//! `cargo bench -p analyzer --bench apply [-- KEYS] [patterns=MAX]`: with `patterns` keys are counted
+//! beyond the totals, too, by expiry and by so many patterns at most; 0 is none of them.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use analyzer::census::Plan;
 use analyzer::input::{Command, Outcome};
 use analyzer::profile::{Family, Version};
 use analyzer::view::{By, Top};
@@ -24,6 +26,9 @@ struct Bench {
 fn main() {
     let keys = std::env::args().skip(1).find_map(|word| word.parse().ok());
     let keys: u64 = keys.unwrap_or(5_000_000);
+    let mut words =
+        std::env::args().filter_map(|word| word.strip_prefix("patterns=")?.parse().ok());
+    let patterns: Option<usize> = words.next();
     let profile = Profile::defaults(Family::Redis, Version::new(7, 0));
     let mut bench = Bench {
         keyspace: Keyspace::new(profile, 0x5eed),
@@ -31,6 +36,14 @@ fn main() {
         dice: 1,
         keys,
     };
+    if let Some(max) = patterns {
+        let plan = Plan {
+            patterns_max: max,
+            ..Plan::default()
+        };
+        bench.keyspace = bench.keyspace.with_plan(plan);
+        while !bench.keyspace.recount(1) {}
+    }
     bench.time("SET of a new key", keys, Bench::set_new);
     bench.time("SET of an existing key", keys, Bench::set_existing);
     bench.time("lookup (facts)", keys, Bench::look);

@@ -10,6 +10,7 @@ pub mod glob;
 pub mod heat;
 pub mod input;
 pub mod keyspace;
+pub mod patterns;
 pub mod profile;
 pub mod size;
 pub mod slots;

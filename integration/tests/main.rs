@@ -17,6 +17,7 @@ mod hostile;
 mod lifecycle;
 mod merged;
 mod metrics;
+mod patterns;
 mod preflight;
 mod register;
 mod scene;

@@ -8,6 +8,7 @@ use std::io::{self, BufReader, IsTerminal, Read, Write};
 use std::path::Path;
 
 use analyzer::Keyspace;
+use analyzer::census::Plan;
 use analyzer::profile::{Family, Profile, Version};
 use analyzer::view::{By, Top, TopRow};
 use anyhow::Context;
@@ -23,9 +24,16 @@ use crate::ingest::{self, LoadReport};
 
 mod csv;
 mod elsewhere;
+mod patterns;
 
 /// Block size of reads.
 const READ_BYTES: usize = 1 << 20;
+
+/// Patterns of a database at most, as the service has it.
+const PATTERNS_MAX: usize = 10_000;
+
+/// Keys counted in one go: nobody waits.
+const KEYS_AT_ONCE: usize = 1_000_000;
 
 /// Reads the file and prints the report.
 ///
@@ -61,7 +69,13 @@ fn report(flags: &Analyze, out: &mut dyn Write) -> anyhow::Result<()> {
     // A name that is wrong is said before a long file is read.
     elsewhere::known(&flags.servers)?;
     let profile = Profile::defaults(Family::Redis, Version::new(7, 0));
-    let mut keyspace = Keyspace::new(profile, app::random()).with_helper(filling::hire);
+    let plan = Plan {
+        patterns_max: PATTERNS_MAX,
+        ..Plan::default()
+    };
+    let mut keyspace = Keyspace::new(profile, app::random())
+        .with_helper(filling::hire)
+        .with_plan(plan);
     let now_ms = i64::try_from(clock::unix_ms())?;
     let loaded = if is_stdin {
         load(io::stdin().lock(), None, &mut keyspace, now_ms)?
@@ -70,6 +84,9 @@ fn report(flags: &Analyze, out: &mut dyn Write) -> anyhow::Result<()> {
         let size = file.metadata()?.len();
         load(file, Some(size), &mut keyspace, now_ms)?
     };
+    if flags.format != Format::Csv {
+        while !keyspace.recount(KEYS_AT_ONCE) {}
+    }
     match flags.format {
         Format::Text => {
             text(&mut keyspace, &loaded, flags.top, out)?;
@@ -176,6 +193,7 @@ fn text(
         ]);
     }
     writeln!(out, "\n{}", largest.trim_fmt())?;
+    writeln!(out, "\n{}", patterns::table(keyspace, k).trim_fmt())?;
     Ok(())
 }
 
@@ -221,6 +239,7 @@ fn json(
         "module_values": loaded.modules,
         "totals": totals,
         "largest": largest,
+        "patterns": patterns::json(keyspace, flags.top),
     });
     if !flags.servers.is_empty() {
         report["as"] = elsewhere::json(keyspace, &flags.servers)?.into();

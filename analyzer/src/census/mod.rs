@@ -17,15 +17,21 @@
 
 mod calendar;
 mod expiries;
+mod groups;
+mod plan;
 mod round;
 mod sizes;
 
 use crate::keyspace::db::Named;
+use crate::patterns::{self, Patterns};
 use crate::store::weigh::{Scale, Weight};
 use crate::store::{ORDER_BITS, Table, order_of};
 
 pub(crate) use calendar::Calendar;
 pub use expiries::{Expiries, Gathered, LIVES, Storm};
+pub use groups::GroupRow;
+pub(crate) use groups::Groups;
+pub use plan::{Group, Matcher, Plan};
 pub use round::Progress;
 pub(crate) use round::Round;
 pub use sizes::{CLASSES, Sizes};
@@ -88,6 +94,9 @@ pub(crate) struct PatternId(pub(crate) u32);
 impl PatternId {
     /// Keys are not counted by pattern.
     pub(crate) const NONE: PatternId = PatternId(u32::MAX);
+
+    /// The key is in none of the patterns, since there are too many.
+    pub(crate) const OTHER: PatternId = PatternId(u32::MAX - 1);
 }
 
 /// Everything that is counted, of the keys that were shown to it.
@@ -95,18 +104,26 @@ impl PatternId {
 pub(crate) struct Count {
     pub(crate) expiries: Calendar,
     pub(crate) sizes: Sizes,
+    /// `None` if keys are not counted by pattern.
+    pub(crate) patterns: Option<Patterns>,
+    pub(crate) groups: Groups,
 }
 
 impl Count {
-    /// How many names a count is shown before it counts: nothing has to be learned of an expiry.
-    const LESSONS: u64 = 0;
-
     /// No key yet, at that time, unix milliseconds.
-    pub(crate) fn new(now_ms: i64) -> Count {
+    pub(crate) fn new(plan: &Plan, (seed, now_ms): (u64, i64)) -> Count {
+        let max = plan.patterns_max;
         Count {
             expiries: Calendar::new(now_ms),
             sizes: Sizes::default(),
+            patterns: (max > 0).then(|| Patterns::new(seed, max)),
+            groups: Groups::new(&plan.groups),
         }
+    }
+
+    /// How many names a count is shown before it counts.
+    fn lessons(&self) -> u64 {
+        self.patterns.as_ref().map_or(0, |_| patterns::LESSONS)
     }
 
     /// One that has learned the same and has counted nothing.
@@ -114,34 +131,87 @@ impl Count {
         Count {
             expiries: self.expiries.alike(),
             sizes: Sizes::default(),
+            patterns: self.patterns.as_ref().map(Patterns::alike),
+            groups: self.groups.alike(),
         }
     }
 
     /// Is shown a name, before any key is counted: the first keys of the scan order are a uniform
     /// sample of all.
-    #[expect(clippy::unused_self, reason = "nothing is learned of names yet")]
-    fn learn(&mut self, _name: &[u8]) {}
+    fn learn(&mut self, name: &[u8]) {
+        if let Some(patterns) = &mut self.patterns {
+            patterns.learn(name);
+        }
+    }
+
+    /// Was shown enough; keys are counted from now on.
+    fn end_lessons(&mut self) {
+        if let Some(patterns) = &mut self.patterns {
+            patterns.end_learning();
+        }
+    }
 
     /// Takes one key's change: `None` is "not there". Returns the pattern of the key.
     #[inline]
     pub(crate) fn turn(
         &mut self,
-        _key: Named<'_>,
+        key: Named<'_>,
         before: Option<&Weight>,
         after: Option<&Weight>,
     ) -> PatternId {
         self.expiries.turn(before, after);
         self.sizes.turn(before, after);
-        PatternId::NONE
+        self.groups.turn(key.name, before, after);
+        match &mut self.patterns {
+            Some(patterns) => {
+                let pattern = patterns.turn(key.name, before, after);
+                pattern.map_or(PatternId::OTHER, PatternId)
+            }
+            None => PatternId::NONE,
+        }
+    }
+
+    /// All keys are counted.
+    fn finish(mut self) -> Count {
+        if let Some(patterns) = &mut self.patterns {
+            patterns.finish();
+        }
+        self
     }
 
     /// True if a fresh count is wanted at that time.
     fn is_stale(&self, now_ms: i64) -> bool {
-        self.expiries.is_stale(now_ms)
+        let learnable = self.patterns.as_ref().is_some_and(Patterns::is_stale);
+        learnable || self.expiries.is_stale(now_ms)
     }
 
     fn heap_bytes(&self) -> usize {
-        self.expiries.heap_bytes()
+        let patterns = self.patterns.as_ref().map_or(0, Patterns::heap_bytes);
+        self.expiries.heap_bytes() + patterns + self.groups.heap_bytes()
+    }
+
+    /// The first difference to a count of the same keys, in words.
+    fn differs_from(&self, other: &Count) -> Option<String> {
+        let Count {
+            expiries,
+            sizes,
+            patterns,
+            groups,
+        } = self;
+        if *expiries != other.expiries {
+            let naive = &other.expiries;
+            return Some(format!("expiries are {expiries:?}, should be {naive:?}"));
+        }
+        if *sizes != other.sizes {
+            let naive = &other.sizes;
+            return Some(format!("sizes are {sizes:?}, should be {naive:?}"));
+        }
+        if *groups != other.groups {
+            let naive = &other.groups;
+            return Some(format!("groups are {groups:?}, should be {naive:?}"));
+        }
+        let (counted, naive) = (patterns.as_ref()?, other.patterns.as_ref()?);
+        counted.differs_from(naive)
     }
 }
 
@@ -156,10 +226,10 @@ struct Fresh {
 }
 
 impl Fresh {
-    fn new(now_ms: i64) -> Fresh {
+    fn new(count: Count) -> Fresh {
         Fresh {
-            count: Count::new(now_ms),
-            lessons: Count::LESSONS,
+            lessons: count.lessons(),
+            count,
             order: 0,
         }
     }
@@ -194,6 +264,7 @@ impl Fresh {
         self.order = next;
         if learns && (self.lessons == 0 || next >= END) {
             (self.lessons, self.order) = (0, 0);
+            self.count.end_lessons();
         }
         met
     }
@@ -231,9 +302,9 @@ pub(crate) struct Census(Option<Box<Running>>);
 
 impl Census {
     /// The census of a database without keys, complete.
-    pub(crate) fn of_nothing(now_ms: i64) -> Census {
+    pub(crate) fn of_nothing(plan: &Plan, (seed, now_ms): (u64, i64)) -> Census {
         Census(Some(Box::new(Running {
-            kept: Some(Count::new(now_ms)),
+            kept: Some(Count::new(plan, (seed, now_ms))),
             fresh: None,
         })))
     }
@@ -298,18 +369,18 @@ impl Census {
         &mut self,
         table: &Table,
         scale: &Scale,
-        (now_ms, budget): (i64, usize),
+        (count, budget): (impl FnOnce() -> Count, usize),
     ) -> usize {
         let Some(running) = &mut self.0 else {
             return 0;
         };
-        let fresh = running.fresh.get_or_insert_with(|| Fresh::new(now_ms));
+        let fresh = running.fresh.get_or_insert_with(|| Fresh::new(count()));
         let mut met = 0;
         while met < budget {
             // An empty page costs something, too.
             met += 1 + fresh.page(table, scale);
             if fresh.order >= END {
-                running.kept = running.fresh.take().map(|fresh| fresh.count);
+                running.kept = running.fresh.take().map(|fresh| fresh.count.finish());
                 break;
             }
         }
@@ -348,8 +419,8 @@ impl Census {
                     naive.turn(Named { name, digest }, None, Some(&weight));
                 }
             }
-            if naive != *count {
-                return Err(format!("counted {count:?}, should be {naive:?}"));
+            if let Some(difference) = count.differs_from(&naive) {
+                return Err(difference);
             }
         }
         Ok(())

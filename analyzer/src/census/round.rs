@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::{Census, Count, Plan};
 use crate::keyspace::db::Db;
 use crate::store::weigh::Scale;
 
@@ -42,8 +43,10 @@ impl Progress {
 }
 
 /// Which database is counted next.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Round {
+    plan: Plan,
+    seed: u64,
     /// Those from this number on are still to be looked at; `None` if none is.
     at: Option<u32>,
     /// When they are looked at again.
@@ -54,12 +57,25 @@ pub(crate) struct Round {
 
 impl Round {
     /// At the first database.
-    pub(crate) fn new(now_ms: i64) -> Round {
+    pub(crate) fn new(plan: &Plan, (seed, now_ms): (u64, i64)) -> Round {
         Round {
+            plan: plan.clone(),
+            seed,
             at: Some(0),
             again_ms: now_ms,
             now_ms,
         }
+    }
+
+    /// The same from the beginning, of other databases.
+    #[must_use]
+    pub(crate) fn anew(&self) -> Round {
+        Round::new(&self.plan, (self.seed, self.now_ms))
+    }
+
+    /// The census of a database without keys, complete.
+    pub(crate) fn of_nothing(&self) -> Census {
+        Census::of_nothing(&self.plan, (self.seed, self.now_ms))
     }
 
     /// Something is to be counted that was passed by, maybe.
@@ -97,7 +113,8 @@ impl Round {
             from = number;
             if db.census.is_due(now_ms) {
                 let Db { census, table, .. } = db;
-                met += census.step(table, scale, (now_ms, budget - met));
+                let count = || Count::new(&self.plan, (self.seed, now_ms));
+                met += census.step(table, scale, (count, budget - met));
             } else if let Some(next) = number.checked_add(1) {
                 met += 1;
                 from = next;

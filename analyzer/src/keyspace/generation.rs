@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::census::{Census, Portion, Round};
+use crate::census::{Plan, Portion, Round};
 use crate::keyspace::SlotOf;
 use crate::keyspace::db::Db;
 use crate::keyspace::degrade::Share;
@@ -33,9 +33,14 @@ impl Generation {
     }
 
     /// Counts about `budget` keys beyond their totals, from now on; true if nothing is left.
-    pub(crate) fn recount(&mut self, scale: &Scale, now_ms: i64, budget: usize) -> bool {
+    pub(crate) fn recount(
+        &mut self,
+        scale: &Scale,
+        plan: &Plan,
+        (now_ms, budget): (i64, usize),
+    ) -> bool {
         if self.round.is_none() {
-            self.begin_round(now_ms);
+            self.begin_round(Round::new(plan, (self.seed, now_ms)));
         }
         let round = self.round.as_mut();
         round.is_none_or(|round| round.step(&mut self.dbs, scale, (now_ms, budget)))
@@ -43,7 +48,8 @@ impl Generation {
 
     /// True if `recount` may have something to do.
     pub(crate) fn is_recount_due(&self, now_ms: i64) -> bool {
-        self.round.is_none_or(|round| round.is_due(now_ms))
+        let round = self.round.as_ref();
+        round.is_none_or(|round| round.is_due(now_ms))
     }
 
     /// All keys, with a record or without.
@@ -60,12 +66,12 @@ impl Generation {
     /// All keys were loaded: they are counted if those of the generation before were.
     pub(crate) fn take_round(&mut self, before: &Generation) {
         if let Some(round) = &before.round {
-            self.begin_round(round.now_ms);
+            self.begin_round(round.anew());
         }
     }
 
-    fn begin_round(&mut self, now_ms: i64) {
-        self.round = Some(Round::new(now_ms));
+    fn begin_round(&mut self, round: Round) {
+        self.round = Some(round);
         for db in self.dbs.values_mut() {
             db.census.begin();
         }
@@ -136,7 +142,7 @@ impl Generation {
         self.dbs.entry(number).or_insert_with(|| {
             let mut db = Db::new(seed, slot_of);
             if let Some(round) = round {
-                db.census = Census::of_nothing(round.now_ms);
+                db.census = round.of_nothing();
             }
             db
         })

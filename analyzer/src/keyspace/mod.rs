@@ -31,7 +31,7 @@ mod wants;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::census::{Portion, Progress};
+use crate::census::{Plan, Portion, Progress};
 use crate::command::dispatch::{Call, Dispatch, Numbered};
 use crate::command::{Args, Context, Doubt, Entry, server};
 use crate::flows::{Cause, Flows};
@@ -101,6 +101,7 @@ pub struct Keyspace {
     specs: BTreeMap<Vec<u8>, KeySpec>,
     slot_of: Option<SlotOf>,
     hire: Option<Hire>,
+    plan: Plan,
     dispatch: Dispatch,
     ring: Ring,
     recent: Recent,
@@ -137,6 +138,7 @@ impl Keyspace {
             specs: BTreeMap::new(),
             slot_of: None,
             hire: None,
+            plan: Plan::default(),
             dispatch: Dispatch::new(),
             ring: Ring::default(),
             recent: Recent::default(),
@@ -165,6 +167,11 @@ impl Keyspace {
             hire: Some(hire),
             ..self
         }
+    }
+
+    /// With what is to be counted beside the totals, once `recount` has begun.
+    pub fn with_plan(self, plan: Plan) -> Keyspace {
+        Keyspace { plan, ..self }
     }
 
     /// The slot function, if keys are to be counted by slot.
@@ -509,7 +516,10 @@ impl Keyspace {
     /// True if nothing is left to count. The first call begins it; from then on every database is
     /// counted behind a full sync, and again whenever its counts want to be made anew.
     pub fn recount(&mut self, budget: usize) -> bool {
-        self.live.recount(&self.scale, self.now_ms, budget)
+        let Keyspace {
+            live, scale, plan, ..
+        } = self;
+        live.recount(scale, plan, (self.now_ms, budget))
     }
 
     /// True if [`Keyspace::recount`] may have something to do.
@@ -535,6 +545,10 @@ impl Keyspace {
 
     pub(crate) fn live(&self) -> &Generation {
         &self.live
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     pub(crate) fn scale(&self) -> &Scale {

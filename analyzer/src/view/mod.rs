@@ -1,6 +1,7 @@
 //! What can be asked of a keyspace: facts of one key, pages of a scan, slices of a walk, totals.
 //! Nothing here changes the model.
 
+mod patterns;
 mod scan;
 mod top;
 

@@ -1,10 +1,19 @@
 //! What the tests of the keyspace share: a driver that speaks in words, and dice.
 
-#![allow(dead_code, reason = "each test file uses its part of the kit")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test file uses its part of the kit"
+)]
+
+pub(crate) mod dice;
+pub(crate) mod names;
 
 use analyzer::input::{Command, Key, Outcome, Part, Shape};
 use analyzer::profile::{Family, Version};
 use analyzer::{Keyspace, Profile, Text};
+
+pub(crate) use dice::Dice;
 
 /// A keyspace with the offsets and times that a stream would give it.
 pub(crate) struct Driver {
@@ -92,23 +101,6 @@ pub(crate) fn key(db: u32, name: &[u8], expire_ms: Option<i64>) -> Key<'_> {
         idle_s: None,
         freq: None,
         count_hint: 1,
-    }
-}
-
-/// Dice with a seed.
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
-        self.roll() % n
     }
 }
 

@@ -4,8 +4,8 @@ use super::reply::Reply;
 use super::request::Request;
 use super::session::Session;
 use super::{
-    advise, cluster, growth, hot, info, keys, memory, monitor, nodes, rebalance, report, slots,
-    streams, target, transaction, ttl, verify, whatif,
+    advise, cluster, growth, hot, info, keys, memory, monitor, nodes, patterns, rebalance, report,
+    slots, streams, target, transaction, ttl, verify, whatif,
 };
 
 /// A command that is answered by asking.
@@ -55,6 +55,8 @@ pub(crate) enum Model {
     Rebalance,
     /// KS.HOT.
     Hot,
+    /// KS.PATTERNS.
+    Patterns,
     /// KS.VERIFY.
     Verify,
     /// KS.WHATIF.
@@ -92,6 +94,7 @@ pub(crate) async fn answer(session: &mut Session, model: Model, request: &Reques
         Model::Ttl => ttl::ttl(session, request).await,
         Model::Rebalance => rebalance::rebalance(session, request).await,
         Model::Hot => hot::hot(session, request).await,
+        Model::Patterns => patterns::patterns(session, request).await,
         Model::Verify => verify::verify(session, request).await,
         Model::WhatIf => whatif::what_if(session, request).await,
         Model::Advise => advise::advise(session, request).await,

@@ -32,6 +32,7 @@ mod layout;
 mod memory;
 mod monitor;
 mod nodes;
+mod patterns;
 mod points;
 mod port;
 mod prospects;

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use analyzer::census::{Expiries, LIVES, Portion, Storm};
+use analyzer::census::{Expiries, LIVES, Portion, Progress, Storm};
 
 use super::layout::{Cell, Format, Table};
 use super::points::now_ms;
@@ -21,7 +21,6 @@ use super::strays::Strays;
 use crate::fleet::Master;
 use crate::model::analytic::Analytic;
 use crate::model::ask::Ask;
-use crate::model::ttl::Outlook;
 
 /// Storms shown.
 const STORMS_MAX: usize = 100;
@@ -94,7 +93,7 @@ pub(crate) async fn ttl(session: &Session, request: &Request) -> Result<Reply, R
 }
 
 /// Masters whose keys are still being counted.
-fn uncounted(answers: &[Answered<Outlook>]) -> Vec<String> {
+pub(crate) fn uncounted<T>(answers: &[Answered<Result<T, Progress>>]) -> Vec<String> {
     let told = answers
         .iter()
         .filter_map(|(master, answer)| Some((master, &answer.as_ref()?.value)));

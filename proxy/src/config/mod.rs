@@ -4,6 +4,7 @@
 //! Flag > environment > file > default. Secrets come from the file, the environment or files named
 //! there; they are `SecretString`, so no debug output shows them.
 
+mod patterns;
 pub mod raw;
 pub mod rules;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use analyzer::advice::Limits;
+use analyzer::census::Plan;
 use analyzer::keyspace::BigLimits;
 use cluster_map::{Follow, Share};
 use secrecy::SecretString;
@@ -45,6 +47,8 @@ pub struct Config {
     pub http: Http,
     /// Links.
     pub link: Link,
+    /// What is counted of keys.
+    pub counted: Plan,
     /// Limits of re-reads.
     pub reread: Reread,
     /// TLS towards the servers.
@@ -254,6 +258,7 @@ impl Config {
                 connections_max: at_least_one("http.connections_max", raw.http.connections_max)?,
             },
             link: link(raw.link, credentials)?,
+            counted: patterns::plan(&raw.patterns)?,
             reread: Reread {
                 probes_per_s_max: raw.reread.probes_per_s_max,
                 sizes_per_s_max: raw.reread.sizes_per_s_max,

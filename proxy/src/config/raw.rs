@@ -39,6 +39,8 @@ pub struct Raw {
     pub link: Link,
     /// Logging.
     pub log: Log,
+    /// Keys by pattern.
+    pub patterns: Patterns,
     /// Limits of reads from the followed servers.
     pub reread: Reread,
     /// Sentinels themselves.
@@ -181,6 +183,28 @@ pub struct Log {
     pub level: String,
 }
 
+/// `[patterns]`.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Patterns {
+    /// Patterns of a database at most; 0 turns counting by pattern off.
+    pub max: usize,
+    /// Groups of keys that are counted together.
+    pub groups: Vec<Group>,
+}
+
+/// `[[patterns.groups]]`: one of glob and regex.
+#[derive(Clone, Deserialize, Serialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Group {
+    /// What it is called.
+    pub name: String,
+    /// A Redis glob over whole names.
+    pub glob: String,
+    /// A regular expression, found anywhere in a name.
+    pub regex: String,
+}
+
 /// `[reread]`.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -311,10 +335,20 @@ impl Default for Raw {
             http: Http::default(),
             link: Link::default(),
             log: Log::default(),
+            patterns: Patterns::default(),
             reread: Reread::default(),
             sentinel: Sentinel::default(),
             tls: Tls::default(),
             watch: Watch::default(),
+        }
+    }
+}
+
+impl Default for Patterns {
+    fn default() -> Patterns {
+        Patterns {
+            max: 10_000,
+            groups: Vec::new(),
         }
     }
 }

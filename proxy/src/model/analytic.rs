@@ -2,6 +2,8 @@
 //!
 //! [`Ask`]: crate::model::ask::Ask
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use analyzer::census::{Progress, Sizes};
 use analyzer::flows::Growth;
 
@@ -9,6 +11,7 @@ use crate::model::answer::{Job, Walks, send};
 use crate::model::ask::{Freshness, Reply};
 use crate::model::hot::{self, Heated, Wanted};
 use crate::model::mirror::Mirror;
+use crate::model::patterns::{self, Told};
 use crate::model::ttl::{self, Outlook};
 
 /// A question about what is counted.
@@ -42,6 +45,27 @@ pub enum Analytic {
         /// Keys by classes; while keys are being counted, how far that has come.
         reply: Reply<Result<Sizes, Progress>>,
     },
+    /// Keys by pattern and by group.
+    Patterns {
+        /// What is known; while keys are being counted, how far that has come.
+        reply: Reply<Told>,
+    },
+    /// The patterns of these keys, in the order asked.
+    PatternsOf {
+        /// Database and name of each.
+        keys: Vec<(u32, Vec<u8>)>,
+        /// One glob per key; `None` if there is no such key.
+        reply: Reply<Result<Vec<Option<Vec<u8>>>, Progress>>,
+    },
+    /// A key of each of these patterns, by a walk that gives up after a while.
+    Examples {
+        /// Their globs.
+        wanted: BTreeSet<Vec<u8>>,
+        /// Tokens that they are rolled up to.
+        depth: Option<usize>,
+        /// Globs and keys.
+        reply: Reply<BTreeMap<Vec<u8>, Vec<u8>>>,
+    },
 }
 
 /// Answers, or begins the walk that will.
@@ -63,5 +87,15 @@ pub(super) fn answer(ask: Analytic, mirror: &mut Mirror, walks: &mut Walks, fres
         }
         Analytic::Growth { window_s, reply } => send(reply, fresh, keyspace.growth(window_s)),
         Analytic::Sizes { reply } => send(reply, fresh, keyspace.sizes(None)),
+        Analytic::Patterns { reply } => patterns::all(keyspace, reply, fresh),
+        Analytic::PatternsOf { keys, reply } => patterns::of(keyspace, &keys, reply, fresh),
+        Analytic::Examples {
+            wanted,
+            depth,
+            reply,
+        } => {
+            let job = patterns::Job::new(wanted, depth, reply);
+            walks.push(generation, Job::Examples(job));
+        }
     }
 }

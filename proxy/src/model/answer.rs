@@ -18,6 +18,7 @@ use crate::model::ask::{
     Walked,
 };
 use crate::model::mirror::Mirror;
+use crate::model::patterns;
 use crate::model::slots::{self, Named, Tally};
 use crate::model::telling::Telling;
 use crate::model::ttl;
@@ -76,6 +77,7 @@ pub(super) enum Job {
     Tally(Tally),
     Named(Named),
     Ttl(ttl::Job),
+    Examples(patterns::Job),
     WhatIf(whatif::Job),
 }
 
@@ -157,6 +159,7 @@ impl Job {
             Job::Tally(tally) => tally.restart(),
             Job::Named(named) => named.restart(),
             Job::Ttl(walk) => walk.restart(),
+            Job::Examples(walk) => walk.restart(),
             Job::WhatIf(walk) => walk.restart(keyspace),
         }
     }
@@ -168,6 +171,7 @@ impl Job {
             Job::Tally(tally) => tally.is_abandoned(),
             Job::Named(named) => named.is_abandoned(),
             Job::Ttl(walk) => walk.is_abandoned(),
+            Job::Examples(walk) => walk.is_abandoned(),
             Job::WhatIf(walk) => walk.is_abandoned(),
         }
     }
@@ -192,6 +196,7 @@ impl Job {
                 Job::Tally(tally) => tally.advance(keyspace, KEYS_AT_ONCE),
                 Job::Named(named) => named.advance(keyspace, KEYS_AT_ONCE),
                 Job::Ttl(walk) => walk.advance(keyspace, KEYS_AT_ONCE),
+                Job::Examples(walk) => walk.advance(keyspace, KEYS_AT_ONCE),
                 Job::WhatIf(walk) => walk.advance(keyspace, ELEMENTS_AT_ONCE),
             };
             if done || clock::now() >= until {
@@ -214,6 +219,7 @@ impl Job {
             Job::Tally(tally) => tally.finish(fresh),
             Job::Named(named) => named.finish(fresh),
             Job::Ttl(walk) => walk.finish(fresh),
+            Job::Examples(walk) => walk.finish(fresh),
             Job::WhatIf(walk) => walk.finish(keyspace, fresh),
         }
     }

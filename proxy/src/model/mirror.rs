@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use analyzer::Keyspace;
 use analyzer::bridge::Told;
+use analyzer::census::Plan;
 use analyzer::input::Outcome;
 use analyzer::keyspace::{Found, Looked, Probed, Seen};
 use analyzer::profile::{Origin, Profile};
@@ -155,12 +156,14 @@ pub struct Configured {
 }
 
 impl Mirror {
-    /// An empty model; `counters` go on where owners before this one stopped.
-    pub fn new(profile: Profile, seed: u64, counters: Counters) -> Mirror {
+    /// An empty model, that counts what is planned; `counters` go on where owners before this one
+    /// stopped.
+    pub fn new(profile: Profile, seed: u64, plan: Plan, counters: Counters) -> Mirror {
         Mirror {
             keyspace: Keyspace::new(profile, seed)
                 .with_slots(cluster_map_slot)
-                .with_helper(filling::hire),
+                .with_helper(filling::hire)
+                .with_plan(plan),
             unknown_names: BTreeMap::new(),
             monitors: Monitors::default(),
             replid: Arc::from(""),

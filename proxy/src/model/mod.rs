@@ -9,6 +9,7 @@ pub mod mirror;
 pub mod monitor;
 pub mod owner;
 pub mod pace;
+pub mod patterns;
 pub mod rereads;
 pub mod session;
 pub mod slots;

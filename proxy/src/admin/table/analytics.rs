@@ -52,6 +52,17 @@ pub(super) const COMMANDS: &[Command] = &[
             "0.1.0",
             "Shows every node of every deployment, and its link or why it has none.",
         ),
+    Command::new("ks.patterns", -1, Handler::Model(Model::Patterns))
+        .flags(READ)
+        .syntax(
+            "[prefix] [BY <BYTES | KEYS | NOTTL>] [LIMIT count] [DEPTH tokens] \
+             [FORMAT <TEXT | JSON | FOLDED>] | OF key [key ...]",
+        )
+        .about(
+            "analytics",
+            "0.1.0",
+            "Sums up keys by the patterns of their names, which are found by themselves, and by groups.",
+        ),
     Command::new("ks.rebalance", -1, Handler::Model(Model::Rebalance))
         .flags(READ)
         .syntax(

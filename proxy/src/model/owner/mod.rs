@@ -155,7 +155,12 @@ impl<'a> Owner<'a> {
         let link = &given.config.link;
         // The first snapshot, or INFO before it, says what the server really is.
         let profile = Profile::defaults(Family::Redis, Version::new(7, 0));
-        let mut mirror = Mirror::new(profile, given.shared.seed, counters);
+        let mut mirror = Mirror::new(
+            profile,
+            given.shared.seed,
+            given.config.counted.clone(),
+            counters,
+        );
         mirror.keyspace.watch_big(given.config.watch.big);
         let target = seat.orders.borrow_and_update().target.clone();
         Owner {

@@ -1,0 +1,385 @@
+//! KS.PATTERNS: keys by the patterns of their names.
+//!
+//! Patterns are globs. Rows of the same pattern on several masters or in several databases are one,
+//! so are those that DEPTH rolls up to the same prefix. Every key is in exactly one pattern, so the
+//! rows and `(other)` sum up to the total.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use analyzer::patterns::PatternRow;
+use analyzer::value::{Encoding, Kind};
+
+use super::layout::{Cell, Format, Table};
+use super::refuse::{NOT_A_NUMBER, SYNTAX};
+use super::reply::Reply;
+use super::report::{Sources, finish, named_format, split};
+use super::request::Request;
+use super::scope::Scope;
+use super::session::Session;
+use super::strays::Strays;
+use super::ttl::uncounted;
+use crate::model::analytic::Analytic;
+use crate::model::ask::Ask;
+use crate::model::patterns::Counted;
+
+/// Rows by default.
+const LIMIT_DEFAULT: usize = 20;
+
+/// Most keys of KS.PATTERNS OF.
+const OF_MAX: usize = 1000;
+
+const NOT_COUNTED: &str = "keys are not counted by pattern: [patterns] max is 0";
+
+/// What patterns are ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Bytes,
+    Keys,
+    NoTtl,
+}
+
+impl By {
+    fn of(self, row: &PatternRow) -> u64 {
+        match self {
+            By::Bytes => row.bytes,
+            By::Keys => row.keys,
+            By::NoTtl => row.fixed_bytes,
+        }
+    }
+}
+
+/// How the answer looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Report(Format),
+    /// Stacks as flame graphs are made of.
+    Folded,
+}
+
+struct Options {
+    prefix: Vec<u8>,
+    by: By,
+    limit: Option<usize>,
+    depth: Option<usize>,
+    look: Look,
+}
+
+fn is_option(request: &Request, at: usize) -> bool {
+    let words = ["BY", "LIMIT", "DEPTH", "FORMAT"];
+    words.iter().any(|word| request.is(at, word))
+}
+
+fn parse(request: &Request) -> Result<Options, Reply> {
+    let mut options = Options {
+        prefix: Vec::new(),
+        by: By::Bytes,
+        limit: None,
+        depth: None,
+        look: Look::Report(Format::Resp),
+    };
+    let mut at = 1;
+    if request.len() > 1 && !(is_option(request, 1) && request.len() > 2) {
+        options.prefix = request.arg(1).to_vec();
+        at = 2;
+    }
+    while at < request.len() {
+        if at + 1 == request.len() {
+            return Err(SYNTAX);
+        }
+        if request.is(at, "BY") {
+            options.by = by(request, at + 1)?;
+        } else if request.is(at, "LIMIT") {
+            options.limit = Some(request.number(at + 1).ok_or(NOT_A_NUMBER)?);
+        } else if request.is(at, "DEPTH") {
+            let depth: usize = request.number(at + 1).ok_or(NOT_A_NUMBER)?;
+            options.depth = Some(depth.max(1));
+        } else if request.is(at, "FORMAT") && request.is(at + 1, "FOLDED") {
+            options.look = Look::Folded;
+        } else if request.is(at, "FORMAT") {
+            options.look = Look::Report(named_format(request, at + 1)?);
+        } else {
+            return Err(SYNTAX);
+        }
+        at += 2;
+    }
+    Ok(options)
+}
+
+fn by(request: &Request, at: usize) -> Result<By, Reply> {
+    let orders = [
+        ("BYTES", By::Bytes),
+        ("KEYS", By::Keys),
+        ("NOTTL", By::NoTtl),
+    ];
+    let found = orders.into_iter().find(|(word, _)| request.is(at, word));
+    let found = found.map(|(_, by)| by);
+    found.ok_or(Reply::error("ERR BY must be BYTES, KEYS or NOTTL"))
+}
+
+/// `KS.PATTERNS [prefix] [BY ..] [LIMIT n] [DEPTH d] [FORMAT ..]` and `KS.PATTERNS OF key ..`
+pub(crate) async fn patterns(session: &Session, request: &Request) -> Result<Reply, Reply> {
+    if request.is(1, "OF") && request.len() > 2 {
+        return of(session, request).await;
+    }
+    let options = parse(request)?;
+    let scope = session.scope()?;
+    let ask = |reply| Ask::Analytic(Analytic::Patterns { reply });
+    let answers = scope.ask_all(ask).await;
+    let mut missing = uncounted(&answers);
+    let mut notes = missing.clone();
+    notes.extend(Strays::counted_twice(&scope, None).await.note());
+    let (fresh, told) = split(answers);
+    let told: Vec<Counted> = told.into_iter().filter_map(Result::ok).collect();
+    if told.iter().any(|counted| counted.patterns.is_none()) {
+        missing.push(NOT_COUNTED.to_owned());
+        notes.push(NOT_COUNTED.to_owned());
+    }
+    match options.look {
+        // Stacks have no place for notes, so a part is not taken for the whole.
+        Look::Folded => match missing.pop() {
+            Some(note) => Err(Reply::Error(format!("ERR {note}").into())),
+            None => Ok(folded(told, &options)),
+        },
+        Look::Report(format) => {
+            let asked = Asked {
+                scope: &scope,
+                fresh: &fresh,
+                options: &options,
+            };
+            let tables = asked.tables(told).await;
+            Ok(finish(&scope, &fresh, tables, notes, format))
+        }
+    }
+}
+
+/// The patterns of single keys, in the selected database.
+async fn of(session: &Session, request: &Request) -> Result<Reply, Reply> {
+    let scope = session.scope()?;
+    let last = request.len().min(2 + OF_MAX);
+    if last < request.len() {
+        return Err(Reply::Error(
+            format!("ERR KS.PATTERNS OF takes {OF_MAX} keys at most").into(),
+        ));
+    }
+    let names = (2..last).map(|at| request.arg(at).to_vec());
+    let keys: Vec<(u32, Vec<u8>)> = names.map(|name| (session.db, name)).collect();
+    let ask = |reply| {
+        Ask::Analytic(Analytic::PatternsOf {
+            keys: keys.clone(),
+            reply,
+        })
+    };
+    let answers = scope.ask_everyone(ask).await?;
+    let mut found: Vec<Option<Vec<u8>>> = vec![None; keys.len()];
+    for (master, answer) in answers {
+        let Ok(globs) = answer.value else {
+            let name = master.name();
+            let text = format!("LOADING the keys of {name} are being counted by pattern");
+            return Err(Reply::Error(text.into()));
+        };
+        for (slot, glob) in found.iter_mut().zip(globs) {
+            *slot = slot.take().or(glob);
+        }
+    }
+    let replies = found
+        .into_iter()
+        .map(|glob| glob.map_or(Reply::Null, Reply::from));
+    Ok(Reply::Array(replies.collect()))
+}
+
+/// All rows by name, rolled up and chosen as asked.
+fn merged(told: Vec<Counted>, options: &Options) -> BTreeMap<Vec<u8>, PatternRow> {
+    let mut rows: BTreeMap<Vec<u8>, PatternRow> = BTreeMap::new();
+    for mut row in told
+        .into_iter()
+        .filter_map(|counted| counted.patterns)
+        .flatten()
+    {
+        if let Some(depth) = options.depth {
+            row.name = row.name.rolled_up(depth);
+        }
+        if !row.name.glob.starts_with(&options.prefix) {
+            continue;
+        }
+        match rows.get_mut(&row.name.glob) {
+            Some(known) => known.add(row),
+            None => drop(rows.insert(row.name.glob.clone(), row)),
+        }
+    }
+    rows
+}
+
+/// The rows in order, as many as asked for.
+fn ordered(rows: BTreeMap<Vec<u8>, PatternRow>, options: &Options) -> Vec<PatternRow> {
+    let mut rows: Vec<PatternRow> = rows.into_values().collect();
+    let by = options.by;
+    rows.sort_by(|a, b| by.of(b).cmp(&by.of(a)).then_with(|| a.name.cmp(&b.name)));
+    rows.truncate(options.limit.unwrap_or(LIMIT_DEFAULT));
+    rows
+}
+
+/// A question with what its tables need to know.
+struct Asked<'a> {
+    scope: &'a Scope,
+    fresh: &'a Sources,
+    options: &'a Options,
+}
+
+impl Asked<'_> {
+    async fn tables(&self, mut told: Vec<Counted>) -> Vec<Table> {
+        let groups = told
+            .iter_mut()
+            .map(|counted| std::mem::take(&mut counted.groups));
+        let groups = grouped(groups.flatten().collect());
+        let rows = merged(told, self.options);
+        let (keys, bytes) = rows.values().fold((0, 0), |(keys, bytes), row| {
+            (keys + row.keys, bytes + row.bytes)
+        });
+        let all = (keys, bytes);
+        let mut tables = vec![total(&rows, all)];
+        let mut rows = ordered(rows, self.options);
+        self.find_examples(&mut rows).await;
+        let lines = rows.iter().map(|row| line("pattern", row, all));
+        tables.push(Table::rows("patterns", lines.collect()));
+        if !groups.is_empty() {
+            let lines = groups.iter().map(|row| line("group", row, all));
+            tables.push(Table::rows("groups", lines.collect()));
+        }
+        tables
+    }
+
+    /// Looks for examples where the last one is gone.
+    async fn find_examples(&self, rows: &mut [PatternRow]) {
+        let without = rows.iter().filter(|row| row.example.is_none());
+        let wanted: BTreeSet<Vec<u8>> = without.map(|row| row.name.glob.clone()).collect();
+        let is_loaded = self.fresh.iter().any(|(_, fresh)| fresh.is_some());
+        if wanted.is_empty() || !is_loaded {
+            return;
+        }
+        let ask = |reply| {
+            Ask::Analytic(Analytic::Examples {
+                wanted: wanted.clone(),
+                depth: self.options.depth,
+                reply,
+            })
+        };
+        let (_, mut found) = split(self.scope.ask_all(ask).await);
+        for row in rows.iter_mut().filter(|row| row.example.is_none()) {
+            let mut each = found.iter_mut();
+            row.example = each.find_map(|found| found.remove(&row.name.glob));
+        }
+    }
+}
+
+/// The groups of all masters and databases.
+fn grouped(rows: Vec<PatternRow>) -> Vec<PatternRow> {
+    let mut groups: Vec<PatternRow> = Vec::new();
+    for row in rows {
+        match groups.iter_mut().find(|group| group.name == row.name) {
+            Some(group) => group.add(row),
+            None => groups.push(row),
+        }
+    }
+    groups
+}
+
+fn total(rows: &BTreeMap<Vec<u8>, PatternRow>, (keys, bytes): (u64, u64)) -> Table {
+    let other = rows.get(&b"(other)"[..]);
+    let fixed = rows.values().map(|row| row.fixed_keys).sum();
+    Table::single(
+        "total",
+        vec![
+            ("patterns", Cell::Count(rows.len() as u64)),
+            ("keys", Cell::Count(keys)),
+            ("bytes", Cell::Count(bytes)),
+            ("no_ttl_keys", Cell::Count(fixed)),
+            ("other_keys", Cell::Count(other.map_or(0, |row| row.keys))),
+            ("other_bytes", Cell::Count(other.map_or(0, |row| row.bytes))),
+        ],
+    )
+}
+
+fn line(called: &'static str, row: &PatternRow, (_, all): (u64, u64)) -> Vec<(&'static str, Cell)> {
+    let mean = row.bytes.checked_div(row.keys).unwrap_or(0);
+    let ids: Vec<&str> = row.ids.names().collect();
+    vec![
+        (called, Cell::Name(row.name.glob.clone())),
+        ("keys", Cell::Count(row.keys)),
+        ("bytes", Cell::Count(row.bytes)),
+        ("bytes_share", Cell::share(row.bytes, all)),
+        ("bytes_per_key", Cell::Count(mean)),
+        ("largest", Cell::Count(row.largest)),
+        ("largest_is_exact", Cell::Bool(row.largest_is_met)),
+        ("no_ttl_keys", Cell::Count(row.fixed_keys)),
+        ("no_ttl_bytes", Cell::Count(row.fixed_bytes)),
+        (
+            "ttl_share",
+            Cell::share(row.keys - row.fixed_keys.min(row.keys), row.keys),
+        ),
+        ("name_bytes", Cell::Count(row.name_bytes)),
+        ("types", Cell::Text(types(row))),
+        ("encodings", Cell::Text(encodings(row))),
+        ("ids", Cell::Text(ids.join(","))),
+        (
+            "example",
+            row.example.clone().map_or(Cell::Nothing, Cell::Name),
+        ),
+    ]
+}
+
+/// `hash=12/3400,string=7/560`: keys and bytes of each type, by name.
+fn types(row: &PatternRow) -> String {
+    let mut types: BTreeMap<Kind, (u64, u64)> = BTreeMap::new();
+    for (kind, _, keys, bytes) in &row.forms {
+        let sum = types.entry(*kind).or_default();
+        *sum = (sum.0 + keys, sum.1 + bytes);
+    }
+    let types = types.iter();
+    let types = types.map(|(kind, (keys, bytes))| format!("{}={keys}/{bytes}", kind.name()));
+    types.collect::<Vec<_>>().join(",")
+}
+
+/// `embstr=7,listpack=12`: keys of each encoding, as from 7.0 on.
+fn encodings(row: &PatternRow) -> String {
+    let mut encodings: BTreeMap<&str, u64> = BTreeMap::new();
+    for (_, encoding, keys, _) in &row.forms {
+        *encodings.entry(Encoding::word(*encoding)).or_default() += keys;
+    }
+    let encodings = encodings.iter();
+    let encodings = encodings.map(|(encoding, keys)| format!("{encoding}={keys}"));
+    encodings.collect::<Vec<_>>().join(",")
+}
+
+/// One line a pattern, its tokens from the first on, and what it is measured by.
+fn folded(told: Vec<Counted>, options: &Options) -> Reply {
+    let mut stacks: BTreeMap<String, u64> = BTreeMap::new();
+    for row in merged(told, options).values() {
+        let stack: Vec<String> = row.name.tokens().enumerate().map(frame).collect();
+        *stacks.entry(stack.join(";")).or_default() += options.by.of(row);
+    }
+    let mut stacks: Vec<(String, u64)> = stacks.into_iter().collect();
+    if let Some(limit) = options.limit {
+        stacks.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        stacks.truncate(limit);
+    }
+    let stacks = stacks.iter().filter(|(_, size)| *size > 0);
+    Reply::Lines(
+        stacks
+            .map(|(stack, size)| format!("{stack} {size}\n"))
+            .collect(),
+    )
+}
+
+/// A token as a frame: without the separator before it, and without what ends a frame or a line.
+fn frame((at, token): (usize, &[u8])) -> String {
+    let bare = match token {
+        [_, rest @ ..] if at > 0 && !rest.is_empty() => rest,
+        token => token,
+    };
+    let escaped = bare.escape_ascii().to_string();
+    let escaped = escaped.replace(';', "\\x3b").replace(' ', "\\x20");
+    if escaped.is_empty() {
+        return "\"\"".to_owned();
+    }
+    escaped
+}
