@@ -1,12 +1,18 @@
 //! Every rule of the catalogue on real servers: a state in which it must hold, and one close to it in
 //! which it must not.
 
+mod clients;
+mod cluster;
 mod eviction;
 mod footprint;
 mod keys;
 mod kit;
 mod memory;
+mod persistence;
+mod replication;
 mod ttl;
+mod tuning;
+mod ward;
 
 use kit::{Bench, Case};
 

@@ -4,7 +4,7 @@ pub mod campaign;
 pub mod writer;
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -43,11 +43,11 @@ pub struct Sentinel {
 }
 
 impl Sentinel {
-    fn start(install: &Install, master: SocketAddr) -> Result<Self> {
+    fn start(install: &Install, master: SocketAddr, host: Ipv4Addr) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("keyscape-").tempdir()?;
-        let addr = SocketAddr::from(([127, 0, 0, 1], free_port(0)?));
+        let addr = SocketAddr::from((host, free_port(0)?));
         let text = format!(
-            "port {}\nbind 127.0.0.1\ndir {}\n\
+            "port {}\nbind {host}\nsentinel announce-ip {host}\ndir {}\n\
              sentinel monitor {NAME} {} {} {QUORUM}\n\
              sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}\n\
              sentinel failover-timeout {NAME} {FAILOVER_TIMEOUT_MS}\n\
@@ -156,6 +156,14 @@ impl Watched {
     /// # Errors
     /// If one does not start, or they do not come to agree.
     pub fn start(install: &Install) -> Result<Self> {
+        Self::start_on(install, [Ipv4Addr::LOCALHOST; SENTINELS])
+    }
+
+    /// The same with the Sentinels on these addresses, which are all of this host.
+    ///
+    /// # Errors
+    /// If one does not start, or they do not come to agree.
+    pub fn start_on(install: &Install, hosts: [Ipv4Addr; SENTINELS]) -> Result<Self> {
         let mut servers: Vec<Server> = Vec::new();
         for _ in 0..3 {
             let port = free_port(0)?.to_string();
@@ -168,8 +176,9 @@ impl Watched {
         for replica in &servers[1..] {
             replica_of(replica.addr, master)?;
         }
-        let sentinels = (0..SENTINELS)
-            .map(|_| Sentinel::start(install, master))
+        let sentinels = hosts
+            .into_iter()
+            .map(|host| Sentinel::start(install, master, host))
             .collect::<Result<_>>()?;
         let mut watched = Self {
             install: install.clone(),

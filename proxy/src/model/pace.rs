@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// Length of one window.
 const WINDOW: Duration = Duration::from_secs(300);
 
+/// Looks are no closer together.
+const MOMENT: Duration = Duration::from_millis(500);
+
 /// Four a doubling, up to a terabyte a second.
 const BUCKETS: usize = 160;
 
@@ -67,6 +70,10 @@ impl Pace {
     /// Where the stream stands, about once a second; `live` if it is followed at all. After a gap
     /// it is measured anew.
     pub fn tick(&mut self, now: Instant, (offset, commands): (u64, u64), live: bool) {
+        // A burst within a moment is no rate.
+        if live && self.last.is_some_and(|last| now - last.at < MOMENT) {
+            return;
+        }
         let mark = Mark {
             at: now,
             offset,
@@ -197,6 +204,18 @@ mod tests {
             pace.tick(now, (second * 100 + burst, 0), true);
         }
         assert!(pace.rates().bytes_p99 < 130, "{:?}", pace.rates());
+    }
+
+    #[test]
+    fn looks_within_a_moment_are_one() {
+        let mut pace = Pace::default();
+        let from = Instant::now();
+        for ms in [0, 100, 499, 1000] {
+            let now = from + Duration::from_millis(ms);
+            pace.tick(now, (ms * 10, ms), true);
+        }
+        let rates = pace.rates();
+        assert_eq!((rates.bytes_max, rates.commands_per_min), (10_000, 60_000));
     }
 
     #[test]

@@ -141,6 +141,7 @@ impl Owner<'_> {
             return all;
         }
         if live && !was_live {
+            self.measure(now);
             self.enter(State::Synced);
             if let Some(session) = &mut self.session {
                 session.pass = None;

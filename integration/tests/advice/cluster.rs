@@ -1,0 +1,83 @@
+//! Section 5: slots and shards.
+
+use integration::cluster::{Cluster, Shape};
+use integration::{servers, wait};
+
+use super::SERVERS;
+use super::ward::{LIMIT, follow, holds, quiet};
+
+/// Values of a megabyte on one master: the tag's slot decides which.
+fn fill(cluster: &Cluster, tag: &str) {
+    let value = "x".repeat(1 << 20);
+    let mut written = 0;
+    for node in &cluster.nodes {
+        let mut client = node.client().expect("a connection");
+        for n in 0..4 {
+            let key = format!("{{{tag}}}:{n}");
+            let reply = client.call(&["SET", &key, &value]).expect("a reply");
+            written += usize::from(!reply.is_error());
+        }
+    }
+    assert_eq!(written, 4, "the other nodes say MOVED");
+}
+
+#[test]
+fn shards_that_are_uneven_few_or_gone() {
+    const TUNED: &str = "[advice.limits.CLU-06]\nmasters = 4\n\
+                          [advice.limits.CLU-04]\nbytes = 500000\n";
+    for name in SERVERS {
+        let install = servers::get(name).expect("a server");
+        let shape = Shape {
+            masters: 3,
+            replicas: 0,
+        };
+        let options = [("repl-diskless-sync-delay", "0")];
+        let mut cluster = Cluster::start(&install, shape, &options).expect("a cluster");
+        let app = follow(&cluster.url(), TUNED);
+        // Nodes that have just met do not take writes yet.
+        wait::for_true(LIMIT, "the cluster to be up", || {
+            let mut states = cluster.nodes.iter().map(|node| {
+                let mut client = node.client()?;
+                client.info_of_cluster("cluster_state")
+            });
+            Ok(states.all(|state| state.is_ok_and(|state| state == "ok")))
+        })
+        .expect("a cluster");
+        quiet(&app, "CLU-01");
+        quiet(&app, "CLU-04");
+        quiet(&app, "CLU-05");
+        holds(&app, "CLU-06");
+        // Slots 15495, 3300 and 7365: one of each third.
+        fill(&cluster, "a");
+        holds(&app, "CLU-01");
+        let found = holds(&app, "CLU-04");
+        assert_eq!(found["severity"], "medium", "{name}");
+        fill(&cluster, "b");
+        fill(&cluster, "c");
+        quiet(&app, "CLU-01");
+
+        let (to, from) = (cluster.id_of(0), cluster.id_of(2));
+        let (to, from) = (to.expect("an id"), from.expect("an id"));
+        let slot = "15495";
+        let ask = |cluster: &Cluster, node: usize, words: &[&str]| {
+            let mut client = cluster.nodes[node].client().expect("a connection");
+            client.ask(words).expect("an answer");
+        };
+        ask(
+            &cluster,
+            0,
+            &["CLUSTER", "SETSLOT", slot, "IMPORTING", &from],
+        );
+        ask(&cluster, 2, &["CLUSTER", "SETSLOT", slot, "MIGRATING", &to]);
+        let is_high = || holds(&app, "CLU-04")["severity"] == "high";
+        wait::for_true(LIMIT, "the move to be seen", || Ok(is_high()))
+            .unwrap_or_else(|error| panic!("{name}: {error:#}"));
+
+        let usual = follow(&cluster.url(), "");
+        quiet(&usual, "CLU-06");
+        quiet(&usual, "CLU-04");
+        cluster.nodes[1].kill().expect("an end");
+        let found = holds(&app, "CLU-05");
+        assert_eq!(found["rule"], "CLU-05");
+    }
+}
