@@ -11,6 +11,7 @@ mod capped;
 mod clients;
 mod clusters;
 mod cuts;
+mod dashboards;
 mod harmless;
 mod heat;
 mod hostile;
