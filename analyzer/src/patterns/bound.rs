@@ -70,8 +70,9 @@ impl Tree {
             return false;
         }
         let is_closed = group != Group::Digits && !place.is_open(group);
+        let has_ids = place.stars[group as usize] > 0 || place.may_take_in(group);
         literals > self.bound(node, group, strict)
-            || (is_closed && place.stars[group as usize] > 0 && self.is_of_ids(node, group, strict))
+            || (is_closed && has_ids && self.is_of_ids(node, group, strict))
     }
 
     /// True if nearly all keys of a place have ids there, and some words beside them.
@@ -87,7 +88,16 @@ impl Tree {
         let weights = self.literals(node, group).into_iter();
         let weights = weights.map(|child| self.weight(child));
         let light: Vec<u64> = weights.filter(|weight| *weight < HEAVY_MIN).collect();
-        light.len() > most && light.iter().sum::<u64>() * IDS_SHARE <= self.ids(node, group)
+        if light.len() <= most {
+            return false;
+        }
+        // What follows an id behind a weak separator may be a part of it.
+        let ids = if self.node(node).may_take_in(group) {
+            self.weight(node)
+        } else {
+            self.ids(node, group)
+        };
+        light.iter().sum::<u64>() * IDS_SHARE <= ids
     }
 
     /// Keys under `*` of a place.

@@ -85,6 +85,11 @@ impl Node {
         groups.any(|group| self.is_open(group))
     }
 
+    /// True if tokens of a group without a node stay at this one once the place is open.
+    pub(super) fn may_take_in(&self, group: Group) -> bool {
+        self.is(STAR) && group == Group::Weak
+    }
+
     /// True if a token without a node stays at this one.
     pub(super) fn takes_in(&self, group: Group) -> bool {
         self.is(STAR)

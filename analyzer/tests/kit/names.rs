@@ -86,6 +86,54 @@ pub(crate) const UNKNOWN: &[&[&str]] = &[
         "file:<base64>:sum",
         "{<word>}:lock",
     ],
+    &[
+        "basket:<int>",
+        "basket:<int>:items",
+        "basket:<int>:coupon:<random>",
+        "otp:<email>",
+        "jwt:blacklist:<hash>",
+        "ws:conn:<uuid>:meta",
+        "ws:room:<name>",
+        "price:(eur|usd|gbp|jpy):<int>",
+        "stock_<int>_<date>",
+        "menu/<slug>/items",
+        "sms.<timestamp>.<int>",
+        "req:<ulid>:headers",
+        "geo:{<hex>}:near",
+        "zone<suffix>:<int>:tile",
+        "score:<date>:<name>",
+        "vote|<int>|<word>",
+        "cdn:<base64url>",
+        "bucket:<ip>",
+        "user_settings_<int>",
+        "doc:<uuid>:rev:<int>:body",
+        "topic.<name>.offset",
+        "cron:<iso>",
+        "k8s-<word>-pod-<suffix>",
+    ],
+    &[
+        "a:<int>",
+        "b:<uuid>",
+        "c/<hash>",
+        "d.<word>.x.<word>.y",
+        "e_<int>",
+        "f:<random>",
+        "g:<slug>:comments:<int>",
+        "h#<timestamp>",
+        "tenant-<int>:(orders|invoices|users):<int>",
+        "tenant-<int>:stats:<date>",
+        "queue:<word>:(pending|done|failed)",
+        "log:<date>:<ulid>",
+        "mac:<hex>:last",
+        "login:<email>:attempts",
+        "avatar/<base64url>",
+        "proto|v1|<int>|<hash>",
+        "bloom:<name>:<suffix>",
+        "rl:{<ip>}:minute",
+        "ns1:ns2:ns3:<int>:leaf",
+        "ns1:ns2:ns4:<name>:leaf",
+        "hist<suffix>:<date>",
+    ],
 ];
 
 /// A template in its single forms, each with the glob that it should be found as.
@@ -166,7 +214,9 @@ fn single(text: String) -> Template {
         }
     }
     // Ids with a weak separator between them are one.
-    let glob = glob.replace("*-*", "*");
+    let glob = ["*-*", "*_*", "*.*"]
+        .iter()
+        .fold(glob, |glob, ids| glob.replace(ids, "*"));
     Template {
         text,
         glob,
