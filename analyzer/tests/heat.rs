@@ -4,7 +4,7 @@ mod kit;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use analyzer::heat::{By, Heard, Hot, Window, Work};
+use analyzer::heat::{By, Heard, Hot, TagWalk, Window, Work};
 use analyzer::profile::{Family, Version};
 use analyzer::{Keyspace, Profile};
 
@@ -256,4 +256,60 @@ fn many_databases_and_odd_names_are_kept_apart_and_bounded() {
             .all(|row| row.work.writes <= 2)
     );
     assert_eq!(all.total.writes, 10_000);
+}
+
+#[test]
+fn the_largest_hash_tags_are_exact_however_many_there_are() {
+    for tags in [50, 20_000u64] {
+        let mut driver = Driver::new();
+        let mut tally: BTreeMap<Vec<u8>, (u64, u64)> = BTreeMap::new();
+        let mut dice = Dice(tags);
+        for n in 0..60_000u64 {
+            let octave = dice.below(u64::from(tags.ilog2()) + 1);
+            let tag = (1 << octave) + dice.below(1 << octave);
+            let value = "v".repeat(usize::try_from(dice.below(300)).expect("small"));
+            let key = format!("a:{{tag{tag}}}:{n}");
+            driver.follow_line(&format!("SET {key} {value}"));
+            driver.follow_line(&format!("SET plain:{} x", n % 100));
+            driver.keyspace.catch_up();
+            let facts = driver.keyspace.facts(0, key.as_bytes()).expect("a key");
+            let sum = tally.entry(format!("tag{tag}").into_bytes()).or_default();
+            *sum = (sum.0 + 1, sum.1 + facts.bytes);
+        }
+        let mut walk = TagWalk::default();
+        while !walk.advance(&driver.keyspace, 1000) {}
+        let found = walk.finish();
+        assert_eq!(found.keys, 60_000);
+        assert_eq!(found.bytes, tally.values().map(|sum| sum.1).sum::<u64>());
+        for tag in &found.tags {
+            assert_eq!(
+                tally.remove(&tag.tag),
+                Some((tag.keys, tag.bytes)),
+                "{tag:?}"
+            );
+        }
+        assert!(found.tags.len() >= 50.min(tally.len()));
+        for (tag, (keys, bytes)) in tally {
+            assert!(
+                keys <= found.unlisted_keys && bytes <= found.unlisted_bytes,
+                "{tag:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn all_writes_of_a_window_are_known_without_its_rows() {
+    let mut driver = Driver::new();
+    for n in 0..5000 {
+        driver.line(&format!("SET k{n} v"));
+        driver.now_ms += 100;
+    }
+    for window in [Window::Minute, Window::TenMinutes, Window::Hour] {
+        let heard = driver.keyspace.hot_keys(window, By::Writes, 1);
+        assert_eq!(
+            driver.keyspace.written(window),
+            (heard.covered_ms, heard.total)
+        );
+    }
 }

@@ -14,6 +14,7 @@
 
 mod rates;
 mod sketch;
+mod tags;
 mod window;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use crate::store::weigh::Weight;
 use self::sketch::{Row, Rows, Write};
 use self::window::Spans;
 
+pub use self::tags::{TagSum, TagWalk, Tagged};
 pub use self::window::Window;
 
 /// Bytes from which an overwrite is looked at as a rewrite.
@@ -259,6 +261,11 @@ impl Keyspace {
     /// Bytes that heat takes: some 2 MB where very much is written, nothing where nothing is.
     pub fn heat_bytes(&self) -> usize {
         self.heat().heap_bytes()
+    }
+
+    /// All writes to keys of a window, exactly, and the milliseconds that it covers.
+    pub fn written(&self, window: Window) -> (u64, Work) {
+        self.heat().spans.total(window)
     }
 
     /// The keys that were written most, at most `n`.

@@ -208,9 +208,25 @@ impl Spans {
     /// All of a window, at least as long as its name says once so much has passed.
     pub(super) fn window(&self, window: Window) -> Span {
         let open = self.open.span(self.open_ms);
+        let mut parts = vec![&open];
+        parts.extend(self.closed(window));
+        Span::of(&parts, usize::MAX)
+    }
+
+    /// Milliseconds and writes of a window.
+    pub(super) fn total(&self, window: Window) -> (u64, Work) {
+        let open = (self.open_ms, self.open.keys.total());
+        let closed = self.closed(window).into_iter();
+        closed.fold(open, |(ms, work), span| {
+            (ms + span.took_ms, work.plus(span.total))
+        })
+    }
+
+    /// The closed spans of a window.
+    fn closed(&self, window: Window) -> Vec<&Span> {
         let loose_tens = self.tens.len() - self.loose_tens..;
         let loose_minutes = self.minutes.len() - self.loose_minutes..;
-        let mut parts = vec![&open];
+        let mut parts = Vec::new();
         match window {
             Window::Minute => parts.extend(&self.tens),
             Window::TenMinutes => {
@@ -223,7 +239,7 @@ impl Spans {
                 parts.extend(&self.longs);
             }
         }
-        Span::of(&parts, usize::MAX)
+        parts
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
