@@ -152,6 +152,42 @@ fn writes_by_slot_are_exact_on_a_cluster() {
     for row in rows {
         assert_eq!(number(row, "writes"), tally[&number(row, "slot")], "{row}");
     }
+    let told = json(&app, &["KS.SLOTS", "BY", "WRITES", "LIMIT", "1"]);
+    let hottest = tally.values().max().expect("a slot");
+    let first = number(&told["slots"][0], "slot");
+    assert_eq!(tally[&first], *hottest, "{told}");
+    let skew = told["largest_by_mean"][0]["writes"].as_f64();
+    assert!(
+        skew.is_some_and(|skew| (1.0..3.0).contains(&skew)),
+        "{told}"
+    );
+}
+
+#[test]
+fn the_largest_hash_tags_are_told_with_all_their_keys() {
+    let server = scene::quiet_server("redis-7.0");
+    let app = scene::follow(&server, "");
+    let mut client = server.client().expect("connect");
+    let mut bytes = [0, 0];
+    for n in 0..90 {
+        let at = usize::from(n % 3 > 0);
+        let key = format!("{{tag{at}}}:{n}");
+        client
+            .ask(&["SET", &key, &"v".repeat(500 * (n + 1))])
+            .expect("SET");
+        let usage = client
+            .ask(&["MEMORY", "USAGE", &key])
+            .expect("MEMORY USAGE");
+        bytes[at] += usage.int().expect("a number").unsigned_abs();
+    }
+    scene::settle(&server, &app);
+    let told = json(&app, &["KS.SLOTS", "HASHTAGS", "BY", "BYTES"]);
+    let rows = told["hashtags"].as_array().expect("rows");
+    for (row, at, keys) in [(&rows[0], 1, 60), (&rows[1], 0, 30)] {
+        assert_eq!(row["hashtag"], format!("tag{at}"), "{told}");
+        assert_eq!(number(row, "keys"), keys, "{told}");
+        assert_eq!(number(row, "bytes"), bytes[at], "{told}");
+    }
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod docs;
 mod growth;
 mod guard;
 mod handlers;
+mod hashtags;
 mod hello;
 mod hot;
 mod info;

@@ -21,6 +21,7 @@ use super::report::{finish, named_format};
 use super::request::Request;
 use super::scope::Scope;
 use super::session::Session;
+use super::slots::skew as ratio;
 use crate::fleet::{Deployment, Master};
 use crate::model::analytic::Analytic;
 use crate::model::ask::{Ask, Filter, Freshness, Measure, Row, SlotTotal};
@@ -301,13 +302,8 @@ fn stock(ground: &Ground, step: &Move) -> Stock {
 /// How uneven the masters are, and would be: the largest by the mean.
 fn skew(options: &Options, ground: &Ground, moves: &[Move]) -> Table {
     let sums = sums(ground, moves);
-    let ratio = |weights: Vec<u64>| {
-        let all = weights.iter().copied().fold(0, u64::saturating_add);
-        let most = weights.iter().copied().max().unwrap_or(0);
-        Cell::per(most.saturating_mul(weights.len() as u64), all)
-    };
     let weights = |weight: fn(&Stock) -> u64, of: fn(&(Stock, Stock)) -> &Stock| {
-        ratio(sums.iter().map(|sum| weight(of(sum))).collect())
+        ratio(&sums.iter().map(|sum| weight(of(sum))).collect::<Vec<u64>>())
     };
     let mut all = Stock::default();
     moves.iter().for_each(|step| all.add(stock(ground, step)));

@@ -1,9 +1,13 @@
-//! KS.SLOTS: keys and bytes by hash slot and master, the largest slots, and the slots whose keys
-//! stand where they should not. Outside of clusters it shows the slots that the keys would have.
+//! KS.SLOTS: keys, bytes and writes by hash slot and master, how uneven masters are, the largest
+//! slots, and those whose keys stand where they should not. Outside of clusters it shows the slots
+//! that the keys would have, and no writes: those are counted by slot in cluster mode only.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use analyzer::heat::{By as HeatBy, Window, Work};
+
+use super::hashtags;
 use super::layout::{Cell, Format, Table};
 use super::refuse::{NOT_A_NUMBER, SYNTAX};
 use super::reply::Reply;
@@ -12,18 +16,31 @@ use super::request::Request;
 use super::scope::{Answered, Scope};
 use super::session::Session;
 use super::strays::{Kind, Stray, Strays};
-use crate::fleet::{Master, MasterId};
+use crate::fleet::{Deployment, Master, MasterId};
+use crate::model::analytic::Analytic;
 use crate::model::ask::{Ask, SlotTotal};
+use crate::model::hot::{Heated, Subject, Wanted, What};
 
 /// Largest slots shown by default, and at most: all of them.
 const LIMIT_DEFAULT: usize = 20;
 const LIMIT_MAX: usize = 16_384;
+
+/// The writes that are told beside keys and bytes: of the last ten minutes.
+const WRITTEN: Wanted = Wanted {
+    what: What::Slots,
+    by: HeatBy::Writes,
+    window: Window::TenMinutes,
+    limit: usize::MAX,
+};
+
+const BY: Reply = Reply::error("ERR BY must be BYTES, KEYS or WRITES");
 
 /// What "largest" means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum By {
     Bytes,
     Keys,
+    Writes,
 }
 
 struct Options {
@@ -44,11 +61,13 @@ fn parse(request: &Request) -> Result<Options, Reply> {
             return Err(SYNTAX);
         }
         if request.is(at, "BY") {
-            options.by = match (request.is(at + 1, "BYTES"), request.is(at + 1, "KEYS")) {
-                (true, _) => By::Bytes,
-                (_, true) => By::Keys,
-                (false, false) => return Err(Reply::error("ERR BY must be BYTES or KEYS")),
-            };
+            let names = [
+                ("BYTES", By::Bytes),
+                ("KEYS", By::Keys),
+                ("WRITES", By::Writes),
+            ];
+            let by = names.iter().find(|(name, _)| request.is(at + 1, name));
+            options.by = by.ok_or(BY)?.1;
         } else if request.is(at, "LIMIT") {
             let limit: usize = request.number(at + 1).ok_or(NOT_A_NUMBER)?;
             options.limit = limit.min(LIMIT_MAX);
@@ -63,44 +82,135 @@ fn parse(request: &Request) -> Result<Options, Reply> {
 }
 
 /// A slot on one master.
-type Held = (Arc<Master>, SlotTotal);
+struct Held {
+    master: Arc<Master>,
+    total: SlotTotal,
+    work: Work,
+    /// Milliseconds in which that was written.
+    ms: u64,
+}
 
-/// KS.SLOTS [BY <BYTES | KEYS>] [LIMIT n] [FORMAT ..]
+impl Held {
+    fn measure(&self, by: By) -> u64 {
+        match by {
+            By::Bytes => self.total.memory,
+            By::Keys => self.total.keys,
+            By::Writes => self.work.writes,
+        }
+    }
+}
+
+/// KS.SLOTS [HASHTAGS] [BY <BYTES | KEYS | WRITES>] [LIMIT n] [FORMAT ..]
 pub(crate) async fn slots(session: &Session, request: &Request) -> Result<Reply, Reply> {
+    if request.is(1, "HASHTAGS") {
+        return hashtags::hashtags(session, request).await;
+    }
     let options = parse(request)?;
     let scope = session.scope()?;
-    let answers = scope.ask_all(|reply| Ask::Slots { db: None, reply }).await;
+    let (answers, heat) = tokio::join!(
+        scope.ask_all(|reply| Ask::Slots { db: None, reply }),
+        scope.ask_all(|reply| Ask::Analytic(Analytic::Hot {
+            wanted: WRITTEN,
+            reply
+        })),
+    );
     let strays = Strays::of(&scope, None).await;
-    let masters = masters(&answers, &strays);
-    let mut held: Vec<Held> = Vec::new();
-    for (master, answer) in &answers {
-        let totals = answer.iter().flat_map(|answer| &answer.value);
-        held.extend(totals.map(|total| (master.clone(), *total)));
-    }
+    let mut held = held(&answers, &heat);
+    let masters = masters(&answers, &held, &strays);
+    let skews = skews(&scope, &held);
     let (fresh, _) = split(answers);
-    let mut tables = vec![whole(&scope, &held, &strays), masters];
-    let measure = |total: &SlotTotal| match options.by {
-        By::Bytes => total.memory,
-        By::Keys => total.keys,
-    };
-    let all: u64 = held.iter().map(|(_, total)| measure(total)).sum();
-    held.sort_by(|(a, x), (b, y)| {
-        let order = measure(y).cmp(&measure(x));
-        order.then_with(|| (x.slot, a.id).cmp(&(y.slot, b.id)))
+    let mut tables = vec![whole(&scope, &held, &strays), skews, masters];
+    let measure = |held: &Held| held.measure(options.by);
+    let all: u64 = held.iter().map(measure).sum();
+    held.sort_by(|a, b| {
+        let order = measure(b).cmp(&measure(a));
+        order.then_with(|| (a.total.slot, a.master.id).cmp(&(b.total.slot, b.master.id)))
     });
     held.truncate(options.limit);
     let kinds = kinds(&strays);
-    let row = |(master, total): Held| {
-        let kind = kinds.get(&(master.id, total.slot)).copied();
-        largest(&master, &total, kind, Cell::share(measure(&total), all))
+    let row = |held: Held| {
+        let kind = kinds.get(&(held.master.id, held.total.slot)).copied();
+        largest(&held, kind, Cell::share(measure(&held), all))
     };
     tables.push(Table::rows("slots", held.into_iter().map(row).collect()));
     if !strays.0.is_empty() {
         let rows = strays.0.iter().take(options.limit).map(stray);
         tables.push(Table::rows("strays", rows.collect()));
     }
-    let notes = strays.note().into_iter().collect();
+    let mut notes: Vec<String> = strays.note().into_iter().collect();
+    if options.by == By::Writes {
+        notes.push("writes only: reads are not in the stream, and are not seen here".to_owned());
+    }
     Ok(finish(&scope, &fresh, tables, notes, options.format))
+}
+
+/// The slots that have keys or were written.
+fn held(answers: &[Answered<Vec<SlotTotal>>], heat: &[Answered<Heated>]) -> Vec<Held> {
+    let mut held: BTreeMap<(MasterId, u16), Held> = BTreeMap::new();
+    for (master, answer) in answers {
+        for total in answer.iter().flat_map(|answer| &answer.value) {
+            let own = Held {
+                master: master.clone(),
+                total: *total,
+                work: Work::default(),
+                ms: 0,
+            };
+            held.insert((master.id, total.slot), own);
+        }
+    }
+    for (master, answer) in heat {
+        let Some(answer) = answer else { continue };
+        for row in &answer.value.rows {
+            let Subject::Slot(slot) = row.subject else {
+                continue;
+            };
+            let own = held.entry((master.id, slot)).or_insert_with(|| Held {
+                master: master.clone(),
+                total: SlotTotal {
+                    slot,
+                    ..SlotTotal::default()
+                },
+                work: Work::default(),
+                ms: 0,
+            });
+            (own.work, own.ms) = (row.work, answer.value.covered_ms);
+        }
+    }
+    held.into_values().collect()
+}
+
+/// How uneven the masters of each cluster are: the largest by the mean.
+fn skews(scope: &Scope, held: &[Held]) -> Table {
+    let row = |cluster: &Arc<Deployment>| {
+        let owns = |master: &&Arc<Master>| {
+            master.source == cluster.source && !master.place().slots.is_empty()
+        };
+        let masters: Vec<MasterId> = scope.masters.iter().filter(owns).map(|m| m.id).collect();
+        let skew = |by: By| {
+            let mut sums: BTreeMap<MasterId, u64> = masters.iter().map(|id| (*id, 0)).collect();
+            for one in held {
+                if let Some(sum) = sums.get_mut(&one.master.id) {
+                    *sum = sum.saturating_add(one.measure(by));
+                }
+            }
+            skew(&sums.into_values().collect::<Vec<u64>>())
+        };
+        vec![
+            ("cluster", Cell::text(&cluster.label)),
+            ("masters", Cell::Count(masters.len() as u64)),
+            ("bytes", skew(By::Bytes)),
+            ("keys", skew(By::Keys)),
+            ("writes", skew(By::Writes)),
+        ]
+    };
+    Table::rows("largest_by_mean", scope.clusters().map(row).collect())
+}
+
+/// The largest of some sums by their mean.
+pub(super) fn skew(sums: &[u64]) -> Cell {
+    let all = sums.iter().copied().fold(0, u64::saturating_add);
+    let most = sums.iter().copied().max().unwrap_or(0);
+    Cell::per(most.saturating_mul(sums.len() as u64), all)
 }
 
 fn kinds(strays: &Strays) -> BTreeMap<(MasterId, u16), Kind> {
@@ -112,9 +222,10 @@ fn kinds(strays: &Strays) -> BTreeMap<(MasterId, u16), Kind> {
 
 fn whole(scope: &Scope, held: &[Held], strays: &Strays) -> Table {
     let hidden = strays.all_hidden();
-    let keys: u64 = held.iter().map(|(_, total)| total.keys).sum();
-    let bytes: u64 = held.iter().map(|(_, total)| total.memory).sum();
-    let mut slots: Vec<u16> = held.iter().map(|(_, total)| total.slot).collect();
+    let filled = || held.iter().map(|held| &held.total).filter(|t| t.keys > 0);
+    let keys: u64 = filled().map(|total| total.keys).sum();
+    let bytes: u64 = filled().map(|total| total.memory).sum();
+    let mut slots: Vec<u16> = filled().map(|total| total.slot).collect();
     slots.sort_unstable();
     slots.dedup();
     let maps = scope.clusters().map(|cluster| cluster.view());
@@ -134,13 +245,16 @@ fn whole(scope: &Scope, held: &[Held], strays: &Strays) -> Table {
 }
 
 /// Each master: its slots, what is in them, and how uneven that is.
-fn masters(answers: &[Answered<Vec<SlotTotal>>], strays: &Strays) -> Table {
+fn masters(answers: &[Answered<Vec<SlotTotal>>], held: &[Held], strays: &Strays) -> Table {
     let row = |(master, answer): &Answered<Vec<SlotTotal>>| {
         let place = master.place();
         let totals = answer.as_ref().map_or(&[][..], |answer| &answer.value);
         let keys: u64 = totals.iter().map(|total| total.keys).sum();
         let bytes: u64 = totals.iter().map(|total| total.memory).sum();
         let largest = totals.iter().max_by_key(|total| total.memory);
+        let own = || held.iter().filter(|held| held.master.id == master.id);
+        let writes: u64 = own().map(|held| held.work.writes).sum();
+        let ms = own().map(|held| held.ms).max().unwrap_or(0);
         vec![
             ("master", Cell::Text(master.name())),
             ("cluster", Cell::text(&master.cluster)),
@@ -149,6 +263,7 @@ fn masters(answers: &[Answered<Vec<SlotTotal>>], strays: &Strays) -> Table {
             ("slots_with_keys", Cell::Count(totals.len() as u64)),
             ("keys", Cell::Count(keys)),
             ("bytes", Cell::Count(bytes)),
+            ("writes_per_s", Cell::per(writes.saturating_mul(1000), ms)),
             (
                 "largest_slot",
                 largest.map_or(Cell::Nothing, |t| Cell::Count(t.slot.into())),
@@ -164,18 +279,17 @@ fn masters(answers: &[Answered<Vec<SlotTotal>>], strays: &Strays) -> Table {
     Table::rows("masters", answers.iter().map(row).collect())
 }
 
-fn largest(
-    master: &Master,
-    total: &SlotTotal,
-    kind: Option<Kind>,
-    share: Cell,
-) -> Vec<(&'static str, Cell)> {
+fn largest(held: &Held, kind: Option<Kind>, share: Cell) -> Vec<(&'static str, Cell)> {
+    let Held { total, work, .. } = held;
+    let per_second = |count: u64| Cell::per(count.saturating_mul(1000), held.ms);
     vec![
         ("slot", Cell::Count(total.slot.into())),
-        ("master", Cell::Text(master.name())),
+        ("master", Cell::Text(held.master.name())),
         ("keys", Cell::Count(total.keys)),
         ("bytes", Cell::Count(total.memory)),
         ("share", share),
+        ("writes_per_s", per_second(work.writes)),
+        ("written_bytes_per_s", per_second(work.bytes)),
         (
             "stray",
             kind.map_or(Cell::Nothing, |kind| Cell::text(kind.name())),

@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use analyzer::census::{Progress, Sizes};
 use analyzer::flows::Growth;
+use analyzer::heat::{Tagged, Window, Work};
 
 use crate::model::answer::{Job, Walks, send};
 use crate::model::ask::{Freshness, Reply};
 use crate::model::hot::{self, Heated, Wanted};
 use crate::model::mirror::Mirror;
 use crate::model::patterns::{self, Told};
+use crate::model::tags;
 use crate::model::ttl::{self, Outlook};
 
 /// A question about what is counted.
@@ -32,6 +34,18 @@ pub enum Analytic {
         wanted: Wanted,
         /// The rows.
         reply: Reply<Heated>,
+    },
+    /// All writes to keys of a window.
+    Written {
+        /// Which time.
+        window: Window,
+        /// Milliseconds that it covers, and the writes.
+        reply: Reply<(u64, Work)>,
+    },
+    /// Keys and bytes by hash tag, by a walk.
+    Tags {
+        /// The largest.
+        reply: Reply<Tagged>,
     },
     /// What happened to the keys in the last seconds, days at most.
     Growth {
@@ -85,6 +99,8 @@ pub(super) fn answer(ask: Analytic, mirror: &mut Mirror, walks: &mut Walks, fres
         Analytic::Hot { wanted, reply } => {
             send(reply, fresh, hot::heated(keyspace, &wanted));
         }
+        Analytic::Written { window, reply } => send(reply, fresh, keyspace.written(window)),
+        Analytic::Tags { reply } => walks.push(generation, Job::Tags(tags::Job::new(reply))),
         Analytic::Growth { window_s, reply } => send(reply, fresh, keyspace.growth(window_s)),
         Analytic::Sizes { reply } => send(reply, fresh, keyspace.sizes(None)),
         Analytic::Patterns { reply } => patterns::all(keyspace, reply, fresh),

@@ -20,6 +20,7 @@ use crate::model::ask::{
 use crate::model::mirror::Mirror;
 use crate::model::patterns;
 use crate::model::slots::{self, Named, Tally};
+use crate::model::tags;
 use crate::model::telling::Telling;
 use crate::model::ttl;
 use crate::model::verify::Verify;
@@ -78,6 +79,7 @@ pub(super) enum Job {
     Named(Named),
     Ttl(ttl::Job),
     Examples(patterns::Job),
+    Tags(tags::Job),
     WhatIf(whatif::Job),
 }
 
@@ -160,6 +162,7 @@ impl Job {
             Job::Named(named) => named.restart(),
             Job::Ttl(walk) => walk.restart(),
             Job::Examples(walk) => walk.restart(),
+            Job::Tags(walk) => walk.restart(),
             Job::WhatIf(walk) => walk.restart(keyspace),
         }
     }
@@ -172,6 +175,7 @@ impl Job {
             Job::Named(named) => named.is_abandoned(),
             Job::Ttl(walk) => walk.is_abandoned(),
             Job::Examples(walk) => walk.is_abandoned(),
+            Job::Tags(walk) => walk.is_abandoned(),
             Job::WhatIf(walk) => walk.is_abandoned(),
         }
     }
@@ -197,6 +201,7 @@ impl Job {
                 Job::Named(named) => named.advance(keyspace, KEYS_AT_ONCE),
                 Job::Ttl(walk) => walk.advance(keyspace, KEYS_AT_ONCE),
                 Job::Examples(walk) => walk.advance(keyspace, KEYS_AT_ONCE),
+                Job::Tags(walk) => walk.advance(keyspace, KEYS_AT_ONCE),
                 Job::WhatIf(walk) => walk.advance(keyspace, ELEMENTS_AT_ONCE),
             };
             if done || clock::now() >= until {
@@ -220,6 +225,7 @@ impl Job {
             Job::Named(named) => named.finish(fresh),
             Job::Ttl(walk) => walk.finish(fresh),
             Job::Examples(walk) => walk.finish(fresh),
+            Job::Tags(walk) => walk.finish(fresh),
             Job::WhatIf(walk) => walk.finish(keyspace, fresh),
         }
     }

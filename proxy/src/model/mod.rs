@@ -13,6 +13,7 @@ pub mod patterns;
 pub mod rereads;
 pub mod session;
 pub mod slots;
+pub mod tags;
 pub mod telling;
 pub mod ttl;
 pub mod verify;

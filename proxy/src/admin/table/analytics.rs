@@ -75,11 +75,11 @@ pub(super) const COMMANDS: &[Command] = &[
         ),
     Command::new("ks.slots", -1, Handler::Model(Model::Slots))
         .flags(READ)
-        .syntax("[BY <BYTES | KEYS>] [LIMIT count] [FORMAT <TEXT | JSON>]")
+        .syntax("[HASHTAGS] [BY <BYTES | KEYS | WRITES>] [LIMIT count] [FORMAT <TEXT | JSON>]")
         .about(
             "analytics",
             "0.1.0",
-            "Sums up keys and bytes by hash slot and master, largest slots first.",
+            "Sums up keys, bytes and writes by hash slot and master, or keys and bytes by hash tag.",
         ),
     Command::new("ks.summary", -1, Handler::Model(Model::Summary))
         .flags(READ)

@@ -6,7 +6,7 @@ use analyzer::census::{Expiries, Gathered};
 use analyzer::command::Doubt;
 use analyzer::flows::Growth;
 use analyzer::glob::Glob;
-use analyzer::heat::Work;
+use analyzer::heat::{Tagged, Work};
 use analyzer::value::{Encoding, Kind};
 use cluster_map::{Slot, Slots};
 use tokio::sync::mpsc;
@@ -213,6 +213,10 @@ fn analytic(ask: Analytic, keys: &Keys, generation: Generation) {
         Analytic::Patterns { reply } => drop(reply),
         Analytic::PatternsOf { reply, .. } => drop(reply),
         Analytic::Examples { reply, .. } => drop(reply),
+        Analytic::Written { reply, .. } => {
+            drop(reply.send(fresh(generation, (0, Work::default()))));
+        }
+        Analytic::Tags { reply } => drop(reply.send(fresh(generation, Tagged::default()))),
     }
 }
 
