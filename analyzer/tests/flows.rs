@@ -184,3 +184,31 @@ fn history_is_bounded() {
     let heap = driver.keyspace.heap_bytes();
     assert!(heap < 300_000, "{heap}");
 }
+
+#[test]
+fn patterns_have_flows_of_their_own() {
+    let mut driver = Driver::new();
+    driver.keyspace.clock(driver.now_ms);
+    while !driver.keyspace.recount(100) {}
+    for n in 0..300 {
+        driver.line(&format!("SET user:{n} value PXAT 1900000000000"));
+        driver.line(&format!("RPUSH queue:{n}:todo item"));
+    }
+    for n in 0..50 {
+        driver.line(&format!("SET user:{n} value"));
+        driver.line(&format!("DEL queue:{n}:todo"));
+    }
+    let growth = driver.keyspace.growth(60);
+    attributed(&growth);
+    let flow = |name: &[u8]| {
+        let row = growth.patterns.iter().find(|row| row.of == name);
+        row.unwrap_or_else(|| panic!("{growth:?}")).flow
+    };
+    let (users, queues) = (flow(b"user:*"), flow(b"queue:*:todo"));
+    assert_eq!(
+        (users.created, users.changed, users.ttl_overwritten),
+        (300, 50, 50)
+    );
+    assert_eq!((queues.created, queues.deleted), (300, 50));
+    assert!(growth.rest.is_nothing(), "{growth:?}");
+}

@@ -22,6 +22,7 @@ mod plan;
 mod round;
 mod sizes;
 
+use crate::flows::Flow;
 use crate::keyspace::db::Named;
 use crate::patterns::{self, Patterns};
 use crate::store::weigh::{Scale, Weight};
@@ -333,6 +334,24 @@ impl Census {
             Some(running) => running.turn(key, before, after),
             None => PatternId::NONE,
         }
+    }
+
+    /// What happened to the keys of the pattern that the last turn was of.
+    #[inline]
+    pub(crate) fn flow_mut(&mut self, pattern: PatternId) -> Option<&mut Flow> {
+        let patterns = self.0.as_mut()?.kept.as_mut()?.patterns.as_mut()?;
+        match pattern {
+            PatternId::NONE => None,
+            PatternId::OTHER => Some(patterns.flow_mut(None)),
+            PatternId(at) => Some(patterns.flow_mut(Some(at))),
+        }
+    }
+
+    /// What happened to the keys of each pattern since that was asked last.
+    pub(crate) fn take_flows(&mut self) -> Vec<(Vec<u8>, Flow)> {
+        let kept = self.0.as_mut().and_then(|running| running.kept.as_mut());
+        let patterns = kept.and_then(|count| count.patterns.as_mut());
+        patterns.map_or_else(Vec::new, Patterns::take_flows)
     }
 
     /// What is counted, if it is complete.

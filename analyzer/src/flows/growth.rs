@@ -94,7 +94,7 @@ impl Keyspace {
 
     /// A command changed a key.
     #[inline]
-    pub(crate) fn note_flow(&mut self, turn: &Turn) {
+    pub(crate) fn note_flow(&mut self, db: u32, turn: &Turn) {
         let needs_verb = turn.before.is_some_and(|before| {
             let lost = before.expire_ms.is_some()
                 && turn.after.is_some_and(|after| after.expire_ms.is_none());
@@ -103,6 +103,9 @@ impl Keyspace {
         let verb = if needs_verb { self.verb() } else { Verb::Other };
         let change = Change::new(turn, verb, self.now_ms());
         self.flows_mut().enter(&change);
+        if let Some(flow) = self.live_mut().db_mut(db).census.flow_mut(turn.pattern) {
+            change.enter(flow);
+        }
     }
 
     /// A second is over.
@@ -116,6 +119,7 @@ impl Keyspace {
     fn close_flows(&mut self) {
         let total = self.live().total();
         let m = self.live().share().one_in();
-        self.flows_mut().close(total, m, Vec::new());
+        let named = self.live_mut().take_flows();
+        self.flows_mut().close(total, m, named);
     }
 }

@@ -322,7 +322,8 @@ impl Flows {
 
     /// Takes what happened until now into the history, which comes to this sum of all keys; of
     /// patterns `named` says what is known. One in `m` keys has a record and stands for the others.
-    pub(crate) fn close(&mut self, total: Portion, m: u64, named: Vec<(Vec<u8>, Flow)>) {
+    pub(crate) fn close(&mut self, total: Portion, m: u64, mut named: Vec<(Vec<u8>, Flow)>) {
+        named.iter_mut().for_each(|(_, flow)| flow.scale(m));
         let mut kinds = std::mem::take(&mut self.kinds);
         kinds.iter_mut().for_each(|flow| flow.scale(m));
         let causes = std::mem::take(&mut self.causes);

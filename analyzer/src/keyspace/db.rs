@@ -132,7 +132,6 @@ pub(crate) struct Turn {
     pub(crate) before: Option<Weight>,
     pub(crate) after: Option<Weight>,
     /// The pattern of the key, where keys are counted by pattern.
-    #[expect(dead_code, reason = "for what is counted over time")]
     pub(crate) pattern: PatternId,
 }
 

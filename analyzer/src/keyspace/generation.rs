@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::census::{Plan, Portion, Round};
+use crate::flows::Flow;
 use crate::keyspace::SlotOf;
 use crate::keyspace::db::Db;
 use crate::keyspace::degrade::Share;
@@ -50,6 +51,12 @@ impl Generation {
     pub(crate) fn is_recount_due(&self, now_ms: i64) -> bool {
         let round = self.round.as_ref();
         round.is_none_or(|round| round.is_due(now_ms))
+    }
+
+    /// What happened to the keys of each pattern since that was asked last.
+    pub(crate) fn take_flows(&mut self) -> Vec<(Vec<u8>, Flow)> {
+        let dbs = self.dbs.values_mut();
+        dbs.flat_map(|db| db.census.take_flows()).collect()
     }
 
     /// All keys, with a record or without.

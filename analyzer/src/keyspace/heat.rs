@@ -5,6 +5,7 @@ use crate::flows::{Flows, Verb};
 use crate::heat::{Heat, hash_tag};
 use crate::keyspace::Keyspace;
 use crate::keyspace::db::{Named, Turn};
+use crate::keyspace::generation::Generation;
 use crate::text::{self, Text};
 
 impl Keyspace {
@@ -14,6 +15,10 @@ impl Keyspace {
 
     pub(crate) fn heat_mut(&mut self) -> &mut Heat {
         &mut self.heat
+    }
+
+    pub(crate) fn live_mut(&mut self) -> &mut Generation {
+        &mut self.live
     }
 
     pub(crate) fn flows(&self) -> &Flows {

@@ -108,7 +108,7 @@ impl Keyspace {
         if self.offset > self.applied {
             self.journal.push(self.offset, db, name);
             self.note_heat(db, key, Some(turn));
-            self.note_flow(turn);
+            self.note_flow(db, turn);
         }
         if self.bigs.may_be(turn.after.as_ref()) {
             self.bigs.note((db, name), turn, self.offset);

@@ -37,6 +37,7 @@ use bound::Strictness;
 use token::{Token, Tokens};
 use tree::{Gap, Group, NIL, Owned, ROOT, SINK, Tree};
 
+use crate::flows::Flow;
 use crate::store::weigh::Weight;
 
 pub use class::Classes;
@@ -195,6 +196,16 @@ impl Patterns {
         match seat {
             Seat::Pattern(pattern) => Some(pattern),
             Seat::Other => None,
+        }
+    }
+
+    /// What happened to the keys of a pattern; the number is that of the last turn, `None` that of
+    /// the other keys.
+    #[inline]
+    pub(crate) fn flow_mut(&mut self, pattern: Option<u32>) -> &mut Flow {
+        match pattern.and_then(|at| self.tree.tallies.get_mut(at as usize)) {
+            Some(owned) => &mut owned.tally.flow,
+            None => &mut self.other.flow,
         }
     }
 

@@ -5,6 +5,7 @@ use super::class::Classes;
 use super::tally::Tally;
 use super::token::{NONE, START};
 use super::tree::{ROOT, SINK, STAR};
+use crate::flows::Flow;
 use crate::value::{Encoding, Kind};
 
 /// A pattern's name: a glob, and where its tokens end.
@@ -209,6 +210,26 @@ impl Patterns {
             ));
         }
         rows
+    }
+
+    /// What happened to the keys of each pattern since that was asked last.
+    pub(crate) fn take_flows(&mut self) -> Vec<(Vec<u8>, Flow)> {
+        let mut flows = Vec::new();
+        for at in 0..self.tree.tallies.len() {
+            let Some(owned) = self.tree.tallies.get_mut(at) else {
+                break;
+            };
+            let flow = std::mem::take(&mut owned.tally.flow);
+            if !flow.is_nothing() {
+                let node = owned.node;
+                flows.push((self.name_of(node).0.glob, flow));
+            }
+        }
+        let other = std::mem::take(&mut self.other.flow);
+        if !other.is_nothing() {
+            flows.push((PatternName::other().glob, other));
+        }
+        flows
     }
 
     /// What is wrong with this count if `other` is right, in words.

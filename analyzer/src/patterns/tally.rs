@@ -1,5 +1,6 @@
 //! What is counted of the keys of one pattern.
 
+use crate::flows::Flow;
 use crate::store::record::Form;
 use crate::store::weigh::Weight;
 
@@ -45,6 +46,8 @@ pub(crate) struct Tally {
     pub(crate) is_met: bool,
     /// A key of the pattern, the last time that one was written.
     pub(crate) example: Option<Box<[u8]>>,
+    /// What happened to its keys since that was asked last.
+    pub(crate) flow: Flow,
 }
 
 impl Tally {
@@ -58,6 +61,7 @@ impl Tally {
             largest: 0,
             is_met: true,
             example: None,
+            flow: Flow::default(),
         }
     }
 
@@ -134,6 +138,7 @@ impl Tally {
 
     /// Takes the keys of another pattern, too.
     pub(crate) fn merge(&mut self, other: Tally) {
+        self.flow.add(&other.flow);
         for (form, sum) in other.forms() {
             self.form(form).add(sum);
         }
