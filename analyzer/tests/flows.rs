@@ -2,9 +2,25 @@
 
 mod kit;
 
+use analyzer::Keyspace;
+use analyzer::census::Plan;
 use analyzer::flows::{Cause, Flow, Growth};
 use analyzer::view::Cursor;
 use kit::{Dice, Driver, command};
+
+/// A driver of a keyspace that counts by pattern.
+fn by_pattern() -> Driver {
+    let mut driver = Driver::new();
+    let plan = Plan {
+        patterns_max: 40,
+        ..Plan::default()
+    };
+    let profile = driver.keyspace.profile().clone();
+    driver.keyspace = Keyspace::new(profile, 0x5eed).with_plan(plan);
+    driver.keyspace.clock(driver.now_ms);
+    while !driver.keyspace.recount(100) {}
+    driver
+}
 
 /// Keys and bytes, key by key.
 fn sums(driver: &Driver) -> (u64, u64) {
@@ -60,8 +76,7 @@ fn tick(driver: &mut Driver, seconds: u64) {
 #[test]
 fn every_byte_of_change_is_in_one_row() {
     for seed in 1..=8 {
-        let (mut dice, mut driver) = (Dice(seed), Driver::new());
-        driver.keyspace.clock(driver.now_ms);
+        let (mut dice, mut driver) = (Dice(seed), by_pattern());
         let mut then = Vec::new();
         for round in 0..4000 {
             driver.db = u32::try_from(dice.below(2)).expect("small");
@@ -187,9 +202,7 @@ fn history_is_bounded() {
 
 #[test]
 fn patterns_have_flows_of_their_own() {
-    let mut driver = Driver::new();
-    driver.keyspace.clock(driver.now_ms);
-    while !driver.keyspace.recount(100) {}
+    let mut driver = by_pattern();
     for n in 0..300 {
         driver.line(&format!("SET user:{n} value PXAT 1900000000000"));
         driver.line(&format!("RPUSH queue:{n}:todo item"));
