@@ -9,6 +9,7 @@
 //! the server deletes it when somebody looks, and only then tells its replicas. Such a key is
 //! counted as `expired` and not compared.
 
+pub mod advice;
 pub mod analytics;
 pub mod bridge;
 pub mod histories;

@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::finding::{Finding, Severity};
 use super::rule::{Need, Rule, Ruling, Threshold, Tuned};
-use super::survey::{Point, Seen, Tally};
+use super::survey::{Point, STREAM_RAISED, Seen, Tally};
 use crate::profile::Profile;
 
 /// Limits are proposed in steps of this.
@@ -408,13 +408,14 @@ fn loose_stream(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let tally = facts.survey()?.tally(Point::LooseStream);
     let what = "streams have nodes that are less than half full";
     let finding = told(tuned, tally, what, as_nodes);
-    let entries = facts.profile.stream_node_entries.max(1);
-    // As many more as would fill the bytes on average.
-    let (full, most) = (tally.most.max(1), tally.figure.max(1));
-    let mean = (full / most).max(1);
-    let wanted = entries.max(mean).saturating_mul(4);
+    let entries = facts.profile.stream_node_entries;
+    let wanted = entries.saturating_mul(STREAM_RAISED);
     Ok(finding.map(|finding| {
         finding
+            .saves_up_to(
+                tally.saving(),
+                "ids in longer nodes may take a byte more each",
+            )
             .remedy(format!("CONFIG SET stream-node-max-entries {wanted}"))
             .remedy("CONFIG REWRITE; nodes made from now on are fuller")
     }))

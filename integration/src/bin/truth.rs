@@ -16,7 +16,7 @@ use integration::campaign::{self, Options};
 use integration::follow::Follow;
 use integration::servers::Install;
 use integration::truth::keyspaces::Kind;
-use integration::truth::{bridge, memory, whatif};
+use integration::truth::{advice, bridge, memory, whatif};
 use integration::{cluster, sentinel, servers, suite};
 
 /// Mismatches printed in full for each server.
@@ -44,6 +44,7 @@ enum Which {
     Bridge,
     Rebalance,
     Analytics,
+    Advice,
 }
 
 /// Compares Keyscape's model with real servers under random writes.
@@ -54,8 +55,8 @@ struct Arguments {
     servers: Vec<String>,
     /// What to compare: `all` facts but memory under random writes, `memory`: MEMORY USAGE of keys of
     /// every size, `whatif`: what KS.WHATIF foretells, done on real servers, `bridge`: how much of
-    /// `used_memory` is explained, `rebalance`: a plan of KS.REBALANCE, run on a skewed cluster, or
-    /// `analytics`: `all`, and every analytic computed anew.
+    /// `used_memory` is explained, `rebalance`: a plan of KS.REBALANCE, run on a skewed cluster,
+    /// `analytics`: `all`, and every analytic computed anew, or `advice`: the savings that KS.ADVISE promises, realised.
     #[arg(long, value_enum, default_value_t = Which::All)]
     facts: Which,
     /// With `--facts memory`: attach to a master whose keys have a past, without probes and with.
@@ -64,7 +65,8 @@ struct Arguments {
     /// Keys to weigh: 4,400 with `--facts memory`, 100,000 strings with `--facts bridge`.
     #[arg(long)]
     keys: Option<u64>,
-    /// Keyspaces to measure with `--facts bridge`, separated by commas; all if not given.
+    /// Keyspaces to measure with `--facts bridge`, or rules with `--facts advice`, separated by
+    /// commas; all if not given.
     #[arg(long, value_delimiter = ',')]
     kinds: Vec<String>,
     /// Commands to issue on each server.
@@ -142,6 +144,7 @@ fn main() -> Result<ExitCode> {
             Which::Memory => weigh(&install, &arguments, seed),
             Which::WhatIf => foretell(&install, &arguments, seed),
             Which::Bridge => explain(&install, &arguments),
+            Which::Advice => advise(&install, &arguments),
             Which::Rebalance => rebalance(&install, &arguments),
             Which::All | Which::Analytics => compare(&install, &arguments, seed),
         });
@@ -270,6 +273,17 @@ fn rebalance(install: &Install, arguments: &Arguments) -> Result<Sum> {
         keys,
         facts: outcome.shares.len() as u64,
         mismatches: outcome.missed(),
+    })
+}
+
+/// Carries out what rules advise; a saving that is not as promised counts as a mismatch.
+fn advise(install: &Install, arguments: &Arguments) -> Result<Sum> {
+    println!("| server | rule | keys | bytes before | promised | realised | error |");
+    let kept = advice::run(install, &arguments.kinds, &mut |line| println!("{line}"))?;
+    Ok(Sum {
+        keys: kept.iter().map(|one| one.keys).sum(),
+        facts: kept.len() as u64,
+        mismatches: kept.iter().filter(|one| !one.holds()).count(),
     })
 }
 

@@ -18,6 +18,9 @@ const NODES_MIN: u64 = 3;
 /// Bytes of a full stream node by default.
 const STREAM_NODE_BYTES: u64 = 4096;
 
+/// How far the number of entries of a stream's node is thought to be raised.
+pub(in crate::advice) const STREAM_RAISED: u64 = 4;
+
 pub(super) fn list(
     list: &List,
     key: &Looked<'_>,
@@ -41,9 +44,8 @@ pub(super) fn list(
     let full = filling.nodes.saturating_mul(NODE_BYTES);
     let loose = filling.bytes.saturating_mul(100) < full.saturating_mul(bars.list_fill);
     if loose && filling.plain == 0 {
-        let nodes = filling.bytes.div_ceil(NODE_BYTES).max(1);
         let value = list.memory(profile);
-        let then = (key.bytes + list.refilled(nodes, profile)).saturating_sub(value);
+        let then = (key.bytes + list.refilled(NODE_BYTES, profile)).saturating_sub(value);
         if then < key.bytes {
             let seen = key.seen(filling.nodes, then);
             survey
@@ -64,8 +66,8 @@ pub(super) fn stream(
     let full = nodes.saturating_mul(STREAM_NODE_BYTES);
     if nodes >= NODES_MIN && packed.saturating_mul(100) < full.saturating_mul(bars.stream_fill) {
         let value = stream.memory(profile);
-        let fewer = packed.div_ceil(STREAM_NODE_BYTES).max(1);
-        let then = (key.bytes + stream.refilled(fewer, profile)).saturating_sub(value);
+        let then = (key.bytes + stream.refilled((STREAM_RAISED, STREAM_NODE_BYTES), profile))
+            .saturating_sub(value);
         if then < key.bytes {
             let seen = key.seen(nodes, then);
             survey

@@ -21,6 +21,7 @@ use super::secrets::Secrets;
 use crate::profile::Profile;
 
 pub use lifetimes::Minutes;
+pub(super) use lists::STREAM_RAISED;
 pub use tally::{Seen, TOP_KEYS, Tally};
 pub use tracks::{Group, Track, Tracks};
 pub use walk::Surveyor;

@@ -151,13 +151,15 @@ impl List {
         filling
     }
 
-    /// MEMORY USAGE of the value part if it had so many nodes of equal size.
-    pub(crate) fn refilled(&self, nodes: u64, profile: &Profile) -> u64 {
+    /// MEMORY USAGE of the value part if its nodes but the last one were filled up to so many bytes.
+    pub(crate) fn refilled(&self, full: u64, profile: &Profile) -> u64 {
         let rules = Rules::of(profile);
         let all = self.filling(profile);
-        let spared = all.nodes.saturating_sub(nodes) * rules.frame();
-        let each = all.bytes.saturating_sub(spared).div_ceil(nodes.max(1));
-        OBJECT + QUICKLIST + nodes * (rules.node_struct + rules.block_of(each, None))
+        let entries = all.bytes.saturating_sub(all.nodes * rules.frame());
+        let room = full.saturating_sub(rules.frame()).max(1);
+        let (nodes, rest) = (entries / room, entries % room);
+        let tail = rules.node_struct + rules.block_of(rest + rules.frame(), None);
+        OBJECT + QUICKLIST + nodes * (rules.node_struct + rules.block_of(full, None)) + tail
     }
 
     /// What the allocator adds to a list of nodes.

@@ -283,15 +283,22 @@ impl Stream {
         self.nodes.nodes.iter().map(|node| node.bytes).sum()
     }
 
-    /// MEMORY USAGE of the value part, about, if its entries stood in so many nodes of equal size.
-    pub(crate) fn refilled(&self, nodes: u64, profile: &Profile) -> u64 {
+    /// MEMORY USAGE of the value part, about, if its nodes had `times` as many entries, as long as
+    /// those fit into `full` bytes.
+    pub(crate) fn refilled(&self, (times, full): (u64, u64), profile: &Profile) -> u64 {
         let rules = Rules::of(profile);
         let keys = self.nodes.nodes.len() as u64;
+        let nodes = keys
+            .div_ceil(times)
+            .max(self.packed_bytes().div_ceil(full))
+            .max(1);
+        let spared = keys.saturating_sub(nodes) * Node::head_bytes(0, 1);
+        let each = self.packed_bytes().saturating_sub(spared) / nodes;
         let tree = rules.meter.memory(1, keys, self.nodes.shape);
-        let each = self.packed_bytes().div_ceil(nodes.max(1));
-        let less = self.nodes.blocks + tree;
-        let then = nodes * rules.block(each) + tree * nodes / keys.max(1);
-        (self.memory(profile) + then).saturating_sub(less)
+        let then = (nodes - 1) * rules.block(each)
+            + rules.new_block().max(rules.block(each))
+            + tree * nodes / keys.max(1);
+        (self.memory(profile) + then).saturating_sub(self.nodes.blocks + tree)
     }
 
     fn first_live(&self) -> u128 {
