@@ -8,6 +8,7 @@ use analyzer::advice::{
     Asked, Before, Cluster, Decide, Facts, Guard, Heat, Limits, Need, Node, Pace, Peer, Standing,
     Told, Verdict, decide, rule, rules,
 };
+use analyzer::heat::Work;
 use analyzer::profile::{Family, Profile, Version};
 
 const NOW_MS: u64 = 1_800_000_000_000;
@@ -141,6 +142,15 @@ fn cluster(facts: &mut Facts, change: impl Fn(&mut Cluster)) {
             bytes: 0,
         })
         .into();
+}
+
+/// So many writes to one of a hundred slots, in the last minute.
+fn written(facts: &mut Facts, slot: u64, all: u64) {
+    cluster(facts, |cluster| cluster.own_slots = 100);
+    let work = |writes| Work { writes, bytes: 0 };
+    facts.heat.covered_ms = 60_000;
+    facts.heat.total = work(all);
+    facts.heat.slots = vec![(7, work(slot))];
 }
 
 const NO_SAVE: Point = Config("save= appendonly=no");
@@ -306,6 +316,16 @@ fn cases() -> Vec<(&'static str, Vec<Point>, Vec<Point>)> {
                 facts.peers[0].bytes = 10 << 20;
                 facts.peers[1].bytes = 8 << 20;
             })],
+        ),
+        (
+            "CLU-02",
+            vec![Point::Facts(|facts| written(facts, 60_000, 120_000))],
+            vec![Point::Facts(|facts| written(facts, 59_999, 120_000))],
+        ),
+        (
+            "CLU-02",
+            vec![Point::Facts(|facts| written(facts, 60_100, 1_200_000))],
+            vec![Point::Facts(|facts| written(facts, 60_000, 1_200_000))],
         ),
         (
             "CLU-05",

@@ -1,9 +1,10 @@
 //! Section 5 of the catalogue: slots and shards.
 
 use super::facts::Facts;
-use super::finding::{Evidence, Severity};
+use super::finding::{Evidence, Severity, Subject};
 use super::rule::{Need, Rule, Ruling, Threshold, Tuned};
-use super::survey::{Point, Seen};
+use super::survey::{Point, Seen, TagSum};
+use crate::heat::Work;
 
 const GIB: u64 = 1 << 30;
 
@@ -28,6 +29,51 @@ pub(super) const RULES: &[Rule] = &[
              spread evenly. Slots are not equal in bytes.",
     )
     .caveat("Bytes of keys, as MEMORY USAGE counts them; KS.REBALANCE proposes moves."),
+    Rule::new(
+        "CLU-02",
+        "Hot slot",
+        &[Need::Stream, Need::Topology],
+        hot_slot,
+    )
+    .severity(Severity::High)
+    .thresholds(&[
+        Threshold::new("times", 5, "times the mean of the master's slots"),
+        Threshold::new(
+            "writes_s",
+            1_000,
+            "writes a second of a slot from which on it is looked at",
+        ),
+    ])
+    .why(
+        "One slot takes far more writes than the others of its master. A slot is on one master: \
+             more masters do not help it, and whatever shares the master waits.",
+    )
+    .caveat("Of the last minute, and writes only: reads are not in the stream."),
+    Rule::new(
+        "CLU-03",
+        "Hash-tag misuse",
+        &[Need::Survey, Need::Topology],
+        tags,
+    )
+    .severity(Severity::High)
+    .thresholds(&[
+        Threshold::new(
+            "percent",
+            1,
+            "percent of all bytes of the cluster that a tag may have",
+        ),
+        Threshold::new("keys", 100_000, "keys that a tag may have"),
+        Threshold::new(
+            "bytes_min",
+            1 << 20,
+            "bytes of a tag from which on it is looked at",
+        ),
+    ])
+    .why(
+        "All keys with one hash tag are in one slot, on one master, for ever: a tag that many \
+             keys share undoes the cluster.",
+    )
+    .caveat("Figures are lower bounds where there are more than some thousand tags."),
     Rule::new(
         "CLU-04",
         "Migration hazard",
@@ -107,6 +153,97 @@ fn skew(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
             .evidence(rows)
             .remedy("KS.SLOTS BY BYTES: its largest slots")
             .remedy("KS.REBALANCE BY BYTES: moves to paste, with what they come to"),
+    ))
+}
+
+fn hot_slot(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let Some(cluster) = &facts.standing.cluster else {
+        return Ok(None);
+    };
+    let heat = &facts.heat;
+    if heat.covered_ms == 0 {
+        return Ok(None);
+    }
+    let a_second = |writes: u64| writes.saturating_mul(1000) / heat.covered_ms;
+    let (times, slots) = (tuned.of("times"), cluster.own_slots.max(1));
+    // The mean is a part of a write a second more often than not.
+    let is_hot = |writes: u64| {
+        writes.saturating_mul(slots) > heat.total.writes.saturating_mul(times)
+            && a_second(writes) >= tuned.of("writes_s")
+    };
+    let hot: Vec<_> = heat
+        .slots
+        .iter()
+        .filter(|row| is_hot(row.1.writes))
+        .collect();
+    let Some((first, work)) = hot.first() else {
+        return Ok(None);
+    };
+    let what = format!(
+        "slot {first} takes {} writes a second of {} on its master, which has {slots} slots",
+        a_second(work.writes),
+        a_second(heat.total.writes)
+    );
+    let row = |(slot, work): &&(u16, Work)| {
+        let seen = format!(
+            "{} writes, {} bytes in {} ms",
+            work.writes, work.bytes, heat.covered_ms
+        );
+        Evidence::named(&format!("slot {slot}"), seen)
+    };
+    Ok(Some(
+        tuned
+            .finding(what)
+            .risk("its master is busy for it alone, and no other can take a part")
+            .evidence(hot.iter().map(row))
+            .remedy("KS.HOT KEYS, KS.HOT HASHTAGS: what is written there; split it over several")
+            .remedy("KS.REBALANCE BY WRITES: moves that give the slot a master with room"),
+    ))
+}
+
+fn tags(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let Some(cluster) = &facts.standing.cluster else {
+        return Ok(None);
+    };
+    let all: u64 = facts.peers.iter().map(|peer| peer.bytes).sum();
+    let (percent, keys, least) = (tuned.of("percent"), tuned.of("keys"), tuned.of("bytes_min"));
+    let is_wide = |sum: &TagSum| {
+        let is_heavy = sum.bytes.saturating_mul(100) > all.saturating_mul(percent);
+        sum.keys > keys || (sum.keys > 1 && is_heavy && sum.bytes >= least)
+    };
+    let rows = facts.survey()?.tags.heaviest();
+    let wide: Vec<_> = rows.into_iter().filter(|(_, sum)| is_wide(sum)).collect();
+    let Some((_, first)) = wide.first() else {
+        return Ok(None);
+    };
+    let what = format!(
+        "{} hash tags hold very much each, the heaviest {} keys with {} of {all} bytes",
+        wide.len(),
+        first.keys,
+        first.bytes
+    );
+    let evidence = wide.iter().map(|(tag, sum)| {
+        let slot = cluster
+            .slot_of
+            .map_or(0, |of| of(&[b"{", *tag, b"}"].concat()));
+        Evidence {
+            subject: Subject::Pattern([b"{", *tag, b"}*"].concat()),
+            seen: format!("{} keys, slot {slot}", sum.keys),
+            bytes: sum.bytes,
+            saving: 0,
+        }
+    });
+    let (keys, bytes) = wide.iter().fold((0, 0), |all, (_, sum)| {
+        (all.0 + sum.keys, all.1 + sum.bytes)
+    });
+    Ok(Some(
+        tuned
+            .finding(what)
+            .about(keys, bytes)
+            .risk("one slot, and so one master, holds all of it whatever is added")
+            .evidence(evidence)
+            .remedy("a finer tag: {tenant:42}:cart instead of {tenant}:42:cart")
+            .remedy("no tag where no command needs several of the keys at once"),
     ))
 }
 

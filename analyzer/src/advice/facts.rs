@@ -66,6 +66,8 @@ pub struct Heat {
     pub by_writes: Vec<Hot>,
     /// The keys written with most bytes.
     pub by_bytes: Vec<Hot>,
+    /// The slots written most often, at most twenty; none where keys are not counted by slot.
+    pub slots: Vec<(u16, Work)>,
 }
 
 impl Heat {
@@ -73,9 +75,14 @@ impl Heat {
     pub fn of(keyspace: &Keyspace) -> Heat {
         const BY_WRITES: usize = 1000;
         const BY_BYTES: usize = 100;
+        const SLOTS: usize = 20;
         let often = keyspace.hot_keys(Window::Minute, By::Writes, BY_WRITES);
         let large = keyspace.hot_keys(Window::Minute, By::Bytes, BY_BYTES);
+        let mut slots = keyspace.hot_slots(Window::Minute).rows;
+        slots.sort_by_key(|(_, work)| std::cmp::Reverse(work.writes));
+        slots.truncate(SLOTS);
         Heat {
+            slots,
             covered_ms: often.covered_ms,
             total: often.total,
             by_writes: often.rows,

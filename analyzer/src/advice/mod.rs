@@ -43,7 +43,9 @@ pub use finding::{EVIDENCE_MAX, Effect, Evidence, Finding, Severity, Subject};
 pub use limits::Limits;
 pub use rule::{Decide, Need, Rule, Ruling, Threshold, Tuned};
 pub use standing::{Cluster, Guard, Link, Node, Pace, Standing};
-pub use survey::{Group, Minutes, Seen, Survey, Surveyor, TOP_KEYS, Tally, Track, Tracks};
+pub use survey::{
+    Group, Minutes, Seen, Survey, Surveyor, TOP_KEYS, TagSum, Tags, Tally, Track, Tracks,
+};
 
 /// What became of a rule.
 #[derive(Clone, Debug, PartialEq)]

@@ -77,6 +77,8 @@ pub struct Guard {
 pub struct Cluster {
     /// Masters with slots.
     pub masters: u64,
+    /// Slots of this master.
+    pub own_slots: u64,
     /// Slots without an owner.
     pub uncovered: u64,
     /// Slots of masters that somebody cannot reach.

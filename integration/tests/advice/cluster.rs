@@ -21,10 +21,23 @@ fn fill(cluster: &Cluster, tag: &str) {
     assert_eq!(written, 4, "the other nodes say MOVED");
 }
 
+/// Many writes to one slot.
+fn write(cluster: &Cluster) {
+    let mut client = cluster.nodes[2].client().expect("a connection");
+    for _ in 0..20_000 {
+        client.push(&["INCR", "{a}:n"]);
+    }
+    client.flush().expect("a connection");
+    for _ in 0..20_000 {
+        client.read().expect("a number");
+    }
+}
+
 #[test]
 fn shards_that_are_uneven_few_or_gone() {
     const TUNED: &str = "[advice.limits.CLU-06]\nmasters = 4\n\
-                          [advice.limits.CLU-04]\nbytes = 500000\n";
+                         [advice.limits.CLU-04]\nbytes = 500000\n\
+                         [advice.limits.CLU-02]\nwrites_s = 10\n";
     for name in SERVERS {
         let install = servers::get(name).expect("a server");
         let shape = Shape {
@@ -46,12 +59,17 @@ fn shards_that_are_uneven_few_or_gone() {
         quiet(&app, "CLU-01");
         quiet(&app, "CLU-04");
         quiet(&app, "CLU-05");
+        quiet(&app, "CLU-02");
+        quiet(&app, "CLU-03");
         holds(&app, "CLU-06");
         // Slots 15495, 3300 and 7365: one of each third.
         fill(&cluster, "a");
         holds(&app, "CLU-01");
         let found = holds(&app, "CLU-04");
         assert_eq!(found["severity"], "medium", "{name}");
+        holds(&app, "CLU-03");
+        write(&cluster);
+        holds(&app, "CLU-02");
         fill(&cluster, "b");
         fill(&cluster, "c");
         quiet(&app, "CLU-01");

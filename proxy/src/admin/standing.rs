@@ -111,6 +111,7 @@ fn cluster(map: &Topology, place: &fleet::Place) -> Cluster {
     let moving = own.map_or(&[][..], |group| &group.migrating);
     Cluster {
         masters: map.groups().iter().filter(with_slots).count() as u64,
+        own_slots: own.map_or(0, |group| group.slots.count() as u64),
         uncovered: u64::from(SLOTS).saturating_sub(map.covered() as u64),
         suspect: slots_of(Health::Suspect),
         failed: slots_of(Health::Failed),

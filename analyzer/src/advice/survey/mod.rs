@@ -13,6 +13,7 @@ mod collections;
 mod lifetimes;
 mod lists;
 mod strings;
+mod tags;
 mod tally;
 mod tracks;
 mod walk;
@@ -22,6 +23,7 @@ use crate::profile::Profile;
 
 pub use lifetimes::Minutes;
 pub(super) use lists::STREAM_RAISED;
+pub use tags::{TagSum, Tags};
 pub use tally::{Seen, TOP_KEYS, Tally};
 pub use tracks::{Group, Track, Tracks};
 pub use walk::Surveyor;
@@ -99,6 +101,8 @@ pub struct Survey {
     pub lasting_bytes: u64,
     /// Names that look like secrets.
     pub(super) secrets: Secrets,
+    /// Keys and bytes by hash tag.
+    pub tags: Tags,
     /// What expires in which minute of the next day.
     pub minutes: Minutes,
     /// Collections and groups, as they were in this survey and those before.
@@ -116,6 +120,7 @@ impl Survey {
             lasting_keys: 0,
             lasting_bytes: 0,
             secrets: Secrets::default(),
+            tags: Tags::default(),
             minutes: Minutes::default(),
             tracks: Tracks::default(),
             tallies: Default::default(),

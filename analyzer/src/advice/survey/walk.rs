@@ -108,6 +108,7 @@ impl Surveyor {
             self.survey.lasting_bytes += key.bytes;
         }
         self.survey.secrets.take(name);
+        self.survey.tags.take(name, key.bytes);
         if self.survey.tally(Point::Largest).names(key.bytes) {
             let seen = key.seen(0, key.bytes);
             self.survey.tally_mut(Point::Largest).take(key.bytes, seen);
