@@ -4,6 +4,7 @@ mod kit;
 
 use analyzer::Keyspace;
 use analyzer::census::{CLASSES, Expiries, Gathered, Group, Plan, Sizes};
+use analyzer::patterns::Only;
 use analyzer::value::Kind;
 use analyzer::view::Cursor;
 use kit::{Dice, Driver, command};
@@ -234,4 +235,52 @@ fn a_count_is_complete_only_when_every_key_was_met() {
     assert!(driver.keyspace.is_recount_due());
     while !driver.keyspace.recount(300) {}
     assert!(driver.keyspace.counted(Some(0)).complete);
+}
+
+#[test]
+fn a_walk_of_each_pattern_meets_every_key_once() {
+    let mut driver = Driver::new();
+    let plan = Plan {
+        patterns_max: 12,
+        ..Plan::default()
+    };
+    let profile = driver.keyspace.profile().clone();
+    driver.keyspace = Keyspace::new(profile, 0x5eed).with_plan(plan);
+    while !driver.keyspace.recount(100) {}
+    let mut dice = Dice(5);
+    for n in 0..3000u64 {
+        driver.db = u32::try_from(n % 2).expect("small");
+        let line = command(&mut dice);
+        driver.line(&line);
+        driver.line(&format!("SET user:{n}:k{} v", n % 9));
+        driver.line(&format!("SET {} v", dice.below(1 << 40)));
+    }
+    let mut sums = std::collections::BTreeMap::new();
+    for row in driver.keyspace.patterns() {
+        let sum: &mut (u64, u64) = sums.entry(row.name.glob).or_default();
+        *sum = (sum.0 + row.keys, sum.1 + row.bytes);
+    }
+    assert!(sums.len() > 4, "{sums:?}");
+    let mut all = 0;
+    for (glob, told) in sums {
+        let (mut only, mut cursor) = (Only::new(&glob), Cursor::start());
+        let mut met = (0, 0);
+        let mut take = |bytes: u64| met = (met.0 + 1, met.1 + bytes);
+        while !driver
+            .keyspace
+            .walk_pattern(&mut only, &mut cursor, 90, &mut |item| {
+                take(item.facts.bytes);
+            })
+        {}
+        assert_eq!(met, told, "{}", glob.escape_ascii());
+        all += met.0;
+    }
+    assert_eq!(all, driver.keyspace.keys());
+    let (mut only, mut cursor) = (Only::new(b"no:such:*"), Cursor::start());
+    let mut none = 0;
+    while !driver
+        .keyspace
+        .walk_pattern(&mut only, &mut cursor, 90, &mut |_| none += 1)
+    {}
+    assert_eq!(none, 0);
 }

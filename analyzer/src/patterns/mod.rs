@@ -23,6 +23,7 @@
 mod bound;
 mod class;
 mod merge;
+mod only;
 mod row;
 mod shape;
 mod table;
@@ -41,6 +42,7 @@ use crate::flows::Flow;
 use crate::store::weigh::Weight;
 
 pub use class::Classes;
+pub use only::Only;
 pub use row::{PatternName, PatternRow};
 pub(crate) use tally::Tally;
 

@@ -258,7 +258,7 @@ impl Patterns {
         }
     }
 
-    fn name_of(&self, node: u32) -> (PatternName, Classes) {
+    pub(super) fn name_of(&self, node: u32) -> (PatternName, Classes) {
         let mut name = PatternName::default();
         let mut ids = Classes::NONE;
         for step in self.tree.path(node) {

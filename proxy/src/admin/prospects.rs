@@ -18,7 +18,7 @@ use crate::fleet::{Fleet, Master, MasterId};
 use crate::model::analytic::Analytic;
 use crate::model::ask::Ask;
 use crate::model::hot::{Heated, Subject, Wanted, What};
-use crate::model::ttl::Outlook;
+use crate::model::ttl::{Outlook, Which};
 use crate::watch::{Advised, Prospect, Rate, Storm};
 
 /// Growth is told from so many seconds.
@@ -40,7 +40,7 @@ pub(crate) async fn prospects(fleet: &Arc<Fleet>) -> BTreeMap<MasterId, Prospect
     let lives = |reply| {
         Ask::Analytic(Analytic::Expiries {
             now_ms: wall,
-            glob: None,
+            which: Which::All,
             reply,
         })
     };

@@ -4,10 +4,11 @@
 //! expired when the minute of its expiry is over and the server's DEL has not come, which is memory
 //! that the server has not reclaimed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use analyzer::census::{Expiries, LIVES, Portion, Progress, Storm};
+use analyzer::patterns::PatternName;
 
 use super::layout::{Cell, Format, Table};
 use super::points::now_ms;
@@ -15,12 +16,14 @@ use super::refuse::SYNTAX;
 use super::reply::Reply;
 use super::report::{finish, named_format, split};
 use super::request::Request;
-use super::scope::Answered;
+use super::scope::{Answered, Scope};
 use super::session::Session;
 use super::strays::Strays;
 use crate::fleet::Master;
 use crate::model::analytic::Analytic;
 use crate::model::ask::Ask;
+use crate::model::patterns::Counted;
+use crate::model::ttl::Which;
 
 /// Storms shown.
 const STORMS_MAX: usize = 100;
@@ -28,13 +31,13 @@ const STORMS_MAX: usize = 100;
 const MINUTE_MS: i64 = 60_000;
 
 struct Options {
-    glob: Option<Vec<u8>>,
+    which: Which,
     format: Format,
 }
 
 fn parse(request: &Request) -> Result<Options, Reply> {
     let mut options = Options {
-        glob: None,
+        which: Which::All,
         format: Format::Resp,
     };
     let mut at = 1;
@@ -43,7 +46,9 @@ fn parse(request: &Request) -> Result<Options, Reply> {
             return Err(SYNTAX);
         }
         if request.is(at, "MATCH") {
-            options.glob = Some(request.arg(at + 1).to_vec());
+            options.which = Which::Match(request.arg(at + 1).to_vec());
+        } else if request.is(at, "PATTERN") {
+            options.which = Which::Pattern(request.arg(at + 1).to_vec());
         } else if request.is(at, "FORMAT") {
             options.format = named_format(request, at + 1)?;
         } else {
@@ -54,7 +59,7 @@ fn parse(request: &Request) -> Result<Options, Reply> {
     Ok(options)
 }
 
-/// KS.TTL [MATCH glob] [FORMAT ..]
+/// KS.TTL [MATCH glob | PATTERN p] [FORMAT ..]
 pub(crate) async fn ttl(session: &Session, request: &Request) -> Result<Reply, Reply> {
     let options = parse(request)?;
     let scope = session.scope()?;
@@ -62,7 +67,7 @@ pub(crate) async fn ttl(session: &Session, request: &Request) -> Result<Reply, R
     let ask = |reply| {
         Ask::Analytic(Analytic::Expiries {
             now_ms,
-            glob: options.glob.clone(),
+            which: options.which.clone(),
             reply,
         })
     };
@@ -82,14 +87,81 @@ pub(crate) async fn ttl(session: &Session, request: &Request) -> Result<Reply, R
     let (fresh, _) = split(answers);
     storms.sort_by_key(|(master, storm, _)| (storm.at_ms, master.id));
     let stormy: BTreeSet<i64> = storms.iter().map(|(_, storm, _)| storm.at_ms).collect();
-    let tables = vec![
+    let mut tables = vec![
         total(&sum),
         lives(&sum),
         spans("next_minutes", &sum, &stormy, (60, 1)),
         spans("next_hours", &sum, &stormy, (24, 60)),
         storm_table(&sum, &storms),
     ];
+    if let Which::All = options.which {
+        tables.extend(fixed_patterns(&scope).await);
+    }
     Ok(finish(&scope, &fresh, tables, notes, options.format))
+}
+
+/// Patterns shown that have keys without an expiry.
+const PATTERNS_MAX: usize = 20;
+
+/// Keys of a pattern, and of those the ones that have no expiry.
+#[derive(Clone, Copy, Default)]
+struct Fixed {
+    keys: u64,
+    fixed: Portion,
+}
+
+impl Fixed {
+    /// True if most of its keys expire.
+    fn expires(self) -> bool {
+        self.fixed.keys < self.keys.div_ceil(2)
+    }
+}
+
+/// The patterns with the most bytes without an expiry, and whether siblings have one: patterns that
+/// differ in the last token only, and most of whose keys expire. `None` where keys are not counted
+/// by pattern.
+async fn fixed_patterns(scope: &Scope) -> Option<Table> {
+    let ask = |reply| Ask::Analytic(Analytic::Patterns { reply });
+    let (_, told) = split(scope.ask_all(ask).await);
+    let told: Vec<Counted> = told.into_iter().filter_map(Result::ok).collect();
+    let mut sums: BTreeMap<PatternName, Fixed> = BTreeMap::new();
+    for row in told
+        .iter()
+        .flat_map(|counted| counted.patterns.iter().flatten())
+    {
+        let sum = sums.entry(row.name.clone()).or_default();
+        sum.keys += row.keys;
+        sum.fixed = sum.fixed.and(Portion {
+            keys: row.fixed_keys,
+            bytes: row.fixed_bytes,
+        });
+    }
+    told.iter().find(|counted| counted.patterns.is_some())?;
+    let expiring = sums.iter().filter(|(_, sum)| sum.expires());
+    let families: BTreeSet<Vec<u8>> = expiring.filter_map(|(name, _)| family(name)).collect();
+    let mut rows: Vec<(&PatternName, &Fixed)> = sums.iter().collect();
+    rows.retain(|(_, sum)| sum.fixed.keys > 0);
+    rows.sort_by_key(|(name, sum)| (std::cmp::Reverse(sum.fixed.bytes), *name));
+    let line = |(name, sum): (&PatternName, &Fixed)| {
+        let siblings = family(name).is_some_and(|own| families.contains(&own));
+        vec![
+            ("pattern", Cell::Name(name.glob.clone())),
+            ("keys", Cell::Count(sum.keys)),
+            ("no_ttl_keys", Cell::Count(sum.fixed.keys)),
+            ("no_ttl_bytes", Cell::Count(sum.fixed.bytes)),
+            ("no_ttl_share", Cell::share(sum.fixed.keys, sum.keys)),
+            ("siblings_expire", Cell::Bool(siblings && !sum.expires())),
+        ]
+    };
+    let rows = rows.into_iter().take(PATTERNS_MAX).map(line);
+    Some(Table::rows("no_ttl_by_pattern", rows.collect()))
+}
+
+/// What a pattern and its siblings have in common: all tokens but the last.
+fn family(name: &PatternName) -> Option<Vec<u8>> {
+    let last = name.cuts.len().checked_sub(2)?;
+    let cut = *name.cuts.get(last)?;
+    name.glob.get(..cut).map(<[u8]>::to_vec)
 }
 
 /// Masters whose keys are still being counted.

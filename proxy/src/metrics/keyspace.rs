@@ -20,7 +20,7 @@ use crate::fleet::{Fleet, Loss, Master, Status};
 use crate::http;
 use crate::model::analytic::Analytic;
 use crate::model::ask::{Answer, Ask, DbTotal, SlotTotal, Total};
-use crate::model::ttl::Outlook;
+use crate::model::ttl::{Outlook, Which};
 use crate::watch::{Condition, Prospect};
 
 /// An owner that does not answer in this time is left out of the scrape but for its status.
@@ -138,7 +138,7 @@ impl Asked {
             .ok()?;
         let expiries = Analytic::Expiries {
             now_ms,
-            glob: None,
+            which: Which::All,
             reply: lives_in,
         };
         master.asks.try_send(Ask::Analytic(expiries)).ok()?;

@@ -14,7 +14,7 @@ use crate::model::hot::{self, Heated, Wanted};
 use crate::model::mirror::Mirror;
 use crate::model::patterns::{self, Told};
 use crate::model::tags;
-use crate::model::ttl::{self, Outlook};
+use crate::model::ttl::{self, Outlook, Which};
 
 /// A question about what is counted.
 #[derive(Debug)]
@@ -23,8 +23,8 @@ pub enum Analytic {
     Expiries {
         /// The time that it is asked for, unix milliseconds: one for all masters.
         now_ms: i64,
-        /// Of keys whose name matches this Redis glob, by a walk; of all keys without it, at once.
-        glob: Option<Vec<u8>>,
+        /// Of which keys.
+        which: Which,
         /// What is known; while keys are being counted, how far that has come.
         reply: Reply<Outlook>,
     },
@@ -88,14 +88,14 @@ pub(super) fn answer(ask: Analytic, mirror: &mut Mirror, walks: &mut Walks, fres
     match ask {
         Analytic::Expiries {
             now_ms,
-            glob: None,
+            which,
             reply,
-        } => ttl::all(keyspace, now_ms, reply, fresh),
-        Analytic::Expiries {
-            now_ms,
-            glob: Some(glob),
-            reply,
-        } => walks.push(generation, Job::Ttl(ttl::Job::new(now_ms, &glob, reply))),
+        } => {
+            let job = ttl::begin((now_ms, which), keyspace, reply, fresh);
+            if let Some(job) = job {
+                walks.push(generation, Job::Ttl(job));
+            }
+        }
         Analytic::Hot { wanted, reply } => {
             send(reply, fresh, hot::heated(keyspace, &wanted));
         }

@@ -3,6 +3,7 @@
 use analyzer::Keyspace;
 use analyzer::census::{Expiries, Gathered, Progress};
 use analyzer::glob::Glob;
+use analyzer::patterns::Only;
 use analyzer::view::{Cursor, Item};
 
 use crate::model::answer::send;
@@ -11,29 +12,70 @@ use crate::model::ask::{Freshness, Reply};
 /// What is known of expiries, or how far the census has come.
 pub type Outlook = Result<Expiries, Progress>;
 
-/// A walk over the keys of some names.
+/// The keys that are meant.
+#[derive(Clone, Debug)]
+pub enum Which {
+    /// All: told at once.
+    All,
+    /// Whose name matches this Redis glob: by a walk.
+    Match(Vec<u8>),
+    /// Of this pattern, as KS.PATTERNS names it: by a walk.
+    Pattern(Vec<u8>),
+}
+
+/// How keys are told.
+enum Filter {
+    Glob(Glob),
+    Pattern(Only),
+}
+
+impl Filter {
+    fn new(which: &Which) -> Option<Filter> {
+        match which {
+            Which::All => None,
+            Which::Match(glob) => Some(Filter::Glob(Glob::new(glob))),
+            Which::Pattern(glob) => Some(Filter::Pattern(Only::new(glob))),
+        }
+    }
+}
+
+/// A walk over some keys.
 pub(super) struct Job {
     now_ms: i64,
-    glob: Glob,
+    filter: Filter,
     cursor: Cursor,
     gathered: Gathered,
     reply: Reply<Outlook>,
 }
 
-/// Answers from the census.
-pub(super) fn all(keyspace: &Keyspace, now_ms: i64, reply: Reply<Outlook>, fresh: Freshness) {
+/// Answers from the census, or begins the walk that will.
+pub(super) fn begin(
+    (now_ms, which): (i64, Which),
+    keyspace: &Keyspace,
+    reply: Reply<Outlook>,
+    fresh: Freshness,
+) -> Option<Job> {
+    if let Some(filter) = Filter::new(&which) {
+        let progress = keyspace.counted(None);
+        if matches!(filter, Filter::Pattern(_)) && !progress.complete {
+            send(reply, fresh, Err(progress));
+            return None;
+        }
+        return Some(Job::new(now_ms, filter, reply));
+    }
     let mut told = keyspace.expiries(None, now_ms);
     if let Ok(told) = &mut told {
         told.scale(fresh.detail.one_in);
     }
     send(reply, fresh, told);
+    None
 }
 
 impl Job {
-    pub(super) fn new(now_ms: i64, glob: &[u8], reply: Reply<Outlook>) -> Job {
+    fn new(now_ms: i64, filter: Filter, reply: Reply<Outlook>) -> Job {
         Job {
             now_ms,
-            glob: Glob::new(glob),
+            filter,
             cursor: Cursor::start(),
             gathered: Gathered::new(now_ms),
             reply,
@@ -51,13 +93,21 @@ impl Job {
 
     /// Looks at about so many keys more; true at the end.
     pub(super) fn advance(&mut self, keyspace: &Keyspace, budget: usize) -> bool {
-        let (glob, gathered) = (&self.glob, &mut self.gathered);
-        let mut take = |item: Item<'_>| {
-            if glob.matches(item.name) {
-                gathered.take(&item.facts);
+        let gathered = &mut self.gathered;
+        match &mut self.filter {
+            Filter::Glob(glob) => {
+                let mut take = |item: Item<'_>| {
+                    if glob.matches(item.name) {
+                        gathered.take(&item.facts);
+                    }
+                };
+                keyspace.walk(&mut self.cursor, budget, &mut take)
             }
-        };
-        keyspace.walk(&mut self.cursor, budget, &mut take)
+            Filter::Pattern(only) => {
+                let mut take = |item: Item<'_>| gathered.take(&item.facts);
+                keyspace.walk_pattern(only, &mut self.cursor, budget, &mut take)
+            }
+        }
     }
 
     pub(super) fn finish(self, fresh: Freshness) {

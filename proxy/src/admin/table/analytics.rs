@@ -107,7 +107,7 @@ pub(super) const COMMANDS: &[Command] = &[
         ),
     Command::new("ks.ttl", -1, Handler::Model(Model::Ttl))
         .flags(READ)
-        .syntax("[MATCH pattern] [FORMAT <TEXT | JSON>]")
+        .syntax("[MATCH glob] [PATTERN pattern] [FORMAT <TEXT | JSON>]")
         .about(
             "analytics",
             "0.1.0",

@@ -18,6 +18,7 @@ use crate::model::ask::{
     Measure, MonitorLine, Page, Row, Scanned, SlotTotal, StreamFacts, Total, Walked,
 };
 use crate::model::hot::Heated;
+use crate::model::ttl::Which;
 use crate::model::verify::Verified;
 
 pub(super) type Keys = BTreeMap<(u32, Vec<u8>), Facts>;
@@ -197,9 +198,14 @@ fn analytic(ask: Analytic, keys: &Keys, generation: Generation) {
         Analytic::Hot { reply, .. } => drop(reply.send(fresh(generation, nothing_hot()))),
         Analytic::Expiries {
             now_ms,
-            glob,
+            which,
             reply,
         } => {
+            let glob = match which {
+                Which::All => None,
+                // The patterns of these keys are those of their names.
+                Which::Match(glob) | Which::Pattern(glob) => Some(glob),
+            };
             let filter = Filter { kind: None, glob };
             let outlook = expiries(&rows(keys, None, &filter), now_ms);
             drop(reply.send(fresh(generation, Ok(outlook))));
