@@ -9,12 +9,12 @@ use integration::cluster::client::slot_of;
 use integration::cluster::rebalance;
 use integration::cluster::{AGREEMENT, Cluster, Shape};
 use integration::resp::Client;
-use integration::servers;
+use integration::{servers, wait};
 use serde_json::Value;
 
 use crate::admin::run;
 use crate::clusters;
-use crate::scene::{self, MAIN, expect_equal_all};
+use crate::scene::{self, MAIN, PATIENCE, expect_equal_all};
 
 /// Writes, and bytes of their commands.
 type Tally = BTreeMap<String, (u64, u64)>;
@@ -98,6 +98,10 @@ fn what_is_hot_lies_within_the_bounds_that_are_told() {
         (name, (number(row, "writes"), number(row, "written_bytes")))
     });
     assert_eq!(rows.collect::<Tally>(), commands);
+    let told = json(&app, &["KS.HOT", "PATTERNS", "WINDOW", "1h", "1000"]);
+    let rows = told["hot"].as_array().expect("rows").iter();
+    let all: u64 = rows.map(|row| number(row, "writes")).sum();
+    assert_eq!(all, 30_000, "{told}");
     for by in ["WRITES", "BYTES"] {
         let told = json(&app, &["KS.HOT", "KEYS", "BY", by, "WINDOW", "1h", "1000"]);
         let covered = &told["covered"][0];
@@ -161,6 +165,15 @@ fn writes_by_slot_are_exact_on_a_cluster() {
         skew.is_some_and(|skew| (1.0..3.0).contains(&skew)),
         "{told}"
     );
+    // What is ahead is gathered every half minute, after all is loaded.
+    wait::for_true(PATIENCE, "the series of the masters", || {
+        let (_, body) = app.get("/metrics")?;
+        let series = |name: &str| body.lines().filter(|line| line.starts_with(name)).count();
+        Ok(series("keyscape_shard_memory_bytes{") == 3
+            && series("keyscape_shard_writes_per_second{") == 3
+            && series("keyscape_shard_writes_skew_ratio{") == 1)
+    })
+    .expect("series");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! KS.HOT: the keys, hash tags, slots and commands that are written most, by writes or by bytes.
+//! KS.HOT: the keys, patterns, hash tags, slots and commands that are written most, by writes or by bytes.
 //!
 //! Everything comes from the command stream, so reads are not in it: an answer says so first. Slots
 //! and commands are counted exactly. Keys and hash tags come from a sketch: a row had at least what it
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use analyzer::heat::{By, Window, Work};
 use cluster_map::Slot;
 
+use super::hot_patterns;
 use super::layout::{Cell, Format, Table};
 use super::refuse::{NOT_A_NUMBER, SYNTAX};
 use super::reply::Reply;
@@ -24,7 +25,10 @@ use crate::model::hot::{Heated, LIMIT_MAX, Row, Subject, Wanted, What};
 /// Rows by default.
 const LIMIT_DEFAULT: usize = 20;
 
-const WHAT: Reply = Reply::error("ERR KS.HOT wants KEYS, HASHTAGS, SLOTS or COMMANDS");
+/// What every answer says first.
+pub(super) const READS: &str = "writes only: reads are not in the stream, and are not seen here";
+
+const WHAT: Reply = Reply::error("ERR KS.HOT wants KEYS, PATTERNS, HASHTAGS, SLOTS or COMMANDS");
 const BY: Reply = Reply::error("ERR BY must be WRITES or BYTES");
 const WINDOW: Reply = Reply::error("ERR WINDOW must be 1m, 10m or 1h");
 
@@ -92,6 +96,9 @@ type Owned<'a> = (Row, Option<&'a Master>);
 
 /// KS.HOT <KEYS | HASHTAGS | SLOTS | COMMANDS> [BY ..] [WINDOW ..] [count] [FORMAT ..]
 pub(crate) async fn hot(session: &Session, request: &Request) -> Result<Reply, Reply> {
+    if request.is(1, "PATTERNS") {
+        return hot_patterns::hot_patterns(session, request).await;
+    }
     let (wanted, format) = parse(request)?;
     let scope = session.scope()?;
     let ask = |reply| Ask::Analytic(Analytic::Hot { wanted, reply });
@@ -245,8 +252,7 @@ fn subject(what: What, subject: Subject) -> Vec<(&'static str, Cell)> {
 }
 
 fn notes(wanted: &Wanted, rows: &[Owned<'_>], answers: &[Answered<Heated>]) -> Vec<String> {
-    let mut notes =
-        vec!["writes only: reads are not in the stream, and are not seen here".to_owned()];
+    let mut notes = vec![READS.to_owned()];
     let is_cut = |(row, _): &Owned<'_>| match &row.subject {
         Subject::Named(_, name, len) => name.len() as u64 != *len,
         Subject::Slot(_) | Subject::Command(_) => false,

@@ -26,6 +26,7 @@ mod handlers;
 mod hashtags;
 mod hello;
 mod hot;
+mod hot_patterns;
 mod info;
 mod judge;
 mod keys;
@@ -83,7 +84,7 @@ use crate::{clock, config};
 
 pub(crate) use self::layout::readable;
 pub(crate) use self::memory::process as process_memory;
-pub(crate) use self::prospects::prospects;
+pub(crate) use self::prospects::{large_tags, prospects};
 
 /// Deployments without a map, and shards without a link that are ours to follow, each with why.
 pub(crate) fn unfollowed(fleet: &Fleet) -> Vec<(String, String)> {

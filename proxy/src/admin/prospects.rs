@@ -7,7 +7,8 @@ use std::sync::Arc;
 use analyzer::advice::rules;
 use analyzer::census::Expiries;
 use analyzer::flows::Growth;
-use analyzer::heat::{By, Window};
+use analyzer::heat::{By, TagSum, Window, Work};
+use cluster_map::Slot;
 
 use super::growth::forecast_of;
 use super::judge::{Judged, Known};
@@ -19,7 +20,10 @@ use crate::model::analytic::Analytic;
 use crate::model::ask::Ask;
 use crate::model::hot::{Heated, Subject, Wanted, What};
 use crate::model::ttl::{Outlook, Which};
-use crate::watch::{Advised, Prospect, Rate, Storm};
+use crate::watch::{Advised, LargeTag, Prospect, Rate, Storm};
+
+/// Hash tags of each master that are kept for scrapes.
+const TAGS_KEPT: usize = 10;
 
 /// Growth is told from so many seconds.
 const WINDOW_S: u32 = 3600;
@@ -58,6 +62,11 @@ pub(crate) async fn prospects(fleet: &Arc<Fleet>) -> BTreeMap<MasterId, Prospect
     each(scope.ask_all(hot).await, |master, heated| {
         all.entry(master.id).or_default().commands = commands(&heated);
     });
+    let window = Window::TenMinutes;
+    let written = |reply| Ask::Analytic(Analytic::Written { window, reply });
+    each(scope.ask_all(written).await, |master, (ms, work)| {
+        all.entry(master.id).or_default().writes_per_s = writes_per_s(ms, work);
+    });
     let known = Known::of(&scope).await;
     // Rules look at all that was gathered of every master, which no other task should wait for.
     let judged = tokio::task::spawn_blocking(move || known.judge(rules())).await;
@@ -66,6 +75,35 @@ pub(crate) async fn prospects(fleet: &Arc<Fleet>) -> BTreeMap<MasterId, Prospect
         prospect.at_ms = now_ms;
     }
     all
+}
+
+/// The largest hash tags of each master of a cluster, by bytes.
+pub(crate) async fn large_tags(fleet: &Arc<Fleet>) -> BTreeMap<MasterId, Vec<LargeTag>> {
+    let Ok(scope) = Scope::of(fleet, &Target::All) else {
+        return BTreeMap::new();
+    };
+    let mut all = BTreeMap::new();
+    for cluster in scope.clusters() {
+        let own = scope.of_deployment(cluster);
+        let tags = |reply| Ask::Analytic(Analytic::Tags { reply });
+        each(own.ask_all(tags).await, |master, tagged| {
+            // Of a name that was cut the slot cannot be told.
+            let whole = |tag: &&TagSum| tag.tag.len() as u64 == tag.tag_len;
+            let whole = tagged.tags.iter().filter(whole);
+            let tags = whole.take(TAGS_KEPT).map(|tag| LargeTag {
+                slot: Slot::of(&tag.tag).number(),
+                keys: tag.keys,
+                bytes: tag.bytes,
+            });
+            all.insert(master.id, tags.collect());
+        });
+    }
+    all
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate in a scrape is a double")]
+fn writes_per_s(ms: u64, work: Work) -> Option<f64> {
+    (ms > 0).then(|| work.writes as f64 * 1000.0 / ms as f64)
 }
 
 /// Hands on what masters with a model have answered.

@@ -449,7 +449,7 @@ fn notes(options: &Options, ground: &Ground, moves: &[Move]) -> Vec<String> {
         ));
     }
     if let By::Writes = options.by {
-        notes.push("writes only: reads are not in the stream, and are not seen here".to_owned());
+        notes.push(hot::READS.to_owned());
     }
     notes
 }

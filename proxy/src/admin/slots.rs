@@ -8,6 +8,7 @@ use std::sync::Arc;
 use analyzer::heat::{By as HeatBy, Window, Work};
 
 use super::hashtags;
+use super::hot;
 use super::layout::{Cell, Format, Table};
 use super::refuse::{NOT_A_NUMBER, SYNTAX};
 use super::reply::Reply;
@@ -139,7 +140,7 @@ pub(crate) async fn slots(session: &Session, request: &Request) -> Result<Reply,
     }
     let mut notes: Vec<String> = strays.note().into_iter().collect();
     if options.by == By::Writes {
-        notes.push("writes only: reads are not in the stream, and are not seen here".to_owned());
+        notes.push(hot::READS.to_owned());
     }
     Ok(finish(&scope, &fresh, tables, notes, options.format))
 }

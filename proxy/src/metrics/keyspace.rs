@@ -14,7 +14,7 @@ use super::deployments::{self, Found};
 use super::sizes::{self, Sized};
 use super::text::{Kind, Text, seconds, written};
 use super::ttl::{self, Lives};
-use super::{bridge, flows, install, process, prospects, server, sums, watch};
+use super::{bridge, flows, install, process, prospects, server, shards, sums, watch};
 use crate::clock;
 use crate::fleet::{Fleet, Loss, Master, Status};
 use crate::http;
@@ -232,6 +232,7 @@ fn write(samples: &[Sample], found: &[Found], text: &mut Text) {
     sizes::write(samples, text);
     ttl::write(samples, text);
     deployments::write(samples, found, text);
+    shards::write(samples, text);
     truncated(text);
 }
 

@@ -17,6 +17,7 @@ mod keyspace;
 mod process;
 mod prospects;
 mod server;
+mod shards;
 mod sizes;
 mod sums;
 mod text;

@@ -27,7 +27,7 @@ use conditions::{Seen, Watched};
 use event::Alert;
 pub(crate) use hub::{Heard, Hub, Listener, Told};
 use prospect::GATHER_EVERY_S;
-pub(crate) use prospect::{Advised, Prospect, Rate, Storm};
+pub(crate) use prospect::{Advised, LargeTag, Prospect, Rate, Storm};
 
 use crate::admin;
 use crate::clock;
@@ -36,6 +36,10 @@ use crate::fleet::{Fleet, MasterId};
 
 /// How often every master is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Hash tags of clusters are counted in every so many of the turns in which the rest is gathered: that
+/// is a walk over all keys.
+const TAGS_EVERY: u32 = 10;
 
 /// Looks at every master until `shutdown`.
 pub async fn run(fleet: Arc<Fleet>, config: config::Watch, shutdown: CancellationToken) {
@@ -71,9 +75,18 @@ pub async fn look_ahead(fleet: Arc<Fleet>, shutdown: CancellationToken) {
     let mut turns = tokio::time::interval(Duration::from_secs(GATHER_EVERY_S));
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let gather = async {
-        loop {
+        let mut tags = BTreeMap::new();
+        for turn in (0..TAGS_EVERY).cycle() {
             turns.tick().await;
-            let prospects = admin::prospects(&fleet).await;
+            let masters = fleet.masters();
+            let mut sharded = masters.iter().filter(|m| !m.place().slots.is_empty());
+            if turn == 0 || sharded.any(|master| !tags.contains_key(&master.id)) {
+                tags = admin::large_tags(&fleet).await;
+            }
+            let mut prospects = admin::prospects(&fleet).await;
+            for (master, prospect) in &mut prospects {
+                prospect.tags = tags.get(master).cloned().unwrap_or_default();
+            }
             fleet.hub.set_prospects(prospects);
         }
     };

@@ -20,8 +20,20 @@ pub(crate) struct Prospect {
     pub(crate) storm: Option<Storm>,
     /// What rules have found.
     pub(crate) advice: Vec<Advised>,
+    /// Writes to keys a second, over the last ten minutes.
+    pub(crate) writes_per_s: Option<f64>,
+    /// Its hash tags with most bytes, if it is of a cluster.
+    pub(crate) tags: Vec<LargeTag>,
     /// What the stream brought in the last minute, a second, by command.
     pub(crate) commands: Vec<(String, Rate)>,
+}
+
+/// A hash tag with many bytes, without its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LargeTag {
+    pub(crate) slot: u16,
+    pub(crate) keys: u64,
+    pub(crate) bytes: u64,
 }
 
 /// A minute in which much expires.

@@ -1,0 +1,148 @@
+//! KS.HOT PATTERNS: the patterns of names whose keys are written most.
+//!
+//! It is read from the history that KS.GROWTH tells too, which remembers of each second, minute and
+//! hour the patterns that changed most one by one and sums the others up: a row is what was told of
+//! its pattern, and what is missing of it is in `(rest)`. Bytes of commands are not counted by pattern.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use analyzer::flows::{Flow, Growth};
+use analyzer::heat::Window;
+
+use super::hot::{READS, window};
+use super::layout::{Cell, Format, Table};
+use super::refuse::{NOT_A_NUMBER, SYNTAX};
+use super::reply::Reply;
+use super::report::{finish, named_format, split};
+use super::request::Request;
+use super::scope::Answered;
+use super::session::Session;
+use crate::model::analytic::Analytic;
+use crate::model::ask::Ask;
+
+/// Rows by default.
+const LIMIT_DEFAULT: usize = 20;
+
+const BY: Reply = Reply::error("ERR patterns are ordered BY WRITES; KS.GROWTH tells their bytes");
+
+struct Options {
+    window_s: u32,
+    limit: usize,
+    format: Format,
+}
+
+fn parse(request: &Request) -> Result<Options, Reply> {
+    let mut options = Options {
+        window_s: 600,
+        limit: LIMIT_DEFAULT,
+        format: Format::Resp,
+    };
+    let mut at = 2;
+    while at < request.len() {
+        if request.arg(at).first().is_some_and(u8::is_ascii_digit) {
+            options.limit = request.number(at).ok_or(NOT_A_NUMBER)?;
+            at += 1;
+            continue;
+        }
+        if at + 1 == request.len() {
+            return Err(SYNTAX);
+        }
+        if request.is(at, "BY") {
+            request.is(at + 1, "WRITES").then_some(()).ok_or(BY)?;
+        } else if request.is(at, "WINDOW") {
+            options.window_s = match window(request, at + 1)? {
+                Window::Minute => 60,
+                Window::TenMinutes => 600,
+                Window::Hour => 3600,
+            };
+        } else if request.is(at, "FORMAT") {
+            options.format = named_format(request, at + 1)?;
+        } else {
+            return Err(SYNTAX);
+        }
+        at += 2;
+    }
+    Ok(options)
+}
+
+/// Keys written, whatever was done to them.
+fn writes(flow: &Flow) -> u64 {
+    let kinds = [
+        flow.created,
+        flow.changed,
+        flow.deleted,
+        flow.removed,
+        flow.expired,
+    ];
+    kinds.into_iter().fold(0, u64::saturating_add)
+}
+
+/// KS.HOT PATTERNS [BY WRITES] [WINDOW ..] [count] [FORMAT ..]
+pub(super) async fn hot_patterns(session: &Session, request: &Request) -> Result<Reply, Reply> {
+    let options = parse(request)?;
+    let scope = session.scope()?;
+    let window_s = options.window_s;
+    let ask = |reply| Ask::Analytic(Analytic::Growth { window_s, reply });
+    let answers = scope.ask_all(ask).await;
+    let mut sums: BTreeMap<Vec<u8>, Flow> = BTreeMap::new();
+    let mut rest = Flow::default();
+    for (_, answer) in &answers {
+        let Some(answer) = answer else { continue };
+        for row in &answer.value.patterns {
+            sums.entry(row.of.clone()).or_default().add(&row.flow);
+        }
+        rest.add(&answer.value.rest);
+    }
+    let covered = covered(&answers);
+    let seconds = answers.iter().filter_map(|(_, answer)| answer.as_ref());
+    let seconds = seconds.map(|answer| answer.value.covered_s).max();
+    let all = sums.values().chain([&rest]).map(writes);
+    let all = all.fold(0, u64::saturating_add);
+    let mut sums: Vec<(Vec<u8>, Flow)> = sums.into_iter().collect();
+    sums.sort_by_key(|(_, flow)| Reverse(writes(flow)));
+    sums.truncate(options.limit);
+    let row = |(name, flow): (Cell, Flow)| {
+        let count = writes(&flow);
+        vec![
+            ("pattern", name),
+            ("writes", Cell::Count(count)),
+            ("share", Cell::share(count, all)),
+            ("writes_per_s", Cell::per(count, seconds.unwrap_or(0))),
+            ("created", Cell::Count(flow.created)),
+            ("changed", Cell::Count(flow.changed)),
+            ("deleted", Cell::Count(flow.deleted)),
+            ("removed", Cell::Count(flow.removed)),
+            ("expired", Cell::Count(flow.expired)),
+        ]
+    };
+    let named = sums
+        .into_iter()
+        .map(|(name, flow)| (Cell::Name(name), flow));
+    let rows = named.chain([(Cell::text("(rest)"), rest)]);
+    let tables = vec![covered, Table::rows("hot", rows.map(row).collect())];
+    let (fresh, _) = split(answers);
+    let notes = vec![
+        READS.to_owned(),
+        "of each second, minute or hour the patterns that changed most are remembered one by one: \
+         what else a pattern had is in (rest)"
+            .to_owned(),
+    ];
+    Ok(finish(&scope, &fresh, tables, notes, options.format))
+}
+
+fn covered(answers: &[Answered<Growth>]) -> Table {
+    let row = |(master, answer): &Answered<Growth>| {
+        let growth = &answer.as_ref()?.value;
+        let flows = growth.patterns.iter().map(|row| &row.flow);
+        let all = flows.chain([&growth.rest]).map(writes);
+        let all = all.fold(0, u64::saturating_add);
+        Some(vec![
+            ("master", Cell::Text(master.name())),
+            ("covered_s", Cell::Count(growth.covered_s)),
+            ("writes", Cell::Count(all)),
+            ("writes_per_s", Cell::per(all, growth.covered_s)),
+        ])
+    };
+    Table::rows("covered", answers.iter().filter_map(row).collect())
+}
