@@ -191,7 +191,11 @@ pub async fn run(
     let tasks = TaskTracker::new();
     tasks.spawn(memory.watch(shutdown.clone()));
     tasks.spawn(watch::run(fleet.clone(), config.watch, shutdown.clone()));
-    tasks.spawn(watch::look_ahead(fleet.clone(), shutdown.clone()));
+    tasks.spawn(watch::look_ahead(
+        fleet.clone(),
+        config.watch,
+        shutdown.clone(),
+    ));
     for (i, spec) in config.sources.iter().enumerate() {
         let given = discovery::Given {
             source: i,

@@ -8,10 +8,12 @@ use analyzer::advice::rules;
 use analyzer::census::Expiries;
 use analyzer::flows::Growth;
 use analyzer::heat::{By, TagSum, Window, Work};
+use analyzer::patterns::{PatternName, PatternRow};
 use cluster_map::Slot;
 
 use super::growth::forecast_of;
 use super::judge::{Judged, Known};
+use super::layout::readable;
 use super::report::Answers;
 use super::scope::{Scope, Target};
 use crate::clock;
@@ -19,8 +21,11 @@ use crate::fleet::{Fleet, Master, MasterId};
 use crate::model::analytic::Analytic;
 use crate::model::ask::Ask;
 use crate::model::hot::{Heated, Subject, Wanted, What};
+use crate::model::patterns::Told;
 use crate::model::ttl::{Outlook, Which};
-use crate::watch::{Advised, LargeTag, Prospect, Rate, Storm};
+use crate::watch::{
+    Advised, LargeTag, OTHER, PATTERNS_MAX, PatternSum, Patterns, Prospect, Rate, Storm,
+};
 
 /// Hash tags of each master that are kept for scrapes.
 const TAGS_KEPT: usize = 10;
@@ -66,6 +71,13 @@ pub(crate) async fn prospects(fleet: &Arc<Fleet>) -> BTreeMap<MasterId, Prospect
     let written = |reply| Ask::Analytic(Analytic::Written { window, reply });
     each(scope.ask_all(written).await, |master, (ms, work)| {
         all.entry(master.id).or_default().writes_per_s = writes_per_s(ms, work);
+    });
+    let patterns = |reply| Ask::Analytic(Analytic::Patterns { reply });
+    each(scope.ask_all(patterns).await, |master, told: Told| {
+        let rows = told.ok().and_then(|counted| counted.patterns);
+        let own = all.entry(master.id).or_default();
+        own.patterns = sums(rows.unwrap_or_default());
+        own.loaded_ms = master.status().loaded_ms;
     });
     let known = Known::of(&scope).await;
     // Rules look at all that was gathered of every master, which no other task should wait for.
@@ -145,6 +157,26 @@ fn commands(heated: &Heated) -> Vec<(String, Rate)> {
         Subject::Named(..) | Subject::Slot(_) => None,
     });
     rows.collect()
+}
+
+fn sums(rows: Vec<PatternRow>) -> Patterns {
+    let other = PatternName::other();
+    let mut patterns = Patterns::default();
+    for row in rows {
+        let is_other = row.name == other;
+        patterns.count += u64::from(!is_other);
+        let name = match is_other {
+            true => OTHER.to_owned(),
+            false => readable(&row.name.glob),
+        };
+        patterns.sums.entry(name).or_default().add(PatternSum {
+            keys: row.keys,
+            bytes: row.bytes,
+            fixed_bytes: row.fixed_bytes,
+        });
+    }
+    patterns.shorten(PATTERNS_MAX);
+    patterns
 }
 
 fn advise(all: &mut BTreeMap<MasterId, Prospect>, judged: &[Judged]) {

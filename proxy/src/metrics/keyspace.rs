@@ -14,7 +14,7 @@ use super::deployments::{self, Found};
 use super::sizes::{self, Sized};
 use super::text::{Kind, Text, seconds, written};
 use super::ttl::{self, Lives};
-use super::{bridge, flows, install, process, prospects, server, shards, sums, watch};
+use super::{bridge, flows, install, patterns, process, prospects, server, shards, sums, watch};
 use crate::clock;
 use crate::fleet::{Fleet, Loss, Master, Status};
 use crate::http;
@@ -227,6 +227,7 @@ fn write(samples: &[Sample], found: &[Found], text: &mut Text) {
     watch::conditions(samples, text);
     flows::write(samples, text);
     prospects::write(samples, text);
+    patterns::write(samples, text);
     unknown_commands(samples, text);
     sums::write(samples, text);
     sizes::write(samples, text);

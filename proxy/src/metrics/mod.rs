@@ -14,6 +14,7 @@ mod bridge;
 mod deployments;
 mod flows;
 mod keyspace;
+mod patterns;
 mod process;
 mod prospects;
 mod server;

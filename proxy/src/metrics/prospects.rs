@@ -6,12 +6,10 @@ use analyzer::advice::Severity;
 
 use super::keyspace::Sample;
 use super::text::{Kind, Text, seconds};
-use crate::watch::{Prospect, Rate};
+use crate::watch::{OTHER, Prospect, Rate};
 
 /// Commands of one deployment that have a name; the others are one row.
 const COMMANDS_SHOWN: usize = 20;
-
-const OTHER: &str = "__other__";
 
 pub(super) fn write(samples: &[Sample], text: &mut Text) {
     forecast(samples, text);

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::conditions::{Change, Condition};
+use super::growing::Turned;
 use crate::admin::readable;
 use crate::clock;
 use crate::fleet::Master;
@@ -110,6 +111,16 @@ impl Subject {
             "figures": alert.figures,
         });
         self.event(channel, kind, object(more))
+    }
+
+    /// What subscribers hear of a pattern that grows fast, or no longer.
+    pub(crate) fn pattern(&self, turned: &Turned) -> Event {
+        let more = json!({
+            "pattern": turned.pattern,
+            "state": if turned.raised { "raised" } else { "cleared" },
+            "figures": { "bytes_per_s": turned.bytes_per_s, "bytes": turned.bytes },
+        });
+        self.event("ks.growth".to_owned(), "growth", object(more))
     }
 
     /// What subscribers hear of a key that has become big; `lost` more were not kept.

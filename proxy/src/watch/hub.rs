@@ -11,9 +11,10 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::conditions::Condition;
 use super::event::{Alert, Event, Subject};
+use super::growing::Turned;
 use super::prospect::Prospect;
 use crate::clock;
-use crate::fleet::{Master, MasterId};
+use crate::fleet::{Fleet, Master, MasterId};
 
 /// Events that a subscriber may be behind; of the older ones it hears the number.
 const EVENTS_MAX: usize = 1024;
@@ -121,6 +122,22 @@ impl Hub {
             // The last one tells of those that found no room.
             let lost = if index + 1 == found.len() { lost } else { 0 };
             self.tell(subject.big(big, lost));
+        }
+    }
+
+    /// Patterns that began or ceased to grow fast.
+    pub(crate) fn patterns_grow(&self, fleet: &Fleet, turned: &[Turned]) {
+        for one in turned {
+            let Some(master) = fleet.master(one.master) else {
+                continue;
+            };
+            let subject = Subject::of(&master);
+            let (raised, rate) = (one.raised, one.bytes_per_s);
+            let master = &subject.master;
+            tracing::info!(master, raised, bytes_per_s = rate, "a pattern grows fast");
+            tracing::trace!(master, pattern = one.pattern, "its name");
+            self.alerts.fetch_add(1, Ordering::Relaxed);
+            self.tell(subject.pattern(one));
         }
     }
 

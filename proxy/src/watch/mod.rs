@@ -13,6 +13,7 @@
 
 mod conditions;
 mod event;
+mod growing;
 mod hub;
 mod prospect;
 
@@ -25,9 +26,12 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use conditions::Condition;
 use conditions::{Seen, Watched};
 use event::Alert;
+use growing::Growing;
 pub(crate) use hub::{Heard, Hub, Listener, Told};
 use prospect::GATHER_EVERY_S;
-pub(crate) use prospect::{Advised, LargeTag, Prospect, Rate, Storm};
+pub(crate) use prospect::{
+    Advised, LargeTag, OTHER, PATTERNS_MAX, PatternSum, Patterns, Prospect, Rate, Storm,
+};
 
 use crate::admin;
 use crate::clock;
@@ -71,10 +75,11 @@ pub async fn run(fleet: Arc<Fleet>, config: config::Watch, shutdown: Cancellatio
 }
 
 /// Gathers what is ahead of every master until `shutdown`.
-pub async fn look_ahead(fleet: Arc<Fleet>, shutdown: CancellationToken) {
+pub async fn look_ahead(fleet: Arc<Fleet>, config: config::Watch, shutdown: CancellationToken) {
     let mut turns = tokio::time::interval(Duration::from_secs(GATHER_EVERY_S));
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let gather = async {
+        let mut growing = Growing::default();
         let mut tags = BTreeMap::new();
         for turn in (0..TAGS_EVERY).cycle() {
             turns.tick().await;
@@ -86,6 +91,10 @@ pub async fn look_ahead(fleet: Arc<Fleet>, shutdown: CancellationToken) {
             let mut prospects = admin::prospects(&fleet).await;
             for (master, prospect) in &mut prospects {
                 prospect.tags = tags.get(master).cloned().unwrap_or_default();
+            }
+            if let Some(limit) = config.growth_bytes_per_s {
+                let turned = growing.look(&fleet.hub.prospects(), &prospects, limit);
+                fleet.hub.patterns_grow(&fleet, &turned);
             }
             fleet.hub.set_prospects(prospects);
         }

@@ -1,6 +1,9 @@
 //! What is ahead of a master, and what is advised: gathered every half minute, because it takes more
 //! than a look at its status.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use analyzer::advice::Severity;
 
 /// How often it is gathered.
@@ -16,6 +19,10 @@ pub(crate) struct Prospect {
     pub(crate) full_in_s: Option<f64>,
     /// When it was gathered, unix milliseconds.
     pub(crate) at_ms: u64,
+    /// When the model was loaded that it is from, unix milliseconds.
+    pub(crate) loaded_ms: u64,
+    /// Keys by pattern; none while they are being counted.
+    pub(crate) patterns: Patterns,
     /// The next minute in which very many keys or bytes expire.
     pub(crate) storm: Option<Storm>,
     /// What rules have found.
@@ -59,4 +66,55 @@ pub(crate) struct Advised {
 pub(crate) struct Rate {
     pub(crate) writes_per_s: f64,
     pub(crate) bytes_per_s: f64,
+}
+
+/// Patterns of one master that are kept one by one, the largest.
+pub(crate) const PATTERNS_MAX: usize = 200;
+
+/// What stands for the other patterns, and for keys of none.
+pub(crate) const OTHER: &str = "__other__";
+
+/// Keys by pattern; the largest one by one, the others as [`OTHER`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Patterns {
+    /// How many there are.
+    pub(crate) count: u64,
+    pub(crate) sums: BTreeMap<String, PatternSum>,
+}
+
+/// Keys of one pattern.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PatternSum {
+    pub(crate) keys: u64,
+    pub(crate) bytes: u64,
+    /// Bytes of those without an expiry.
+    pub(crate) fixed_bytes: u64,
+}
+
+impl PatternSum {
+    pub(crate) fn add(&mut self, more: PatternSum) {
+        self.keys = self.keys.saturating_add(more.keys);
+        self.bytes = self.bytes.saturating_add(more.bytes);
+        self.fixed_bytes = self.fixed_bytes.saturating_add(more.fixed_bytes);
+    }
+}
+
+impl Patterns {
+    /// Bytes by pattern, the others left out.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&str, u64)> {
+        let named = self.sums.iter().filter(|(name, _)| *name != OTHER);
+        named.map(|(name, sum)| (name.as_str(), sum.bytes))
+    }
+
+    /// Keeps the `most` largest and sums up the others.
+    pub(crate) fn shorten(&mut self, most: usize) {
+        let mut rows: Vec<(String, PatternSum)> =
+            std::mem::take(&mut self.sums).into_iter().collect();
+        rows.sort_by_key(|(name, sum)| (name == OTHER, Reverse(sum.bytes)));
+        let rest = rows.split_off(rows.len().min(most));
+        self.sums = rows.into_iter().collect();
+        for (_, sum) in rest {
+            self.sums.entry(OTHER.to_owned()).or_default().add(sum);
+        }
+    }
 }
