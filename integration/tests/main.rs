@@ -10,6 +10,7 @@ mod bridge;
 mod capped;
 mod clients;
 mod clusters;
+mod compat;
 mod cuts;
 mod dashboards;
 mod harmless;

@@ -59,6 +59,7 @@ const LAG_MS_MAX: u64 = 5_000;
 /// What the handlers share.
 struct Shared {
     fleet: Arc<Fleet>,
+    config: Arc<config::Http>,
     started: Instant,
     /// Milliseconds from `started` to the last turn of the event loop.
     heartbeat_ms: AtomicU64,
@@ -78,6 +79,7 @@ pub async fn run(
     let handle = metrics::install();
     let shared = Arc::new(Shared {
         fleet,
+        config: config.clone(),
         started: clock::now(),
         heartbeat_ms: AtomicU64::new(0),
     });
@@ -150,7 +152,7 @@ async fn index() -> &'static str {
 
 async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
     const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-    let body = metrics::scrape(&shared.fleet).await;
+    let body = metrics::scrape(&shared.fleet, shared.config.compat.as_deref()).await;
     ([(header::CONTENT_TYPE, TEXT)], body).into_response()
 }
 

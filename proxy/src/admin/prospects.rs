@@ -24,7 +24,7 @@ use crate::model::hot::{Heated, Subject, Wanted, What};
 use crate::model::patterns::Told;
 use crate::model::ttl::{Outlook, Which};
 use crate::watch::{
-    Advised, LargeTag, OTHER, PATTERNS_MAX, PatternSum, Patterns, Prospect, Rate, Storm,
+    Advised, Group, LargeTag, OTHER, PATTERNS_MAX, PatternSum, Patterns, Prospect, Rate, Storm,
 };
 
 /// Hash tags of each master that are kept for scrapes.
@@ -74,9 +74,11 @@ pub(crate) async fn prospects(fleet: &Arc<Fleet>) -> BTreeMap<MasterId, Prospect
     });
     let patterns = |reply| Ask::Analytic(Analytic::Patterns { reply });
     each(scope.ask_all(patterns).await, |master, told: Told| {
-        let rows = told.ok().and_then(|counted| counted.patterns);
+        let counted = told.unwrap_or_default();
         let own = all.entry(master.id).or_default();
-        own.patterns = sums(rows.unwrap_or_default());
+        own.patterns = sums(counted.patterns.unwrap_or_default());
+        let here = counted.groups.iter().filter(|row| row.keys > 0);
+        own.groups = here.map(group).collect();
         own.loaded_ms = master.status().loaded_ms;
     });
     let known = Known::of(&scope).await;
@@ -157,6 +159,15 @@ fn commands(heated: &Heated) -> Vec<(String, Rate)> {
         Subject::Named(..) | Subject::Slot(_) => None,
     });
     rows.collect()
+}
+
+fn group(row: &PatternRow) -> Group {
+    Group {
+        db: row.db,
+        name: readable(&row.name.glob),
+        keys: row.keys,
+        bytes: row.bytes,
+    }
 }
 
 fn sums(rows: Vec<PatternRow>) -> Patterns {

@@ -207,7 +207,12 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Requests at once.
     pub connections_max: usize,
+    /// Series by redis_exporter's names as well, and the keys that have some: database and name.
+    pub compat: Option<Vec<Named>>,
 }
+
+/// A key: its database and name.
+pub type Named = (u32, Vec<u8>);
 
 impl Default for Admin {
     fn default() -> Admin {
@@ -228,6 +233,7 @@ impl Default for Http {
         Http {
             listen: SocketAddr::from(([127, 0, 0, 1], 9479)),
             connections_max: 64,
+            compat: None,
         }
     }
 }
@@ -256,6 +262,7 @@ impl Config {
             http: Http {
                 listen: address("http.listen", &raw.http.listen)?,
                 connections_max: at_least_one("http.connections_max", raw.http.connections_max)?,
+                compat: compat(&raw.metrics)?,
             },
             link: link(raw.link, credentials)?,
             counted: patterns::plan(&raw.patterns)?,
@@ -407,6 +414,26 @@ fn tls(raw: raw::Tls) -> Result<Tls, ConfigError> {
         key_file,
         server_name: text(raw.server_name),
     })
+}
+
+/// Keys are named as redis_exporter's --check-single-keys has them: `db0=name`.
+fn compat(raw: &raw::Metrics) -> Result<Option<Vec<Named>>, ConfigError> {
+    const KEYS_MAX: usize = 1000;
+    let place = "metrics.compat_keys";
+    if raw.compat_keys.len() > KEYS_MAX {
+        let problem = format!("has more than {KEYS_MAX} keys");
+        return Err(ConfigError::at(place, problem));
+    }
+    let mut keys = Vec::with_capacity(raw.compat_keys.len());
+    for text in &raw.compat_keys {
+        let parts = text.split_once('=').and_then(|(db, name)| {
+            let db = db.strip_prefix("db").unwrap_or(db).parse().ok()?;
+            Some((db, name.as_bytes().to_vec()))
+        });
+        let problem = || format!("{text:?} is not like db0=name");
+        keys.push(parts.ok_or_else(|| ConfigError::at(place, problem()))?);
+    }
+    Ok(raw.compat.then_some(keys))
 }
 
 fn watch(raw: &raw::Watch) -> Watch {

@@ -49,6 +49,8 @@ pub struct Raw {
     pub tls: Tls,
     /// Events.
     pub watch: Watch,
+    /// Series of other names.
+    pub metrics: Metrics,
 }
 
 /// `[admin]`.
@@ -239,6 +241,16 @@ pub struct Tls {
     pub server_name: String,
 }
 
+/// `[metrics]`.
+#[derive(Clone, Deserialize, Serialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Have series by redis_exporter's names as well.
+    pub compat: bool,
+    /// Keys that have some, each `db0=name`.
+    pub compat_keys: Vec<String>,
+}
+
 /// `[watch]`.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -340,6 +352,7 @@ impl Default for Raw {
             sentinel: Sentinel::default(),
             tls: Tls::default(),
             watch: Watch::default(),
+            metrics: Metrics::default(),
         }
     }
 }

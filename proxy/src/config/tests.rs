@@ -162,3 +162,14 @@ fn a_stateful_set_numbers_its_shards() {
         assert_eq!(got.as_deref(), expected, "{shard} {pod:?}");
     }
 }
+
+#[test]
+fn keys_of_compatible_series_have_a_database_and_a_name() {
+    let http = |text: &str| config(&format!("[metrics]\n{text}")).map(|config| config.http.compat);
+    assert_eq!(http("compat_keys = ['db0=a']"), Ok(None));
+    let expected = vec![(3, b"a=b".to_vec()), (0, b"c".to_vec())];
+    let keys = "compat = true\ncompat_keys = ['db3=a=b', '0=c']";
+    assert_eq!(http(keys), Ok(Some(expected)));
+    let wrong = "metrics.compat_keys: \"dbx=a\" is not like db0=name";
+    assert_eq!(http("compat_keys = ['dbx=a']"), Err(wrong.to_owned()));
+}

@@ -14,8 +14,11 @@ use super::deployments::{self, Found};
 use super::sizes::{self, Sized};
 use super::text::{Kind, Text, seconds, written};
 use super::ttl::{self, Lives};
-use super::{bridge, flows, install, patterns, process, prospects, server, shards, sums, watch};
+use super::{
+    bridge, compat, flows, install, patterns, process, prospects, server, shards, sums, watch,
+};
 use crate::clock;
+use crate::config::Named;
 use crate::fleet::{Fleet, Loss, Master, Status};
 use crate::http;
 use crate::model::analytic::Analytic;
@@ -85,8 +88,13 @@ pub(super) fn labels(name: &str, cluster: &str, shard: &str) -> String {
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
 /// The body of a scrape.
-pub(crate) async fn scrape(fleet: &Fleet) -> String {
-    let samples = samples(fleet).await;
+pub(crate) async fn scrape(fleet: &Fleet, compat: Option<&[Named]>) -> String {
+    let masters = fleet.masters();
+    let samples = samples(fleet, &masters).await;
+    let known = match compat {
+        Some(wanted) => Some(compat::ask_all(&masters, wanted).await),
+        None => None,
+    };
     let build = fleet.build.clone();
     let cap = fleet.memory.cap();
     let found = Found::of(fleet);
@@ -98,6 +106,9 @@ pub(crate) async fn scrape(fleet: &Fleet) -> String {
         process::write(&build, cap, &mut text);
         watch::events(told, &mut text);
         write(&samples, &found, &mut text);
+        if let Some(known) = known {
+            compat::write(&samples, &known, &mut text);
+        }
         LENGTH.store(text.body.len(), Ordering::Relaxed);
         text.body
     });
@@ -178,9 +189,9 @@ impl Asked {
     }
 }
 
-async fn samples(fleet: &Fleet) -> Vec<Sample> {
+async fn samples(fleet: &Fleet, masters: &[Arc<Master>]) -> Vec<Sample> {
     let deadline = tokio::time::Instant::now() + ANSWER_MAX;
-    let masters = fleet.masters().into_iter();
+    let masters = masters.iter().cloned();
     let now_ms = i64::try_from(clock::unix_ms()).unwrap_or(i64::MAX);
     let waiting: Vec<_> = masters.map(|m| (Asked::of(&m, now_ms), m)).collect();
     let ahead = fleet.hub.prospects();

@@ -11,6 +11,7 @@
 //! commands, the largest slots); never from keys.
 
 mod bridge;
+mod compat;
 mod deployments;
 mod flows;
 mod keyspace;

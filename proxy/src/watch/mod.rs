@@ -30,7 +30,7 @@ use growing::Growing;
 pub(crate) use hub::{Heard, Hub, Listener, Told};
 use prospect::GATHER_EVERY_S;
 pub(crate) use prospect::{
-    Advised, LargeTag, OTHER, PATTERNS_MAX, PatternSum, Patterns, Prospect, Rate, Storm,
+    Advised, Group, LargeTag, OTHER, PATTERNS_MAX, PatternSum, Patterns, Prospect, Rate, Storm,
 };
 
 use crate::admin;

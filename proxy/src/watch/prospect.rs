@@ -23,6 +23,8 @@ pub(crate) struct Prospect {
     pub(crate) loaded_ms: u64,
     /// Keys by pattern; none while they are being counted.
     pub(crate) patterns: Patterns,
+    /// Keys by the groups of the configuration.
+    pub(crate) groups: Vec<Group>,
     /// The next minute in which very many keys or bytes expire.
     pub(crate) storm: Option<Storm>,
     /// What rules have found.
@@ -39,6 +41,15 @@ pub(crate) struct Prospect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LargeTag {
     pub(crate) slot: u16,
+    pub(crate) keys: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Keys of one group in one database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Group {
+    pub(crate) db: u32,
+    pub(crate) name: String,
     pub(crate) keys: u64,
     pub(crate) bytes: u64,
 }
