@@ -77,3 +77,42 @@ fn names_unlike_each_other_stay_below_the_cap() {
         driver.keyspace.keys()
     );
 }
+
+/// Words at a place that was generalised are `*`, however heavy they become, until the tree is
+/// learned anew; that must be asked for, and once is enough.
+#[test]
+fn a_word_that_becomes_heavy_is_told_apart_later() {
+    let mut driver = counting();
+    for n in 0..3000u32 {
+        let word: String = (0..4)
+            .map(|at| char::from(b'g' + u8::try_from(n >> (4 * at) & 15).expect("a letter")))
+            .collect();
+        driver.line(&format!("SET {word}:x 1"));
+        driver.keyspace.recount(1);
+    }
+    let pattern = |driver: &Driver| {
+        let pattern = driver
+            .keyspace
+            .pattern_of(0, b"payments:1")
+            .expect("counted");
+        String::from_utf8(pattern.glob).expect("text")
+    };
+    for n in 0..900 {
+        driver.line(&format!("SET payments:{n} 1"));
+    }
+    assert_eq!(pattern(&driver), "*:*");
+    let wait = |driver: &mut Driver| {
+        driver.now_ms += 61_000;
+        driver.keyspace.clock(driver.now_ms);
+        assert!(driver.keyspace.is_recount_due(), "a look a minute");
+        let mut steps = 0;
+        while !driver.keyspace.recount(100) {
+            steps += 1;
+        }
+        steps
+    };
+    assert!(wait(&mut driver) > 10, "counted anew");
+    assert_eq!(pattern(&driver), "payments:*");
+    driver.keyspace.audit().expect("counts agree");
+    assert_eq!(wait(&mut driver), 0, "nothing to learn");
+}

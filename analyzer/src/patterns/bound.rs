@@ -36,10 +36,10 @@ const HEAVY_MIN: u64 = 8;
 const GAP: u64 = 4;
 
 /// One in so many of the first tokens' keys make a literal heavy, gap or not.
-const ROOT_SHARE: u64 = 512;
+pub(super) const ROOT_SHARE: u64 = 2048;
 
 /// The same at any other place.
-const PLACE_SHARE: u64 = 4;
+pub(super) const PLACE_SHARE: u64 = 4;
 
 /// How strict to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

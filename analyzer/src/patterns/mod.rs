@@ -22,6 +22,7 @@
 
 mod bound;
 mod class;
+mod hitters;
 mod merge;
 mod only;
 mod row;
@@ -34,7 +35,8 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-use bound::Strictness;
+use bound::{PLACE_SHARE, ROOT_SHARE, Strictness};
+use hitters::Hitters;
 use token::{Token, Tokens};
 use tree::{Gap, Group, NIL, Owned, ROOT, SINK, Tree};
 
@@ -82,6 +84,10 @@ pub(crate) struct Patterns {
     keys: u64,
     /// How many keys there were when the tree was learned.
     learned_at: u64,
+    /// How many other keys there were then.
+    other_at: u64,
+    /// What became heavy since.
+    hitters: Hitters,
     /// How many nodes the tree may have while it is learned.
     lessons_room: usize,
 }
@@ -98,6 +104,8 @@ impl Patterns {
             other: Tally::new(),
             keys: 0,
             learned_at: 0,
+            other_at: 0,
+            hitters: Hitters::default(),
             lessons_room: LEARNING_NODES_MAX,
         }
     }
@@ -168,6 +176,8 @@ impl Patterns {
     /// All keys are counted.
     pub(crate) fn finish(&mut self) {
         self.learned_at = self.keys;
+        self.other_at = self.other.total().keys;
+        self.hitters = Hitters::default();
     }
 
     /// True if some patterns and nodes can be added.
@@ -194,6 +204,9 @@ impl Patterns {
             (Some(_), Some(_)) | (None, None) => {}
         }
         let seat = self.seat(name);
+        if before.is_none() && self.hitters.is_next() {
+            self.notice(name);
+        }
         self.tally_mut(seat).turn(name, before, after);
         match seat {
             Seat::Pattern(pattern) => Some(pattern),
@@ -312,15 +325,45 @@ impl Patterns {
         }
     }
 
-    /// True if learning the tree anew may change it for the better.
+    /// Looks at the first word of a name that is unknown at its place.
+    #[cold]
+    fn notice(&mut self, name: &[u8]) {
+        let mut node = ROOT;
+        for token in Tokens::new(name) {
+            match self.tree.step(node, token) {
+                Ok((next, classes)) if !classes.has(Classes::WORD) => node = next,
+                Ok(_) => {
+                    let print = self.tree.print(node, token.separator, token.text);
+                    return self.hitters.note(node, print);
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// True if learning the tree anew may change it for the better: there are far more keys than
+    /// there were, or other ones, or a word that is `*` would be told apart.
     pub(crate) fn is_stale(&self) -> bool {
+        let other = self.other.total().keys;
+        let crowded =
+            self.is_full && (self.learned_at == 0 || other / 2 > self.other_at + RELEARN_MIN);
         let grown = self.keys >= RELEARN_MIN && self.keys / 2 > self.learned_at;
-        self.is_full || (grown && self.tree.nodes.iter().any(|node| node.is_any_open()))
+        let is_open = || self.tree.nodes.iter().any(|node| node.is_any_open());
+        crowded || (grown && is_open()) || self.hitters.heavy().any(|word| self.is_heavy(word))
+    }
+
+    /// True if so many keys with one word are twice what lets it be told apart at its place.
+    fn is_heavy(&self, (place, keys): (u32, u64)) -> bool {
+        let (all, share) = match place {
+            ROOT => (self.keys, ROOT_SHARE),
+            _ => (self.tree.weight(place), PLACE_SHARE),
+        };
+        keys.saturating_mul(share) >= all.saturating_mul(2)
     }
 
     /// Bytes allocated.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.tree.heap_bytes() + self.other.heap_bytes()
+        self.tree.heap_bytes() + self.other.heap_bytes() + self.hitters.heap_bytes()
     }
 }
 

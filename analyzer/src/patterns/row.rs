@@ -250,11 +250,11 @@ impl Patterns {
         Some(format!("patterns are {counted}; should be {naive}"))
     }
 
-    /// The pattern of a key, and whether there are keys of it.
-    pub(crate) fn name_for(&self, name: &[u8]) -> PatternName {
+    /// The pattern that a key is counted in; `None` if no key leads to where this one would.
+    pub(crate) fn name_for(&self, name: &[u8]) -> Option<PatternName> {
         match self.find(name) {
-            Some(node) => self.name_of(node).0,
-            None => PatternName::other(),
+            Some(node) => Some(self.name_of(node).0),
+            None => self.is_full.then(PatternName::other),
         }
     }
 

@@ -227,7 +227,8 @@ impl Tree {
         self.node(node).is(VACANT)
     }
 
-    fn print(&self, parent: u32, separator: u8, label: &[u8]) -> u64 {
+    /// The fingerprint of a step.
+    pub(super) fn print(&self, parent: u32, separator: u8, label: &[u8]) -> u64 {
         let from = (u64::from(parent) << 8 | u64::from(separator)).wrapping_mul(GOLDEN);
         let seed = self.seed ^ from;
         let (low, high) = match label.len() {

@@ -36,12 +36,11 @@ impl Keyspace {
         rows
     }
 
-    /// The pattern that a key is counted in, or would be if it is not there; `None` if its database
-    /// is not counted yet.
+    /// The pattern that a key is counted in; `None` if its database is not counted yet. A key that is
+    /// not there may have none.
     pub fn pattern_of(&self, db: u32, name: &[u8]) -> Option<PatternName> {
         let db = self.live().db(db)?;
-        let patterns = patterns(&db.census)?;
-        Some(patterns.name_for(name))
+        patterns(&db.census)?.name_for(name)
     }
 
     /// Bytes that counting by pattern allocates.
