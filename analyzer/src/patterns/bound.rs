@@ -41,6 +41,10 @@ pub(super) const ROOT_SHARE: u64 = 2048;
 /// The same at any other place.
 pub(super) const PLACE_SHARE: u64 = 4;
 
+/// One in so many of a word's keys make a number behind it heavy: there is one such number, `v2`
+/// beside a stray `v1234`.
+const NUMBER_SHARE: u64 = 2;
+
 /// How strict to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Strictness {
@@ -65,6 +69,10 @@ impl Tree {
     pub(super) fn is_over(&self, node: u32, group: Group, strict: Strictness) -> bool {
         let place = self.node(node);
         let literals = usize::from(place.literals[group as usize]);
+        // Beside longer numbers short ones are the same.
+        if group == Group::Digits && literals > 0 && place.stars[2] > 0 && !place.is_open(group) {
+            return true;
+        }
         // Most nodes have one child, and no more is to be asked of them.
         if literals <= BOUND_MIN {
             return false;
@@ -112,10 +120,7 @@ impl Tree {
     /// Merges the light literals of a place into `*`.
     pub(super) fn generalise(&mut self, node: u32, group: Group, strict: Strictness) {
         let literals = self.literals(node, group);
-        let heavy = match group {
-            Group::Digits => 0,
-            Group::Strong | Group::Weak => self.mark_heavy((node, group), &literals, strict),
-        };
+        let heavy = self.mark_heavy((node, group), &literals, strict);
         self.open_up(node, group);
         for child in &literals {
             // Those before may have taken it along.
@@ -158,7 +163,10 @@ impl Tree {
             PLACE_SHARE
         };
         let most = (kept_max(node) >> strict.halved).max(BOUND_MIN);
-        let heavy = heavy(&weights, all / share, most);
+        let heavy = match group {
+            Group::Digits => shared(&weights, all.div_ceil(NUMBER_SHARE), most),
+            Group::Strong | Group::Weak => heavy(&weights, all / share, most),
+        };
         for (_, child) in weights.iter().take(heavy) {
             self.node_mut(*child).flags |= KEEP;
         }
@@ -217,14 +225,19 @@ fn kept_max(node: u32) -> usize {
     }
 }
 
+/// How many of these weights, which are in order, have a share of the place.
+fn shared(weights: &[(u64, u32)], share: u64, most: usize) -> usize {
+    let heavy = weights.iter().take(most);
+    let heavy = heavy.take_while(|(weight, _)| *weight >= HEAVY_MIN.max(share));
+    heavy.count()
+}
+
 /// How many of these weights, which are in order, are heavy.
 fn heavy(weights: &[(u64, u32)], share: u64, most: usize) -> usize {
     let weight = |at: usize| weights.get(at).map_or(0, |(weight, _)| *weight);
-    let in_reach = || (0..weights.len().min(most)).rev();
-    let gap = in_reach().find(|at| weight(*at) >= HEAVY_MIN.max(GAP * weight(at + 1)));
-    let shared = in_reach().find(|at| weight(*at) >= HEAVY_MIN.max(share));
-    let count = |at: Option<usize>| at.map_or(0, |at| at + 1);
-    count(gap).max(count(shared))
+    let mut in_reach = (0..weights.len().min(most)).rev();
+    let gap = in_reach.find(|at| weight(*at) >= HEAVY_MIN.max(GAP * weight(at + 1)));
+    gap.map_or(0, |at| at + 1).max(shared(weights, share, most))
 }
 
 #[cfg(test)]

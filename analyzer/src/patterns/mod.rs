@@ -306,22 +306,14 @@ impl Patterns {
     /// Adds the node that a path lacks, and generalises its place if that makes it too full.
     fn add(&mut self, node: u32, token: &Token<'_>) {
         let group = Group::of(token.separator);
-        let is_open = self.tree.node(node).is_open(group);
-        if token.is_variable() || is_open {
+        if token.is_variable() || self.tree.node(node).is_open(group) {
             self.tree.add_star(node, token.separator);
-            if group == Group::Digits && !is_open {
-                // Beside a number that is `*` there are no others.
-                self.tree.generalise(node, group, self.strict);
-            }
-            return;
+        } else {
+            self.tree.add_literal(node, token.separator, token.text);
         }
-        self.tree.add_literal(node, token.separator, token.text);
-        let waits = self.is_learning && group != Group::Digits;
-        if !waits && self.tree.is_over(node, group, self.strict) {
+        if !self.is_learning && self.tree.is_over(node, group, self.strict) {
             self.tree.generalise(node, group, self.strict);
-            if !self.is_learning {
-                self.tree.tighten(self.strict);
-            }
+            self.tree.tighten(self.strict);
         }
     }
 

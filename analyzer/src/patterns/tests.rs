@@ -191,6 +191,9 @@ fn ids_are_stars_and_words_are_not_until_they_are_many() {
         (100, &|n| format!("by:{}:x", spelled(n))),
         (20, &|n| format!("few:{}", spelled(n % 3))),
         (1, &|_| "a*b[c".to_owned()),
+        (90, &|n| format!("v2:{}", n % 3 + 1000)),
+        (1, &|_| "v1234".to_owned()),
+        (1, &|_| "v7:x".to_owned()),
     ]);
     let expected = [
         pair("a\\\\*b\\\\[c", 1),
@@ -206,6 +209,9 @@ fn ids_are_stars_and_words_are_not_until_they_are_many() {
         pair("user4", 1),
         pair("user:*", 100),
         pair("user:*:cart", 100),
+        pair("v*", 1),
+        pair("v*:x", 1),
+        pair("v2:*", 90),
     ];
     assert_eq!(found.len(), expected.len(), "{found:?}");
     // A keyspace would have three keys of `few`; here each turn is one.
