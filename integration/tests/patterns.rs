@@ -122,6 +122,8 @@ fn expect_facts(created: &Value) {
     assert_eq!(carts["ids"], "int");
     assert_eq!(carts["encodings"], "quicklist=120");
     assert!(carts["example"].as_str().expect("one").ends_with(":cart"));
+    assert_eq!(carts["writes_1m"], 120);
+    assert_eq!(carts["growth_1h"], carts["bytes"]);
     let groups = rows(created, "groups", "group");
     assert_eq!(
         groups["carts"],
@@ -240,6 +242,8 @@ fn patterns_are_chosen_rolled_up_and_folded() {
         reply.items().iter().map(|line| line.string()).collect()
     };
     let folded = lines(&["KS.PATTERNS", "BY", "KEYS", "FORMAT", "FOLDED"]);
+    let writes = lines(&["KS.PATTERNS", "cfg:", "BY", "WRITES", "FORMAT", "FOLDED"]);
+    assert_eq!(writes, ["cfg;a 40", "cfg;b 40", "cfg;c 40"]);
     for line in ["user;*;cart 120", "user;* 120", "session;* 120", "cfg;a 1"] {
         assert!(
             folded.iter().any(|other| other == line),

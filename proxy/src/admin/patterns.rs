@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use analyzer::flows::Growth;
 use analyzer::patterns::PatternRow;
 use analyzer::value::{Encoding, Kind};
 
@@ -25,6 +26,12 @@ use crate::model::patterns::Counted;
 /// Rows by default.
 const LIMIT_DEFAULT: usize = 20;
 
+/// Writes are those of so many seconds.
+const MINUTE_S: u32 = 60;
+
+/// Growth is that of so many seconds.
+const HOUR_S: u32 = 3600;
+
 /// Most keys of KS.PATTERNS OF.
 const OF_MAX: usize = 1000;
 
@@ -36,16 +43,73 @@ enum By {
     Bytes,
     Keys,
     NoTtl,
+    Growth,
+    Writes,
 }
 
 impl By {
-    fn of(self, row: &PatternRow) -> u64 {
+    fn of(self, shown: &Shown) -> i64 {
+        let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         match self {
-            By::Bytes => row.bytes,
-            By::Keys => row.keys,
-            By::NoTtl => row.fixed_bytes,
+            By::Bytes => count(shown.row.bytes),
+            By::Keys => count(shown.row.keys),
+            By::NoTtl => count(shown.row.fixed_bytes),
+            By::Growth => shown.growth.unwrap_or(0),
+            By::Writes => count(shown.writes.unwrap_or(0)),
         }
     }
+}
+
+/// A pattern with what happened to its keys lately, as far as that is told of it alone.
+struct Shown {
+    row: PatternRow,
+    /// Commands that wrote its keys in the last minute.
+    writes: Option<u64>,
+    /// By how many bytes it changed in the last hour.
+    growth: Option<i64>,
+}
+
+/// What happened in the last minute and in the last hour, by pattern.
+#[derive(Default)]
+struct Lately {
+    writes: BTreeMap<Vec<u8>, u64>,
+    growth: BTreeMap<Vec<u8>, i64>,
+}
+
+impl Lately {
+    fn new(minute: Vec<Growth>, hour: Vec<Growth>) -> Lately {
+        let mut lately = Lately::default();
+        for row in minute.into_iter().flat_map(|growth| growth.patterns) {
+            let flow = row.flow;
+            let writes = flow.created + flow.changed + flow.deleted + flow.removed;
+            *lately.writes.entry(row.of).or_default() += writes;
+        }
+        for row in hour.into_iter().flat_map(|growth| growth.patterns) {
+            let bytes = lately.growth.entry(row.of).or_default();
+            *bytes = bytes.saturating_add(row.flow.net_bytes());
+        }
+        lately
+    }
+
+    fn shown(&mut self, row: PatternRow) -> Shown {
+        Shown {
+            writes: self.writes.remove(&row.name.glob),
+            growth: self.growth.remove(&row.name.glob),
+            row,
+        }
+    }
+}
+
+impl Shown {
+    fn add(&mut self, other: Shown) {
+        self.row.add(other.row);
+        self.writes = sum(self.writes, other.writes, u64::saturating_add);
+        self.growth = sum(self.growth, other.growth, i64::saturating_add);
+    }
+}
+
+fn sum<T: Copy>(a: Option<T>, b: Option<T>, add: fn(T, T) -> T) -> Option<T> {
+    a.zip(b).map(|(a, b)| add(a, b)).or(a).or(b)
 }
 
 /// How the answer looks.
@@ -110,10 +174,14 @@ fn by(request: &Request, at: usize) -> Result<By, Reply> {
         ("BYTES", By::Bytes),
         ("KEYS", By::Keys),
         ("NOTTL", By::NoTtl),
+        ("GROWTH", By::Growth),
+        ("WRITES", By::Writes),
     ];
     let found = orders.into_iter().find(|(word, _)| request.is(at, word));
     let found = found.map(|(_, by)| by);
-    found.ok_or(Reply::error("ERR BY must be BYTES, KEYS or NOTTL"))
+    found.ok_or(Reply::error(
+        "ERR BY must be BYTES, KEYS, NOTTL, GROWTH or WRITES",
+    ))
 }
 
 /// `KS.PATTERNS [prefix] [BY ..] [LIMIT n] [DEPTH d] [FORMAT ..]` and `KS.PATTERNS OF key ..`
@@ -124,7 +192,13 @@ pub(crate) async fn patterns(session: &Session, request: &Request) -> Result<Rep
     let options = parse(request)?;
     let scope = session.scope()?;
     let ask = |reply| Ask::Analytic(Analytic::Patterns { reply });
-    let answers = scope.ask_all(ask).await;
+    let flows = |window_s| move |reply| Ask::Analytic(Analytic::Growth { window_s, reply });
+    let (answers, minute, hour) = tokio::join!(
+        scope.ask_all(ask),
+        scope.ask_all(flows(MINUTE_S)),
+        scope.ask_all(flows(HOUR_S)),
+    );
+    let lately = Lately::new(split(minute).1, split(hour).1);
     let mut missing = uncounted(&answers);
     let mut notes = missing.clone();
     notes.extend(Strays::counted_twice(&scope, None).await.note());
@@ -138,7 +212,7 @@ pub(crate) async fn patterns(session: &Session, request: &Request) -> Result<Rep
         // Stacks have no place for notes, so a part is not taken for the whole.
         Look::Folded => match missing.pop() {
             Some(note) => Err(Reply::Error(format!("ERR {note}").into())),
-            None => Ok(folded(told, &options)),
+            None => Ok(folded(told, lately, &options)),
         },
         Look::Report(format) => {
             let asked = Asked {
@@ -146,7 +220,7 @@ pub(crate) async fn patterns(session: &Session, request: &Request) -> Result<Rep
                 fresh: &fresh,
                 options: &options,
             };
-            let tables = asked.tables(told).await;
+            let tables = asked.tables(told, lately).await;
             Ok(finish(&scope, &fresh, tables, notes, format))
         }
     }
@@ -188,32 +262,37 @@ async fn of(session: &Session, request: &Request) -> Result<Reply, Reply> {
 }
 
 /// All rows by name, rolled up and chosen as asked.
-fn merged(told: Vec<Counted>, options: &Options) -> BTreeMap<Vec<u8>, PatternRow> {
-    let mut rows: BTreeMap<Vec<u8>, PatternRow> = BTreeMap::new();
-    for mut row in told
+fn merged(told: Vec<Counted>, mut lately: Lately, options: &Options) -> BTreeMap<Vec<u8>, Shown> {
+    let mut rows: BTreeMap<Vec<u8>, Shown> = BTreeMap::new();
+    for row in told
         .into_iter()
         .filter_map(|counted| counted.patterns)
         .flatten()
     {
+        let mut shown = lately.shown(row);
         if let Some(depth) = options.depth {
-            row.name = row.name.rolled_up(depth);
+            shown.row.name = shown.row.name.rolled_up(depth);
         }
-        if !row.name.glob.starts_with(&options.prefix) {
+        let glob = &shown.row.name.glob;
+        if !glob.starts_with(&options.prefix) {
             continue;
         }
-        match rows.get_mut(&row.name.glob) {
-            Some(known) => known.add(row),
-            None => drop(rows.insert(row.name.glob.clone(), row)),
+        match rows.get_mut(glob) {
+            Some(known) => known.add(shown),
+            None => drop(rows.insert(glob.clone(), shown)),
         }
     }
     rows
 }
 
 /// The rows in order, as many as asked for.
-fn ordered(rows: BTreeMap<Vec<u8>, PatternRow>, options: &Options) -> Vec<PatternRow> {
-    let mut rows: Vec<PatternRow> = rows.into_values().collect();
+fn ordered(rows: BTreeMap<Vec<u8>, Shown>, options: &Options) -> Vec<Shown> {
+    let mut rows: Vec<Shown> = rows.into_values().collect();
     let by = options.by;
-    rows.sort_by(|a, b| by.of(b).cmp(&by.of(a)).then_with(|| a.name.cmp(&b.name)));
+    rows.sort_by(|a, b| {
+        let order = by.of(b).cmp(&by.of(a));
+        order.then_with(|| a.row.name.cmp(&b.row.name))
+    });
     rows.truncate(options.limit.unwrap_or(LIMIT_DEFAULT));
     rows
 }
@@ -226,20 +305,28 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    async fn tables(&self, mut told: Vec<Counted>) -> Vec<Table> {
+    async fn tables(&self, mut told: Vec<Counted>, lately: Lately) -> Vec<Table> {
         let groups = told
             .iter_mut()
             .map(|counted| std::mem::take(&mut counted.groups));
         let groups = grouped(groups.flatten().collect());
-        let rows = merged(told, self.options);
+        let rows = merged(told, lately, self.options);
         let (keys, bytes) = rows.values().fold((0, 0), |(keys, bytes), row| {
-            (keys + row.keys, bytes + row.bytes)
+            (keys + row.row.keys, bytes + row.row.bytes)
         });
         let all = (keys, bytes);
         let mut tables = vec![total(&rows, all)];
         let mut rows = ordered(rows, self.options);
         self.find_examples(&mut rows).await;
-        let lines = rows.iter().map(|row| line("pattern", row, all));
+        let lines = rows.iter().map(|shown| {
+            let mut line = line("pattern", &shown.row, all);
+            line.push(("writes_1m", shown.writes.map_or(Cell::Nothing, Cell::Count)));
+            line.push((
+                "growth_1h",
+                shown.growth.map_or(Cell::Nothing, Cell::Signed),
+            ));
+            line
+        });
         tables.push(Table::rows("patterns", lines.collect()));
         if !groups.is_empty() {
             let lines = groups.iter().map(|row| line("group", row, all));
@@ -249,9 +336,11 @@ impl Asked<'_> {
     }
 
     /// Looks for examples where the last one is gone.
-    async fn find_examples(&self, rows: &mut [PatternRow]) {
-        let without = rows.iter().filter(|row| row.example.is_none());
-        let wanted: BTreeSet<Vec<u8>> = without.map(|row| row.name.glob.clone()).collect();
+    async fn find_examples(&self, rows: &mut [Shown]) {
+        let rows = rows.iter_mut().map(|shown| &mut shown.row);
+        let mut without: Vec<&mut PatternRow> = rows.filter(|row| row.example.is_none()).collect();
+        let wanted = without.iter().map(|row| row.name.glob.clone());
+        let wanted: BTreeSet<Vec<u8>> = wanted.collect();
         let is_loaded = self.fresh.iter().any(|(_, fresh)| fresh.is_some());
         if wanted.is_empty() || !is_loaded {
             return;
@@ -264,7 +353,7 @@ impl Asked<'_> {
             })
         };
         let (_, mut found) = split(self.scope.ask_all(ask).await);
-        for row in rows.iter_mut().filter(|row| row.example.is_none()) {
+        for row in &mut without {
             let mut each = found.iter_mut();
             row.example = each.find_map(|found| found.remove(&row.name.glob));
         }
@@ -283,9 +372,9 @@ fn grouped(rows: Vec<PatternRow>) -> Vec<PatternRow> {
     groups
 }
 
-fn total(rows: &BTreeMap<Vec<u8>, PatternRow>, (keys, bytes): (u64, u64)) -> Table {
-    let other = rows.get(&b"(other)"[..]);
-    let fixed = rows.values().map(|row| row.fixed_keys).sum();
+fn total(rows: &BTreeMap<Vec<u8>, Shown>, (keys, bytes): (u64, u64)) -> Table {
+    let other = rows.get(&b"(other)"[..]).map(|shown| &shown.row);
+    let fixed = rows.values().map(|shown| shown.row.fixed_keys).sum();
     Table::single(
         "total",
         vec![
@@ -351,13 +440,13 @@ fn encodings(row: &PatternRow) -> String {
 }
 
 /// One line a pattern, its tokens from the first on, and what it is measured by.
-fn folded(told: Vec<Counted>, options: &Options) -> Reply {
-    let mut stacks: BTreeMap<String, u64> = BTreeMap::new();
-    for row in merged(told, options).values() {
-        let stack: Vec<String> = row.name.tokens().enumerate().map(frame).collect();
-        *stacks.entry(stack.join(";")).or_default() += options.by.of(row);
+fn folded(told: Vec<Counted>, lately: Lately, options: &Options) -> Reply {
+    let mut stacks: BTreeMap<String, i64> = BTreeMap::new();
+    for shown in merged(told, lately, options).values() {
+        let stack: Vec<String> = shown.row.name.tokens().enumerate().map(frame).collect();
+        *stacks.entry(stack.join(";")).or_default() += options.by.of(shown);
     }
-    let mut stacks: Vec<(String, u64)> = stacks.into_iter().collect();
+    let mut stacks: Vec<(String, i64)> = stacks.into_iter().collect();
     if let Some(limit) = options.limit {
         stacks.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         stacks.truncate(limit);

@@ -55,7 +55,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::new("ks.patterns", -1, Handler::Model(Model::Patterns))
         .flags(READ)
         .syntax(
-            "[prefix] [BY <BYTES | KEYS | NOTTL>] [LIMIT count] [DEPTH tokens] \
+            "[prefix] [BY <BYTES | KEYS | NOTTL | GROWTH | WRITES>] [LIMIT count] [DEPTH tokens] \
              [FORMAT <TEXT | JSON | FOLDED>] | OF key [key ...]",
         )
         .about(
