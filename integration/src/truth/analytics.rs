@@ -201,6 +201,7 @@ impl Auditor {
             }
             summary(&census, client, report)?;
             slots(&census, client, report)?;
+            patterns(&census, client, report)?;
             self.growth(&census, client, report)?;
             self.heat(client, report)
         })
@@ -476,6 +477,57 @@ fn summary(census: &Census, client: &mut Client, report: &mut Report) -> Result<
         .collect();
     let naive = census.by(|row| (row.kind.clone(), row.encoding.clone()));
     facts.equal("by_encoding", naive, forms);
+    Ok(())
+}
+
+/// All patterns that are not text.
+const QUOTED: &str = "(quoted)";
+
+/// By pattern: which one each key is in is asked key by key, and added up.
+fn patterns(census: &Census, client: &mut Client, report: &mut Report) -> Result<()> {
+    let told = json(client, &["KS.PATTERNS", "LIMIT", "100000"])?;
+    let mut facts = Facts::new("KS.PATTERNS", report);
+    let mut sums: BTreeMap<String, (Sum, Sum)> = BTreeMap::new();
+    for db in 0..DATABASES {
+        let own: Vec<&Row> = census.rows.iter().filter(|row| row.db == db).collect();
+        client.ask(&["SELECT", &db.to_string()])?;
+        for chunk in own.chunks(PIPELINE) {
+            let mut words = vec![b"KS.PATTERNS".to_vec(), b"OF".to_vec()];
+            words.extend(chunk.iter().map(|row| row.name.clone()));
+            let answer = client.ask(&words)?;
+            for (row, pattern) in chunk.iter().zip(answer.items()) {
+                let name = pattern
+                    .text()
+                    .and_then(|glob| std::str::from_utf8(glob).ok());
+                let name = name.filter(|name| !name.chars().any(char::is_control));
+                let (all, fixed) = sums.entry(name.unwrap_or(QUOTED).to_owned()).or_default();
+                plus(all, 1, row.bytes);
+                if row.expire_ms.is_none() {
+                    plus(fixed, 1, row.bytes);
+                }
+            }
+        }
+    }
+    client.ask(&["SELECT", "0"])?;
+    let mut said = BTreeMap::new();
+    for row in rows(&told, "patterns") {
+        let name = row["pattern"].as_str().unwrap_or_default();
+        // What is not text is quoted there.
+        let name = if name.starts_with('"') { QUOTED } else { name };
+        let all = (number(row, "keys"), number(row, "bytes"));
+        let fixed = (number(row, "no_ttl_keys"), number(row, "no_ttl_bytes"));
+        let sum: &mut (Sum, Sum) = said.entry(name.to_owned()).or_default();
+        plus(&mut sum.0, all.0, all.1);
+        plus(&mut sum.1, fixed.0, fixed.1);
+    }
+    let whole = said
+        .values()
+        .fold((0, 0), |sum: Sum, (all, _)| (sum.0 + all.0, sum.1 + all.1));
+    facts.equal("all", census.sum(), whole);
+    facts.equal("rows", sums.keys().count(), said.keys().count());
+    for (name, naive) in sums {
+        facts.equal(&name, Some(naive), said.remove(&name));
+    }
     Ok(())
 }
 
