@@ -79,6 +79,9 @@ pub(crate) async fn doctor(session: &Session) -> Result<Reply, Reply> {
     Ok(Reply::Verbatim(sums + &survey + &prescription(&judged)))
 }
 
+/// Findings that are told in words; more are nothing that anybody reads.
+const PARAGRAPHS_MAX: usize = 100;
+
 /// All findings in words, worst first.
 fn prescription(judged: &[Judged]) -> String {
     let mut text = String::new();
@@ -86,7 +89,9 @@ fn prescription(judged: &[Judged]) -> String {
     for judged in judged {
         for (master, finding) in judged.found() {
             found += 1;
-            text += &paragraph(found, (judged.rule, finding), &master.name());
+            if found <= PARAGRAPHS_MAX {
+                text += &paragraph(found, (judged.rule, finding), &master.name());
+            }
         }
     }
     let cannot = |of: &&Judged| {
@@ -103,7 +108,11 @@ fn prescription(judged: &[Judged]) -> String {
     );
     match found {
         0 => format!("I have nothing to complain of. {end}"),
-        _ => text + &end,
+        1..=PARAGRAPHS_MAX => text + &end,
+        _ => {
+            let more = found - PARAGRAPHS_MAX;
+            text + &format!("{more} further findings are left to KS.ADVISE. {end}")
+        }
     }
 }
 
