@@ -35,7 +35,10 @@ fn keyspace(patterns_max: usize) -> Keyspace {
 fn main() {
     let keys = std::env::args().skip(1).find_map(|word| word.parse().ok());
     let keys: u64 = keys.unwrap_or(5_000_000);
-    println!("{keys} keys a set, 10% noise; loaded, then counted; or written to an empty keyspace");
+    println!(
+        "sets of {} keys, 10% noise; loaded, then counted; or written to an empty keyspace",
+        keys / 10
+    );
     let mut low: (f64, f64) = (1.0, 1.0);
     for (set, texts) in std::iter::once(&KNOWN).chain(UNKNOWN).enumerate() {
         for (seed, skewed) in [(1, false), (2, true), (3, true)] {
@@ -54,6 +57,7 @@ fn main() {
         }
     }
     println!("lowest precision {:.3}, lowest recall {:.3}", low.0, low.1);
+    full();
     adversarial(keys);
     churn(keys / 5);
 }
@@ -153,6 +157,26 @@ fn assert_sums(keyspace: &Keyspace, keys: u64) {
         rows.iter().map(|row| row.bytes).sum::<u64>(),
         bytes,
         "and every byte"
+    );
+}
+
+/// As many patterns as the cap lets in, but for the last few.
+fn full() {
+    let mut keyspace = keyspace(10_000);
+    while !keyspace.recount(1) {}
+    let letters = |n: u64| {
+        let letter = |n: u64| char::from(b'g' + u8::try_from(n % 16).unwrap_or(0));
+        String::from_iter([letter(n), letter(n / 16), letter(n / 256), 'x', 'y'])
+    };
+    for n in 0..9_900 {
+        let name = format!("{}:{}:1", letters(n / 60), letters(n % 60));
+        apply(&mut keyspace, &[b"SET", name.as_bytes(), b"1"], n);
+    }
+    let (rows, heap) = (keyspace.patterns().len(), keyspace.patterns_heap());
+    println!(
+        "{rows} patterns take {} KiB, {} bytes each",
+        heap / 1024,
+        heap / rows.max(1)
     );
 }
 
