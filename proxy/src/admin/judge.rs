@@ -30,9 +30,18 @@ pub(crate) struct Known {
 impl Known {
     /// Asks every master. The servers are asked if what they told is older than a second.
     pub(crate) async fn of(scope: &Scope) -> Known {
+        Known::ask(scope, false).await
+    }
+
+    /// Asks every master for what it knows already: no server is asked more often for that.
+    pub(crate) async fn already(scope: &Scope) -> Known {
+        Known::ask(scope, true).await
+    }
+
+    async fn ask(scope: &Scope, known: bool) -> Known {
         let (answers, told) = tokio::join!(
             scope.ask_all(|reply| Ask::Advice { reply }),
-            scope.ask_all(|reply| Ask::Told { reply }),
+            scope.ask_all(|reply| Ask::Told { known, reply }),
         );
         let told = told.into_iter().map(|(_, answer)| {
             let told = answer.and_then(|answer| answer.value);

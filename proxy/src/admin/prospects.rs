@@ -81,7 +81,7 @@ pub(crate) async fn prospects(fleet: &Arc<Fleet>) -> BTreeMap<MasterId, Prospect
         own.groups = here.map(group).collect();
         own.loaded_ms = master.status().loaded_ms;
     });
-    let known = Known::of(&scope).await;
+    let known = Known::already(&scope).await;
     // Rules look at all that was gathered of every master, which no other task should wait for.
     let judged = tokio::task::spawn_blocking(move || known.judge(rules())).await;
     advise(&mut all, &judged.unwrap_or_default());

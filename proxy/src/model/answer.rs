@@ -299,7 +299,7 @@ pub fn answer(
             let job = Job::WhatIf(whatif::Job::new((goal, limit), keyspace, reply));
             walks.push(mirror.generation, job);
         }
-        Ask::Told { reply } => telling.ask(reply, fresh),
+        Ask::Told { known, reply } => telling.ask(known, reply, fresh),
         Ask::Advice { reply } => send(reply, fresh, Box::new(advise.gather(mirror))),
         Ask::Analytic(ask) => analytic::answer(ask, mirror, walks, fresh),
         Ask::StreamInfo { db, key, reply } => send(reply, fresh, look(keyspace, db, &key)),

@@ -216,6 +216,8 @@ pub enum Ask {
     },
     /// What the followed server tells of itself, no older than a second if it answers within two.
     Told {
+        /// What is known already will do, however old it is.
+        known: bool,
         /// What it told; `None` if it never did, or there is no connection to ask on.
         reply: Reply<Option<Arc<Told>>>,
     },

@@ -49,11 +49,11 @@ impl Telling {
         }
     }
 
-    /// A question; answered at once if what is known is fresh.
-    pub fn ask(&mut self, reply: Reply<Option<Arc<Told>>>, fresh: Freshness) {
+    /// A question; answered at once if what is known is fresh, or if it may be of any age (`known`).
+    pub fn ask(&mut self, known: bool, reply: Reply<Option<Arc<Told>>>, fresh: Freshness) {
         let now = clock::now();
         let is_fresh = self.heard.is_some_and(|at| now.duration_since(at) < FRESH);
-        if is_fresh || self.waiting.len() >= WAITING_MAX {
+        if known || is_fresh || self.waiting.len() >= WAITING_MAX {
             let value = self.known.clone();
             drop(reply.send(Answer { fresh, value }));
             return;
@@ -187,7 +187,7 @@ mod tests {
         let mut telling = Telling::new(Duration::from_secs(60), clock::now());
         let ask = |telling: &mut Telling| {
             let (reply, answer) = oneshot::channel();
-            telling.ask(reply, fresh());
+            telling.ask(false, reply, fresh());
             answer
         };
         let mut first = ask(&mut telling);
@@ -201,6 +201,9 @@ mod tests {
         let mut second = ask(&mut telling);
         assert!(second.try_recv().unwrap().value.is_some(), "fresh enough");
         telling.forget();
+        let (reply, mut at_once) = oneshot::channel();
+        telling.ask(true, reply, fresh());
+        assert!(at_once.try_recv().is_ok() && !telling.is_wanted());
         let mut third = ask(&mut telling);
         telling.give_up(false, fresh);
         assert!(third.try_recv().unwrap().value.is_none());

@@ -180,7 +180,7 @@ fn answer(
         // These keys have no values to weigh: as an owner that is gone.
         Ask::WhatIf { reply, .. } => drop(reply),
         // Nobody is there to tell.
-        Ask::Told { reply } => drop(reply.send(fresh(generation, None))),
+        Ask::Told { reply, .. } => drop(reply.send(fresh(generation, None))),
         Ask::Advice { reply } => drop(reply),
         Ask::StreamInfo { db, key, reply } => {
             drop(reply.send(fresh(generation, looked(keys.get(&(db, key))))));
