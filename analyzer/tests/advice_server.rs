@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use analyzer::acl::{User, Users};
 use analyzer::advice::{
-    Asked, Before, Cluster, Decide, Facts, Guard, Heat, Limits, Need, Node, Pace, Peer, Standing,
-    Told, Verdict, decide, rule, rules,
+    Asked, Before, Cluster, Decide, Facts, Flows, Guard, Heat, Limits, Need, Node, Pace, Peer,
+    Standing, Told, Verdict, decide, rule, rules,
 };
 use analyzer::heat::Work;
 use analyzer::profile::{Family, Profile, Version};
@@ -61,6 +61,7 @@ fn healthy() -> Facts {
         dbs: Vec::new(),
         totals: Vec::new(),
         survey: Err("no keys here".to_owned()),
+        flows: Flows::default(),
         heat: Heat::default(),
         peers: Vec::new(),
         standing: Standing {

@@ -8,6 +8,7 @@ mod footprint;
 mod keys;
 mod kit;
 mod memory;
+mod names;
 mod persistence;
 mod replication;
 mod ttl;

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::standing::Standing;
-use super::survey::Survey;
+use super::survey::{Groups, Survey};
 use crate::Keyspace;
 use crate::acl::{User, Users};
+use crate::flows::Flow;
 use crate::heat::{By, Hot, Window, Work};
+use crate::patterns::PatternRow;
 use crate::profile::Profile;
 use crate::view::{DbTotals, FormTotals};
 
@@ -91,6 +93,36 @@ impl Heat {
     }
 }
 
+/// What happened to keys lately, by pattern.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flows {
+    /// Seconds that it covers, an hour at most.
+    pub covered_s: u64,
+    /// By pattern, as a glob.
+    pub by_pattern: Vec<(Vec<u8>, Flow)>,
+    /// To all keys.
+    pub all: Flow,
+    /// Every pattern with what is in it now.
+    pub patterns: Vec<PatternRow>,
+}
+
+impl Flows {
+    /// What a keyspace saw.
+    pub fn of(keyspace: &mut Keyspace) -> Flows {
+        const HOUR_S: u32 = 3600;
+        let growth = keyspace.growth(HOUR_S);
+        let mut all = Flow::default();
+        growth.kinds.iter().for_each(|row| all.add(&row.flow));
+        let rows = growth.patterns.into_iter();
+        Flows {
+            covered_s: growth.covered_s,
+            by_pattern: rows.map(|row| (row.of, row.flow)).collect(),
+            all,
+            patterns: keyspace.patterns(),
+        }
+    }
+}
+
 /// Another master of the deployment, or this one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
@@ -121,6 +153,8 @@ pub struct Facts {
     pub survey: Result<Arc<Survey>, String>,
     /// Its hottest keys.
     pub heat: Heat,
+    /// What happened to its keys lately.
+    pub flows: Flows,
     /// The masters of its deployment, itself included, that answered.
     pub peers: Vec<Peer>,
     /// Where it stands among others.
@@ -137,6 +171,16 @@ impl Facts {
             Ok(survey) => Ok(survey),
             Err(why) => Err(Cannot(why.clone())),
         }
+    }
+
+    /// Keys by pattern, as that walk met them.
+    ///
+    /// # Errors
+    /// As [`Facts::survey`], or keys are not counted by pattern.
+    pub fn groups(&self) -> Result<&Groups, Cannot> {
+        let groups = self.survey()?.groups();
+        groups
+            .ok_or_else(|| Cannot("keys were not counted by pattern at the last survey".to_owned()))
     }
 
     fn map<'a>(

@@ -25,6 +25,7 @@ mod footprint;
 mod keys;
 mod limits;
 mod memory;
+mod names;
 mod operations;
 mod persistence;
 mod replication;
@@ -38,13 +39,14 @@ mod traffic;
 mod ttl;
 
 pub use document::document;
-pub use facts::{Asked, Before, Cannot, Facts, Heat, Peer, Told};
+pub use facts::{Asked, Before, Cannot, Facts, Flows, Heat, Peer, Told};
 pub use finding::{EVIDENCE_MAX, Effect, Evidence, Finding, Severity, Subject};
 pub use limits::Limits;
 pub use rule::{Decide, Need, Rule, Ruling, Threshold, Tuned};
 pub use standing::{Cluster, Guard, Link, Node, Pace, Standing};
 pub use survey::{
-    Group, Minutes, Seen, Survey, Surveyor, TOP_KEYS, TagSum, Tags, Tally, Track, Tracks,
+    Group, Groups, Minutes, PatternGroup, Seen, Survey, Surveyor, TOP_KEYS, TagSum, Tags, Tally,
+    Track, Tracks,
 };
 
 /// What became of a rule.
@@ -63,6 +65,7 @@ pub enum Verdict {
 /// Every rule, in the order of the catalogue.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
     [
+        names::RULES,
         memory::RULES,
         footprint::RULES,
         keys::RULES,

@@ -1,13 +1,41 @@
 //! Section 3 of the catalogue, first half: expiries that are missing, lost, late or at once.
 
-use super::facts::Facts;
-use super::finding::{Evidence, Severity};
+use super::facts::{Cannot, Facts};
+use super::finding::{Evidence, Severity, Subject};
 use super::rule::{Need, Rule, Ruling, Threshold, Tuned};
 use super::survey::{Point, Seen};
+use crate::flows::Flow;
+use crate::patterns::PatternRow;
 
 const SURVEY: &[Need] = &[Need::Survey];
 
 pub(super) const RULES: &[Rule] = &[
+    Rule::new("TTL-01", "No-TTL leak", &[Need::Patterns, Need::Stream], leak)
+        .severity(Severity::High)
+        .thresholds(&[
+            Threshold::new("percent_per_day", 1, "percent a day by which a pattern grows"),
+            Threshold::new("expiring_percent", 5, "percent of its keys that have an expiry, at most"),
+            Threshold::new("sibling_percent", 50, "percent that have one in a pattern beside it"),
+            Threshold::new("keys", 100, "keys from which on a pattern is looked at"),
+            Threshold::new("seconds", 600, "seconds of growth that are enough to judge"),
+        ])
+        .why(
+            "A pattern grows and its keys never expire, while those of its siblings (the same first \
+             part of the name) do: the expiry was forgotten.",
+        )
+        .caveat("Growth of the last hour, reckoned up to a day."),
+    Rule::new("TTL-02", "TTL lost by overwrite", &[Need::Stream], lost)
+        .severity(Severity::High)
+        .thresholds(&[Threshold::new(
+            "keys",
+            100,
+            "expiries lost within the last hour from which on it counts",
+        )])
+        .why(
+            "SET without KEEPTTL and PERSIST take away the expiry that a key had: it then stays for \
+             ever.",
+        )
+        .caveat("PERSIST may be meant."),
     Rule::new("TTL-03", "Expired, not reclaimed", &[Need::Survey, Need::Info], expired)
         .thresholds(&[
             Threshold::new("percent", 5, "percent of the dataset that may be expired and there"),
@@ -44,6 +72,101 @@ pub(super) const RULES: &[Rule] = &[
         )
         .caveat("A survey meets few keys that live less than a second."),
 ];
+
+/// The first part of a pattern's name.
+fn first(row: &PatternRow) -> (u32, &[u8]) {
+    (row.db, row.name.tokens().next().unwrap_or(b""))
+}
+
+fn leak(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    const DAY_S: i128 = 86_400;
+    let flows = &facts.flows;
+    if flows.covered_s < tuned.of("seconds") {
+        return Err(Cannot(format!(
+            "growth was seen for {} s only",
+            flows.covered_s
+        )));
+    }
+    let share = |row: &PatternRow| {
+        let expiring = row.keys.saturating_sub(row.fixed_keys);
+        expiring.saturating_mul(100) / row.keys.max(1)
+    };
+    let net = |row: &PatternRow| {
+        let found = flows.by_pattern.iter().find(|flow| flow.0 == row.name.glob);
+        found.map_or(0, |flow| i128::from(flow.1.net_bytes()))
+    };
+    let per_day = |row: &PatternRow| net(row) * DAY_S / i128::from(flows.covered_s.max(1));
+    let grows = |row: &PatternRow| {
+        per_day(row) * 100 > i128::from(row.bytes) * i128::from(tuned.of("percent_per_day"))
+    };
+    let large = |row: &&PatternRow| row.keys >= tuned.of("keys");
+    let sibling = |row: &PatternRow| {
+        let others = flows.patterns.iter().filter(|other| other.name != row.name);
+        let mut others = others.filter(large);
+        others
+            .any(|other| first(other) == first(row) && share(other) >= tuned.of("sibling_percent"))
+    };
+    let leaks =
+        |row: &&PatternRow| share(row) < tuned.of("expiring_percent") && grows(row) && sibling(row);
+    let found: Vec<&PatternRow> = flows.patterns.iter().filter(large).filter(leaks).collect();
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let rows = found.iter().map(|row| Evidence {
+        subject: Subject::Pattern(row.name.glob.clone()),
+        seen: format!("{} keys, {} bytes more a day", row.keys, per_day(row)),
+        bytes: row.bytes,
+        saving: 0,
+    });
+    let sum = found
+        .iter()
+        .fold((0, 0), |sum, row| (sum.0 + row.keys, sum.1 + row.bytes));
+    let what = format!(
+        "{} patterns grow and never expire, as their siblings do",
+        found.len()
+    );
+    Ok(Some(
+        tuned
+            .finding(what)
+            .about(sum.0, sum.1)
+            .risk("they grow until memory ends")
+            .evidence(rows)
+            .remedy("EXPIRE key seconds when it is written, as its siblings get it"),
+    ))
+}
+
+fn lost(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let flows = &facts.flows;
+    let of = |flow: &Flow| flow.ttl_overwritten + flow.ttl_persisted;
+    let all = of(&flows.all);
+    if all < tuned.of("keys").max(1) {
+        return Ok(None);
+    }
+    let mut patterns: Vec<&(Vec<u8>, Flow)> = flows.by_pattern.iter().collect();
+    patterns.retain(|row| of(&row.1) > 0);
+    patterns.sort_by_key(|row| std::cmp::Reverse(of(&row.1)));
+    let rows = patterns.iter().map(|(glob, flow)| Evidence {
+        subject: Subject::Pattern(glob.clone()),
+        seen: format!(
+            "{} overwritten, {} by PERSIST",
+            flow.ttl_overwritten, flow.ttl_persisted
+        ),
+        bytes: 0,
+        saving: 0,
+    });
+    let what = format!(
+        "{all} keys lost their expiry in the last {} s",
+        flows.covered_s
+    );
+    Ok(Some(
+        tuned
+            .finding(what)
+            .about(all, 0)
+            .risk("they stay for ever")
+            .evidence(rows)
+            .remedy("SET key value EX seconds, or SET key value KEEPTTL"),
+    ))
+}
 
 fn expired(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let survey = facts.survey()?;

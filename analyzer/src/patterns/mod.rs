@@ -303,6 +303,11 @@ impl Patterns {
         Some(node).filter(|node| self.tree.tally(*node).is_some())
     }
 
+    /// The number of the pattern that a key is counted in; see [`Patterns::turn`].
+    pub(crate) fn number_of(&self, name: &[u8]) -> Option<u32> {
+        self.find(name).map(|node| self.tree.node(node).tally)
+    }
+
     /// Adds the node that a path lacks, and generalises its place if that makes it too full.
     fn add(&mut self, node: u32, token: &Token<'_>) {
         let group = Group::of(token.separator);

@@ -257,6 +257,13 @@ impl Scale {
         }
     }
 
+    /// A key of so many bytes, that is no string, under another name.
+    pub(crate) fn renamed(&self, bytes: u64, key: Seated, then: Seated) -> u64 {
+        // The part of the key does not depend on the value.
+        let (part, other) = (self.keyed(OBJECT, key), self.keyed(OBJECT, then));
+        (bytes + other).saturating_sub(part).min(bytes)
+    }
+
     /// A value's memory with its key's part.
     pub(crate) fn keyed(&self, memory: u64, key: Seated) -> u64 {
         let allocator = self.profile.allocator;

@@ -43,6 +43,12 @@ impl Keyspace {
         patterns(&db.census)?.name_for(name)
     }
 
+    /// The number of a key's pattern in its database, which holds until the tree of patterns changes;
+    /// `None` if it has none, or its database is not counted yet.
+    pub(crate) fn pattern_number(&self, db: u32, name: &[u8]) -> Option<u32> {
+        patterns(&self.live().db(db)?.census)?.number_of(name)
+    }
+
     /// Bytes that counting by pattern allocates.
     pub fn patterns_heap(&self) -> usize {
         let all = self.all_patterns();

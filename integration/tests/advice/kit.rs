@@ -9,8 +9,10 @@ use integration::server::Server;
 use integration::{servers, wait};
 use serde_json::Value;
 
-/// Surveys follow each other at once.
-const CONFIG: &str = "[advice]\nsurvey_every_ms = 100\n";
+/// Surveys follow each other at once, and few keys are enough.
+const CONFIG: &str = "[advice]\nsurvey_every_ms = 100\n\
+    [advice.limits]\nMEM-01 = { keys = 1000 }\nMEM-09 = { keys = 1000 }\nMEM-11 = { keys = 1000 }\n\
+    TTL-01 = { seconds = 1 }\n";
 
 const LIMIT: Duration = Duration::from_secs(60);
 

@@ -96,6 +96,7 @@ impl Known {
                     Err(why) => Err(why.clone()),
                 },
                 heat: gathered.heat.clone(),
+                flows: gathered.flows.clone(),
                 peers: self.peers(master),
                 standing: standing::of(master, &self.deployments),
             };

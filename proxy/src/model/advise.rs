@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use analyzer::advice::{Heat, Limits, Survey, Surveyor};
+use analyzer::advice::{Flows, Heat, Limits, Survey, Surveyor};
 use analyzer::profile::Profile;
 use analyzer::view::{DbTotals, FormTotals};
 
@@ -48,6 +48,8 @@ pub struct Gathered {
     pub totals: Vec<FormTotals>,
     /// Its hottest keys.
     pub heat: Heat,
+    /// What happened to its keys lately.
+    pub flows: Flows,
     /// How the rules are tuned.
     pub limits: Arc<Limits>,
     /// The last survey; in words, why there is none.
@@ -149,14 +151,16 @@ impl Advise {
     }
 
     /// What is known now; the first time that it is wanted a survey begins.
-    pub fn gather(&mut self, mirror: &Mirror) -> Gathered {
+    pub fn gather(&mut self, mirror: &mut Mirror) -> Gathered {
         self.wanted = true;
+        let flows = Flows::of(&mut mirror.keyspace);
         let keyspace = &mirror.keyspace;
         Gathered {
             profile: keyspace.profile().clone(),
             dbs: keyspace.dbs(),
             totals: keyspace.totals(),
             heat: Heat::of(keyspace),
+            flows,
             limits: self.limits.clone(),
             survey: self.survey(mirror),
         }

@@ -10,6 +10,7 @@
 
 mod bars;
 mod collections;
+mod groups;
 mod lifetimes;
 mod lists;
 mod strings;
@@ -21,6 +22,7 @@ mod walk;
 use super::secrets::Secrets;
 use crate::profile::Profile;
 
+pub use groups::{Group as PatternGroup, Groups};
 pub use lifetimes::Minutes;
 pub(super) use lists::STREAM_RAISED;
 pub use tags::{TagSum, Tags};
@@ -107,6 +109,10 @@ pub struct Survey {
     pub minutes: Minutes,
     /// Collections and groups, as they were in this survey and those before.
     pub tracks: Tracks,
+    /// Keys by pattern.
+    pub groups: Groups,
+    /// Keys whose pattern was not known.
+    pub unnamed: u64,
     tallies: [Tally; POINTS],
 }
 
@@ -123,6 +129,8 @@ impl Survey {
             tags: Tags::default(),
             minutes: Minutes::default(),
             tracks: Tracks::default(),
+            groups: Groups::default(),
+            unnamed: 0,
             tallies: Default::default(),
         }
     }
@@ -130,6 +138,11 @@ impl Survey {
     /// Bytes of keys with an expiry.
     pub fn expiring_bytes(&self) -> u64 {
         self.bytes.saturating_sub(self.lasting_bytes)
+    }
+
+    /// Keys by pattern, if most are.
+    pub fn groups(&self) -> Option<&Groups> {
+        (self.unnamed <= self.keys / 2).then_some(&self.groups)
     }
 
     /// What was gathered for a point.

@@ -2,6 +2,7 @@
 
 use super::bars::Bars;
 use super::collections::Lens;
+use super::groups::Group;
 use super::tally::Seen;
 use super::tracks::Tracks;
 use super::{Point, Survey, lifetimes, lists, strings};
@@ -114,15 +115,33 @@ impl Surveyor {
             self.survey.tally_mut(Point::Largest).take(key.bytes, seen);
         }
         lifetimes::look(&key, &self.bars, &mut self.survey);
+        let scale = keyspace.scale();
+        let mut group = self.survey.groups.of(&key, keyspace);
+        match &mut group {
+            Some(group) => group.take(&key, scale),
+            None => self.survey.unnamed += 1,
+        }
+        let by_hash = |group: Option<&mut Group>, value: &Value| {
+            if let (Some(group), Value::Hash(hash)) = (group, value) {
+                group.hash(hash, &key, scale);
+            }
+        };
         match record.body() {
-            Body::Str(value) => self.string(&value, &key),
+            Body::Str(value) => {
+                if let Some(group) = group {
+                    group.string(&value, &key, scale);
+                }
+                self.string(&value, &key);
+            }
             Body::Packed { memory, packed, .. } => {
                 if let Some(value) = packing::unpack(key.kind, key.encoding, packed, memory) {
+                    by_hash(group, &value);
                     self.collection(&value, &key);
                 }
             }
             Body::Elsewhere(handle) => {
                 if let Some(entry) = table.large().get(handle) {
+                    by_hash(group, &entry.value);
                     self.collection(&entry.value, &key);
                 }
             }
@@ -167,6 +186,7 @@ impl Keyspace {
     /// Goes on with a survey, for about as long as `budget` elements take, or one key; true when it
     /// is done.
     pub fn survey(&self, surveyor: &mut Surveyor, budget: u64) -> bool {
+        surveyor.survey.groups.check(self);
         let mut cursor = surveyor.cursor;
         let done = self.each_record(&mut cursor, budget, &mut |at, record| {
             surveyor.key(self, at, record);

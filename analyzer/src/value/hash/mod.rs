@@ -59,6 +59,9 @@ impl Default for Hash {
     }
 }
 
+/// Bits that are known of every element's digest.
+const ELEMENT_BITS: u64 = (1 << 48) - 1;
+
 impl Hash {
     /// An empty hash, as every command creates one.
     pub(crate) fn new() -> Hash {
@@ -200,6 +203,16 @@ impl Hash {
     /// Calls `visit` with fields until it says that it has seen enough.
     pub(crate) fn some(&self, mut visit: impl FnMut(Field) -> bool) {
         self.fields.all(|payload| visit(Field::unpack(payload)));
+    }
+
+    /// A figure that hashes of the same field names share, and others hardly ever.
+    pub(crate) fn signature(&self) -> u64 {
+        const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut sum = 0u64;
+        self.fields.each(|digest, _| {
+            sum = sum.wrapping_add((digest & ELEMENT_BITS).wrapping_mul(SPREAD).rotate_left(29));
+        });
+        sum
     }
 
     /// The running sum of the form: entry bytes or blocks.

@@ -162,6 +162,17 @@ impl List {
         OBJECT + QUICKLIST + nodes * (rules.node_struct + rules.block_of(full, None)) + tail
     }
 
+    /// MEMORY USAGE of the value part of a list of one node with entries of so many bytes.
+    pub(crate) fn packed_memory(entries: u64, profile: &Profile) -> u64 {
+        let rules = Rules::of(profile);
+        let block = rules.block_of(entries + rules.frame(), None);
+        if rules.small_lists {
+            OBJECT + block
+        } else {
+            OBJECT + QUICKLIST + rules.node_struct + block
+        }
+    }
+
     /// What the allocator adds to a list of nodes.
     pub(crate) fn spare(&self, profile: &Profile) -> u64 {
         let rules = Rules::of(profile);

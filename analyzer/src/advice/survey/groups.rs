@@ -1,0 +1,187 @@
+//! Keys by pattern: what a pattern's keys would take in another shape altogether.
+//!
+//! The pattern of a key is looked up in the tree that counts them (`crate::patterns`). That tree may
+//! change while the walk goes on, and its numbers with it: a group whose example is elsewhere now is
+//! left out.
+
+use std::collections::BTreeMap;
+
+use super::walk::Looked;
+use crate::keyspace::Keyspace;
+use crate::profile::Profile;
+use crate::store::weigh::{Scale, Seated};
+use crate::text::Text;
+use crate::value::elements::Sizes;
+use crate::value::hash::Hash;
+use crate::value::info::Info;
+use crate::value::list::List;
+use crate::value::string::Str;
+use crate::value::{Encoding, Kind};
+
+/// Most groups; keys of further patterns are in none.
+const GROUPS_MAX: usize = 1024;
+
+/// Literal parts of a name are thought to be shortened to this.
+const SHORT: usize = 2;
+
+/// Fields beyond which a hash is not looked at for its names.
+const FIELDS_MAX: u64 = 512;
+
+/// The keys of one pattern.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    /// One of them.
+    example: Vec<u8>,
+    /// The pattern, as a glob.
+    pub glob: Vec<u8>,
+    /// Bytes before the only `*`, if that is at the end.
+    pub prefix: Option<u64>,
+    /// Bytes that its literal parts could do without.
+    cut: u64,
+    /// Keys.
+    pub keys: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Keys with an expiry.
+    pub expiring: u64,
+    /// Bytes of their names.
+    pub name_bytes: u64,
+    /// What they would take with names shortened.
+    pub renamed: u64,
+    /// Strings among them.
+    pub strings: u64,
+    /// What those take.
+    pub string_bytes: u64,
+    /// Their entries in a packed hash, the rest of their names and their values.
+    pub string_entries: u64,
+    /// The longest of both.
+    pub longest: u64,
+    /// Packed hashes among them, of the same fields as the first one.
+    pub alike: u64,
+    signature: Option<(u64, u64)>,
+    /// What those take.
+    pub alike_bytes: u64,
+    /// Bytes of their field names.
+    pub field_bytes: u64,
+    /// What they would take with field names of two bytes.
+    pub short_fields: u64,
+    /// What they would take as lists of their values.
+    pub as_lists: u64,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Groups {
+    all: BTreeMap<(u32, u32), Group>,
+}
+
+impl Groups {
+    /// Each with its database.
+    pub fn all(&self) -> impl Iterator<Item = (u32, &Group)> {
+        self.all.iter().map(|((db, _), group)| (*db, group))
+    }
+
+    /// Leaves out what the tree calls otherwise now.
+    pub(super) fn check(&mut self, keyspace: &Keyspace) {
+        self.all.retain(|(db, number), group| {
+            keyspace.pattern_number(*db, &group.example) == Some(*number)
+        });
+    }
+
+    /// The group of a key; `None` if its pattern is not known.
+    pub(super) fn of(&mut self, key: &Looked<'_>, keyspace: &Keyspace) -> Option<&mut Group> {
+        let number = keyspace.pattern_number(key.db, key.name)?;
+        let at = (key.db, number);
+        if !self.all.contains_key(&at) {
+            if self.all.len() >= GROUPS_MAX {
+                return None;
+            }
+            let group = Group::new(key, keyspace)?;
+            self.all.insert(at, group);
+        }
+        self.all.get_mut(&at)
+    }
+}
+
+impl Group {
+    fn new(key: &Looked<'_>, keyspace: &Keyspace) -> Option<Group> {
+        let name = keyspace.pattern_of(key.db, key.name)?;
+        let cut = name.tokens().enumerate().map(|(at, token)| {
+            // The separator before it stays.
+            let text = token.len().saturating_sub(usize::from(at > 0));
+            match token.contains(&b'*') {
+                true => 0,
+                false => text.saturating_sub(SHORT) as u64,
+            }
+        });
+        let plain = name.glob.strip_suffix(b"*");
+        let plain = plain.filter(|plain| !plain.contains(&b'*') && !plain.contains(&b'\\'));
+        Some(Group {
+            example: key.name.to_vec(),
+            prefix: plain.map(|plain| plain.len() as u64),
+            cut: cut.sum(),
+            glob: name.glob,
+            ..Group::default()
+        })
+    }
+
+    /// Takes a key of the pattern.
+    pub(super) fn take(&mut self, key: &Looked<'_>, scale: &Scale) {
+        self.keys += 1;
+        self.bytes += key.bytes;
+        self.expiring += u64::from(key.seated.expire_ms.is_some());
+        self.name_bytes += key.seated.name;
+        if key.kind != Kind::String {
+            self.renamed += scale.renamed(key.bytes, key.seated, self.shortened(key));
+        }
+    }
+
+    fn shortened(&self, key: &Looked<'_>) -> Seated {
+        Seated {
+            name: key.seated.name.saturating_sub(self.cut).max(1),
+            ..key.seated
+        }
+    }
+
+    /// A string of the pattern.
+    pub(super) fn string(&mut self, value: &Str, key: &Looked<'_>, scale: &Scale) {
+        let shortened = scale.string(value, self.shortened(key));
+        self.renamed += shortened.min(key.bytes);
+        let sizes = Sizes::of(scale.profile());
+        let from = usize::try_from(self.prefix.unwrap_or(0)).unwrap_or(0);
+        let rest = key.name.get(from..).unwrap_or(key.name);
+        let field = Info::of(&Text::Bytes(rest));
+        let value = value.int().map_or(Info::text(value.len()), Info::number);
+        self.strings += 1;
+        self.string_bytes += key.bytes;
+        self.string_entries += sizes.entry(&field) + sizes.entry(&value);
+        self.longest = self.longest.max(field.len).max(value.len);
+    }
+
+    /// A hash of the pattern.
+    pub(super) fn hash(&mut self, hash: &Hash, key: &Looked<'_>, scale: &Scale) {
+        if key.encoding != Encoding::Listpack || hash.count() > FIELDS_MAX || hash.expiring() > 0 {
+            return;
+        }
+        let signature = (hash.count(), hash.signature());
+        if *self.signature.get_or_insert(signature) != signature {
+            return;
+        }
+        let profile: &Profile = scale.profile();
+        let sizes = Sizes::of(profile);
+        let (mut names, mut short, mut values) = (0, 0, 0);
+        hash.some(|field| {
+            let brief = Info::text(field.name.len.min(SHORT as u64));
+            self.field_bytes += field.name.len;
+            names += sizes.entry(&field.name);
+            short += sizes.entry(&brief);
+            values += sizes.entry(&field.value);
+            true
+        });
+        self.alike += 1;
+        self.alike_bytes += key.bytes;
+        let same = key.bytes.saturating_sub(sizes.blob(names + values));
+        self.short_fields += (same + sizes.blob(short + values)).min(key.bytes);
+        self.as_lists += (same + List::packed_memory(values, profile)).min(key.bytes);
+    }
+}
