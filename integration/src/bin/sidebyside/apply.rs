@@ -16,44 +16,85 @@ use super::{FULL_SPEED, PATIENCE, Rows, fraction, offset};
 /// side or the other by half now and then.
 const PAIRS: usize = 3;
 
-/// The result.
-pub(super) struct Apply {
-    count: u64,
-    bytes: u64,
+/// Who catches up.
+#[derive(Clone, Copy)]
+enum Follower {
+    /// A server of the same version.
+    Replica,
+    /// Keyscape as it comes.
+    Keyscape,
+    /// Keyscape that looks for no patterns.
+    Patternless,
+}
+
+/// The median of some pairs.
+#[derive(Clone, Copy)]
+struct Pair {
     theirs: f64,
     ours: f64,
     /// Least and largest ratio of the pairs.
     spread: (f64, f64),
 }
 
-/// Measures both with `count` commands, in turns.
-pub(super) fn measure(shape: Shape, count: u64) -> Result<Apply> {
-    let mut pairs = Vec::new();
-    for _ in 0..PAIRS {
-        let (theirs, bytes) = catch_up(shape, count, false)?;
-        let (ours, _) = catch_up(shape, count, true)?;
-        pairs.push((theirs, ours, bytes));
+impl Pair {
+    fn median(mut pairs: Vec<(f64, f64)>) -> Pair {
+        let ratio = |(theirs, ours): &(f64, f64)| theirs / ours;
+        pairs.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
+        let (theirs, ours) = pairs[pairs.len() / 2];
+        let spread = (ratio(&pairs[0]), ratio(&pairs[pairs.len() - 1]));
+        Pair {
+            theirs,
+            ours,
+            spread,
+        }
     }
-    let ratio = |(theirs, ours, _): &(f64, f64, u64)| theirs / ours;
-    pairs.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
-    let spread = (ratio(&pairs[0]), ratio(&pairs[PAIRS - 1]));
-    let (theirs, ours, bytes) = pairs[PAIRS / 2];
+
+    fn ratio(&self) -> f64 {
+        self.theirs / self.ours
+    }
+}
+
+/// The result.
+pub(super) struct Apply {
+    count: u64,
+    bytes: u64,
+    /// Beside a replica.
+    replica: Pair,
+    /// Beside ourselves without patterns.
+    patternless: Pair,
+}
+
+/// Measures all three with `count` commands, in turns.
+pub(super) fn measure(shape: Shape, count: u64) -> Result<Apply> {
+    let (mut replica, mut patternless, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..PAIRS {
+        let (theirs, streamed) = catch_up(shape, count, Follower::Replica)?;
+        let (ours, _) = catch_up(shape, count, Follower::Keyscape)?;
+        let (off, _) = catch_up(shape, count, Follower::Patternless)?;
+        replica.push((theirs, ours));
+        patternless.push((off, ours));
+        bytes = streamed;
+    }
     Ok(Apply {
         count,
         bytes,
-        theirs,
-        ours,
-        spread,
+        replica: Pair::median(replica),
+        patternless: Pair::median(patternless),
     })
 }
 
-fn catch_up(shape: Shape, count: u64, ours: bool) -> Result<(f64, u64)> {
+fn catch_up(shape: Shape, count: u64, who: Follower) -> Result<(f64, u64)> {
     let install = servers::get("redis-7.0")?;
     let master = Server::start(&install, &FULL_SPEED)?;
     let mut control = master.client()?;
     let (replica, app);
-    let (pid, mut follower, field) = if ours {
-        app = App::start(&[master.url()], "")?;
+    let config = match who {
+        Follower::Replica => None,
+        Follower::Keyscape => Some(""),
+        Follower::Patternless => Some("[patterns]\nmax = 0\n"),
+    };
+    let (pid, mut follower, field) = if let Some(config) = config {
+        app = App::start(&[master.url()], config)?;
         app.wait_synced(PATIENCE)?;
         (app.pid(), app.client()?, "slave_repl_offset")
     } else {
@@ -85,38 +126,40 @@ fn catch_up(shape: Shape, count: u64, ours: bool) -> Result<(f64, u64)> {
 
 impl Apply {
     pub(super) fn ratio(&self) -> f64 {
-        self.theirs / self.ours
+        self.replica.ratio()
     }
 
     pub(super) fn show(&self, name: &str, rows: &mut Rows) {
-        let rate = |seconds: f64| {
-            format!(
-                "{seconds:.2} s ({:.2} M/s)",
-                fraction(self.count, 1_000_000) / seconds
-            )
-        };
-        rows.push(
-            "apply",
-            name,
-            [
-                format!("redis-7.0 replica {}", rate(self.theirs)),
-                rate(self.ours),
+        for (theirs, pair) in [
+            ("redis-7.0 replica", self.replica),
+            ("patterns off", self.patternless),
+        ] {
+            let rate = |seconds: f64| {
                 format!(
-                    "{:.2}x ({:.2} to {:.2})",
-                    self.ratio(),
-                    self.spread.0,
-                    self.spread.1
-                ),
-            ],
-        );
+                    "{seconds:.2} s ({:.2} M/s)",
+                    fraction(self.count, 1_000_000) / seconds
+                )
+            };
+            let (least, most) = pair.spread;
+            rows.push(
+                "apply",
+                name,
+                [
+                    format!("{theirs} {}", rate(pair.theirs)),
+                    rate(pair.ours),
+                    format!("{:.2}x ({least:.2} to {most:.2})", pair.ratio()),
+                ],
+            );
+        }
     }
 
     pub(super) fn json(&self) -> Value {
         json!({
             "commands": self.count,
             "stream_bytes": self.bytes,
-            "replica_seconds": self.theirs,
-            "seconds": self.ours,
+            "replica_seconds": self.replica.theirs,
+            "seconds": self.replica.ours,
+            "patterns_off_ratio": self.patternless.ratio(),
         })
     }
 }
