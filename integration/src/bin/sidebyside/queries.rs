@@ -23,10 +23,14 @@ use super::{FULL_SPEED, PATIENCE, Rows, offset};
 const POINTS: usize = 50;
 
 /// What is asked, and the design's budget for the p99 in milliseconds.
-const ASKED: [(&str, &[&str], f64); 4] = [
+const ASKED: [(&str, &[&str], f64); 8] = [
     ("point query", &[], 2.0),
     ("KS.TOP BYTES 100", &["KS.TOP", "BYTES", "100"], 20.0),
     ("KS.SUMMARY", &["KS.SUMMARY"], 20.0),
+    ("KS.PATTERNS", &["KS.PATTERNS", "LIMIT", "100"], 20.0),
+    ("KS.TTL", &["KS.TTL"], 20.0),
+    ("KS.HOT KEYS", &["KS.HOT", "KEYS"], 20.0),
+    ("KS.ADVISE", &["KS.ADVISE"], 20.0),
     ("scrape", &[], 200.0),
 ];
 
