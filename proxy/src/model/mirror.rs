@@ -385,8 +385,9 @@ impl Mirror {
         if !self.monitors.is_empty() {
             self.counters.monitor_dropped += self.monitors.show(command);
         }
-        // A held answer is to meet the state at its very offset.
-        let pace = if self.held.is_empty() {
+        // A held answer is to meet the state at its very offset. While a stream is caught up with
+        // there nearly always is one, held for the end.
+        let pace = if command.end_offset.get() < self.held_at {
             Pace::Together
         } else {
             Pace::Now
