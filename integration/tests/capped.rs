@@ -14,7 +14,7 @@ fn run(told: Told, cap: u64, keys: u64) {
 
 #[test]
 fn keys_beyond_the_cap_are_summed_up_until_they_are_gone() {
-    run(Told::Flag, 48 << 20, 5_000_000);
+    run(Told::Flag, 72 << 20, 5_000_000);
 }
 
 #[test]
@@ -27,9 +27,9 @@ fn collections_beyond_the_cap_lose_their_elements_until_there_is_room() {
     let install = servers::get("redis-8.0").expect("the server can be had");
     let mut said = Vec::new();
     let plan = Plan {
-        cap: 48 << 20,
+        cap: 72 << 20,
         told: Told::Flag,
-        keys: 6_000_000,
+        keys: 9_000_000,
     };
     let done = capped::collections(&install, &plan, &mut |line| said.push(line));
     done.unwrap_or_else(|error| panic!("{error:#}\n{}", said.join("\n")));
