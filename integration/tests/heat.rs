@@ -7,7 +7,7 @@ use integration::app::App;
 use integration::cluster::campaign::CONFIG;
 use integration::cluster::client::slot_of;
 use integration::cluster::rebalance;
-use integration::cluster::{AGREEMENT, Cluster, Shape};
+use integration::cluster::{AGREEMENT, Cluster, Shape, wait_up};
 use integration::resp::Client;
 use integration::{servers, wait};
 use serde_json::Value;
@@ -147,7 +147,9 @@ fn writes_by_slot_are_exact_on_a_cluster() {
         share.or_default().push(words);
     }
     for (addr, writes) in shares {
-        send(&mut Client::connect(addr).expect("connect"), &writes);
+        let mut client = Client::connect(addr).expect("connect");
+        wait_up(&mut client).expect("the cluster takes writes");
+        send(&mut client, &writes);
     }
     expect_equal_all(&app, &clusters::masters(&mut cluster), 1, 1_000);
     let told = json(&app, &["KS.HOT", "SLOTS", "WINDOW", "1h", "1000"]);

@@ -69,6 +69,16 @@ pub struct Cluster {
     options: Vec<(String, String)>,
 }
 
+/// Waits until a node takes writes: for some seconds after all agree it says CLUSTERDOWN.
+///
+/// # Errors
+/// If it does not by then.
+pub fn wait_up(client: &mut Client) -> Result<()> {
+    wait::for_true(AGREEMENT, "the cluster to be up", || {
+        Ok(client.info_of_cluster("cluster_state")? == "ok")
+    })
+}
+
 impl Cluster {
     /// Starts the nodes and waits until they agree that all slots are served.
     ///

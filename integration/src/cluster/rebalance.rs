@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::client::slot_of;
-use super::{AGREEMENT, Cluster, Map, Shape};
+use super::{AGREEMENT, Cluster, Map, Shape, wait_up};
 use crate::app::App;
 use crate::quiet::PATIENCE;
 use crate::resp::{Client, Command as Words, Reply};
@@ -298,9 +298,7 @@ fn fill(map: &Map, keys: u64) -> Result<()> {
     }
     for (addr, commands) in batches {
         let mut client = Client::connect(addr)?;
-        wait::for_true(AGREEMENT, "the cluster to be up", || {
-            Ok(client.info_of_cluster("cluster_state")? == "ok")
-        })?;
+        wait_up(&mut client)?;
         for batch in commands.chunks(BATCH) {
             let replies = client.pipeline(batch)?;
             let refused = replies.iter().find(|reply| reply.is_error());
