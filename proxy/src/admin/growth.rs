@@ -12,7 +12,7 @@ use analyzer::flows::{Flow, Growth, Slope, slope};
 use super::layout::{Cell, Format, Table};
 use super::refuse::SYNTAX;
 use super::reply::Reply;
-use super::report::{finish, named_format, split};
+use super::report::{finish, named_format, pairs, split};
 use super::request::Request;
 use super::session::Session;
 use crate::clock;
@@ -44,11 +44,7 @@ fn parse(request: &Request) -> Result<Options, Reply> {
         pattern: None,
         format: Format::Resp,
     };
-    let mut at = 1;
-    while at < request.len() {
-        if at + 1 == request.len() {
-            return Err(SYNTAX);
-        }
+    pairs(request, 1, |at| {
         if request.is(at, "WINDOW") {
             options.window_s = window(request.arg(at + 1)).ok_or(BAD_WINDOW)?;
         } else if request.is(at, "PATTERN") {
@@ -58,8 +54,8 @@ fn parse(request: &Request) -> Result<Options, Reply> {
         } else {
             return Err(SYNTAX);
         }
-        at += 2;
-    }
+        Ok(())
+    })?;
     Ok(options)
 }
 

@@ -9,7 +9,7 @@ use cluster_map::Slot;
 use super::layout::{Cell, Format, Table};
 use super::refuse::{NOT_A_NUMBER, SYNTAX};
 use super::reply::Reply;
-use super::report::{finish, named_format, split};
+use super::report::{finish, named_format, pairs, split};
 use super::request::Request;
 use super::session::Session;
 use crate::fleet::Master;
@@ -34,11 +34,7 @@ fn parse(request: &Request) -> Result<Options, Reply> {
         limit: LIMIT_DEFAULT,
         format: Format::Resp,
     };
-    let mut at = 2;
-    while at < request.len() {
-        if at + 1 == request.len() {
-            return Err(SYNTAX);
-        }
+    pairs(request, 2, |at| {
         if request.is(at, "BY") {
             options.by_keys = match (request.is(at + 1, "KEYS"), request.is(at + 1, "BYTES")) {
                 (true, _) => true,
@@ -53,8 +49,8 @@ fn parse(request: &Request) -> Result<Options, Reply> {
         } else {
             return Err(SYNTAX);
         }
-        at += 2;
-    }
+        Ok(())
+    })?;
     Ok(options)
 }
 

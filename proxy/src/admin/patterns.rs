@@ -13,7 +13,7 @@ use analyzer::value::{Encoding, Kind};
 use super::layout::{Cell, Format, Table};
 use super::refuse::{NOT_A_NUMBER, SYNTAX};
 use super::reply::Reply;
-use super::report::{Sources, finish, named_format, split};
+use super::report::{Sources, finish, named_format, pairs, split};
 use super::request::Request;
 use super::scope::Scope;
 use super::session::Session;
@@ -146,10 +146,7 @@ fn parse(request: &Request) -> Result<Options, Reply> {
         options.prefix = request.arg(1).to_vec();
         at = 2;
     }
-    while at < request.len() {
-        if at + 1 == request.len() {
-            return Err(SYNTAX);
-        }
+    pairs(request, at, |at| {
         if request.is(at, "BY") {
             options.by = by(request, at + 1)?;
         } else if request.is(at, "LIMIT") {
@@ -164,8 +161,8 @@ fn parse(request: &Request) -> Result<Options, Reply> {
         } else {
             return Err(SYNTAX);
         }
-        at += 2;
-    }
+        Ok(())
+    })?;
     Ok(options)
 }
 

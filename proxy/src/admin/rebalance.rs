@@ -17,7 +17,7 @@ use super::hot;
 use super::layout::{Cell, Format, Table};
 use super::refuse::{NOT_A_NUMBER, SYNTAX};
 use super::reply::Reply;
-use super::report::{finish, named_format};
+use super::report::{finish, named_format, pairs};
 use super::request::Request;
 use super::scope::Scope;
 use super::session::Session;
@@ -57,11 +57,7 @@ fn parse(request: &Request) -> Result<Options, Reply> {
         max: MOVES_DEFAULT,
         format: Format::Resp,
     };
-    let mut at = 1;
-    while at < request.len() {
-        if at + 1 == request.len() {
-            return Err(SYNTAX);
-        }
+    pairs(request, 1, |at| {
         if request.is(at, "BY") {
             options.by = hot::by(request, at + 1)?;
         } else if request.is(at, "WINDOW") {
@@ -74,8 +70,8 @@ fn parse(request: &Request) -> Result<Options, Reply> {
         } else {
             return Err(SYNTAX);
         }
-        at += 2;
-    }
+        Ok(())
+    })?;
     Ok(options)
 }
 

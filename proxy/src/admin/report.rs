@@ -48,6 +48,22 @@ pub(crate) fn format(request: &Request, at: usize) -> Result<Format, Reply> {
     }
 }
 
+/// Takes the options from `from` on, each a word with one value behind it: `take` is given the place
+/// of the word.
+pub(crate) fn pairs(
+    request: &Request,
+    from: usize,
+    mut take: impl FnMut(usize) -> Result<(), Reply>,
+) -> Result<(), Reply> {
+    for at in (from..request.len()).step_by(2) {
+        if at + 1 == request.len() {
+            return Err(SYNTAX);
+        }
+        take(at)?;
+    }
+    Ok(())
+}
+
 pub(crate) fn named_format(request: &Request, at: usize) -> Result<Format, Reply> {
     if request.is(at, "TEXT") {
         Ok(Format::Text)

@@ -12,7 +12,7 @@ use super::hot;
 use super::layout::{Cell, Format, Table};
 use super::refuse::{NOT_A_NUMBER, SYNTAX};
 use super::reply::Reply;
-use super::report::{finish, named_format, split};
+use super::report::{finish, named_format, pairs, split};
 use super::request::Request;
 use super::scope::{Answered, Scope};
 use super::session::Session;
@@ -56,11 +56,7 @@ fn parse(request: &Request) -> Result<Options, Reply> {
         limit: LIMIT_DEFAULT,
         format: Format::Resp,
     };
-    let mut at = 1;
-    while at < request.len() {
-        if at + 1 == request.len() {
-            return Err(SYNTAX);
-        }
+    pairs(request, 1, |at| {
         if request.is(at, "BY") {
             let names = [
                 ("BYTES", By::Bytes),
@@ -77,8 +73,8 @@ fn parse(request: &Request) -> Result<Options, Reply> {
         } else {
             return Err(SYNTAX);
         }
-        at += 2;
-    }
+        Ok(())
+    })?;
     Ok(options)
 }
 

@@ -14,7 +14,7 @@ use super::layout::{Cell, Format, Table};
 use super::points::now_ms;
 use super::refuse::SYNTAX;
 use super::reply::Reply;
-use super::report::{finish, named_format, split};
+use super::report::{finish, named_format, pairs, split};
 use super::request::Request;
 use super::scope::{Answered, Scope};
 use super::session::Session;
@@ -40,11 +40,7 @@ fn parse(request: &Request) -> Result<Options, Reply> {
         which: Which::All,
         format: Format::Resp,
     };
-    let mut at = 1;
-    while at < request.len() {
-        if at + 1 == request.len() {
-            return Err(SYNTAX);
-        }
+    pairs(request, 1, |at| {
         if request.is(at, "MATCH") {
             options.which = Which::Match(request.arg(at + 1).to_vec());
         } else if request.is(at, "PATTERN") {
@@ -54,8 +50,8 @@ fn parse(request: &Request) -> Result<Options, Reply> {
         } else {
             return Err(SYNTAX);
         }
-        at += 2;
-    }
+        Ok(())
+    })?;
     Ok(options)
 }
 
