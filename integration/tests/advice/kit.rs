@@ -107,10 +107,6 @@ impl Bench {
     }
 
     /// What a rule says of the state as it is now.
-    pub(super) fn advice(&mut self, rule: &str) -> Value {
-        self.judged(rule).expect("an answer")
-    }
-
     fn judged(&mut self, rule: &str) -> Result<Value> {
         let info = self.client.ask(&["INFO", "replication"])?.string();
         let offset = integration::resp::field_of(&info, "master_repl_offset");
@@ -155,10 +151,15 @@ impl Bench {
         finding
     }
 
-    /// The rule must be decided, and not hold.
+    /// The rule must be decided, at the latest when it has seen some seconds of growth, and not hold.
     pub(super) fn quiet(&mut self, rule: &str) {
-        let advice = self.advice(rule);
-        for table in ["findings", "undecided", "silenced"] {
+        let mut advice = Value::Null;
+        let decided = wait::for_true(FOUND_LIMIT, "a decision", || {
+            advice = self.judged(rule)?;
+            Ok(advice["undecided"].as_array().is_some_and(Vec::is_empty))
+        });
+        assert!(decided.is_ok(), "{} {rule}: {}", self.name, brief(&advice));
+        for table in ["findings", "silenced"] {
             let rows = advice[table].as_array().map_or(1, Vec::len);
             assert_eq!(rows, 0, "{} {rule} {table}: {}", self.name, brief(&advice));
         }
