@@ -49,6 +49,8 @@ pub use survey::{
     Track, Tracks,
 };
 
+pub use traffic::{BLOCKING_POPS, reads_statistics_of};
+
 /// What became of a rule.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {

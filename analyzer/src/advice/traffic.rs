@@ -24,6 +24,23 @@ const WHOLE: [&str; 12] = [
     "sdiff",
 ];
 
+/// Commands that wait for an element, and count a miss while there is none.
+pub const BLOCKING_POPS: [&str; 7] = [
+    "blpop",
+    "brpop",
+    "blmove",
+    "brpoplpush",
+    "blmpop",
+    "bzpopmin",
+    "bzpopmax",
+];
+
+/// True if a rule reads what INFO commandstats says of that command (its name in lower case).
+pub fn reads_statistics_of(command: &str) -> bool {
+    let all = WALKS.iter().chain(&WHOLE).chain(&BLOCKING_POPS);
+    all.into_iter().any(|name| *name == command)
+}
+
 pub(super) const RULES: &[Rule] = &[
     Rule::new("TRF-01", "O(N) commands in use", &[Need::Info], slow)
         .severity(Severity::High)
@@ -189,19 +206,10 @@ fn misses(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
 }
 
 fn missed(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
-    const WAITS: [&str; 7] = [
-        "blpop",
-        "brpop",
-        "blmove",
-        "brpoplpush",
-        "blmpop",
-        "bzpopmin",
-        "bzpopmax",
-    ];
     let Some((misses, took_ms)) = facts.since("keyspace_misses")? else {
         return Ok(None);
     };
-    for command in WAITS {
+    for command in BLOCKING_POPS {
         if stats(facts, command)?.is_some_and(|(calls, _)| calls > 0) {
             return Ok(None);
         }

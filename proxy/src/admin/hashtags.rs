@@ -7,9 +7,9 @@ use analyzer::heat::TagSum;
 use cluster_map::Slot;
 
 use super::layout::{Cell, Format, Table};
-use super::refuse::{NOT_A_NUMBER, SYNTAX};
+use super::refuse::SYNTAX;
 use super::reply::Reply;
-use super::report::{finish, named_format, pairs, split};
+use super::report::{finish, limit, named_format, pairs, split};
 use super::request::Request;
 use super::session::Session;
 use crate::fleet::Master;
@@ -42,8 +42,7 @@ fn parse(request: &Request) -> Result<Options, Reply> {
                 (false, false) => return Err(BY),
             };
         } else if request.is(at, "LIMIT") {
-            let limit: usize = request.number(at + 1).ok_or(NOT_A_NUMBER)?;
-            options.limit = limit.min(LIMIT_MAX);
+            options.limit = limit(request, at + 1, LIMIT_MAX)?;
         } else if request.is(at, "FORMAT") {
             options.format = named_format(request, at + 1)?;
         } else {

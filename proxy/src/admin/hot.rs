@@ -32,24 +32,25 @@ const WHAT: Reply = Reply::error("ERR KS.HOT wants KEYS, PATTERNS, HASHTAGS, SLO
 const BY: Reply = Reply::error("ERR BY must be WRITES or BYTES");
 const WINDOW: Reply = Reply::error("ERR WINDOW must be 1m, 10m or 1h");
 
-fn parse(request: &Request) -> Result<(Wanted, Format), Reply> {
-    let names = [
-        ("KEYS", What::Keys),
-        ("HASHTAGS", What::HashTags),
-        ("SLOTS", What::Slots),
-        ("COMMANDS", What::Commands),
-    ];
-    let what = names.into_iter().find(|(name, _)| request.is(1, name));
-    let mut wanted = Wanted {
-        what: what.ok_or(WHAT)?.1,
+/// What all forms of KS.HOT take: `[BY ..] [WINDOW ..] [count] [FORMAT ..]`.
+pub(super) struct Options {
+    pub(super) by: By,
+    pub(super) window: Window,
+    pub(super) limit: usize,
+    pub(super) format: Format,
+}
+
+pub(super) fn parse(request: &Request) -> Result<Options, Reply> {
+    let mut options = Options {
         by: By::Writes,
         window: Window::TenMinutes,
         limit: LIMIT_DEFAULT,
+        format: Format::Resp,
     };
-    let (mut format, mut at) = (Format::Resp, 2);
+    let mut at = 2;
     while at < request.len() {
         if request.arg(at).first().is_some_and(u8::is_ascii_digit) {
-            wanted.limit = request.number(at).ok_or(NOT_A_NUMBER)?;
+            options.limit = request.number(at).ok_or(NOT_A_NUMBER)?;
             at += 1;
             continue;
         }
@@ -57,18 +58,29 @@ fn parse(request: &Request) -> Result<(Wanted, Format), Reply> {
             return Err(SYNTAX);
         }
         if request.is(at, "BY") {
-            wanted.by = by(request, at + 1)?;
+            options.by = by(request, at + 1)?;
         } else if request.is(at, "WINDOW") {
-            wanted.window = window(request, at + 1)?;
+            options.window = window(request, at + 1)?;
         } else if request.is(at, "FORMAT") {
-            format = named_format(request, at + 1)?;
+            options.format = named_format(request, at + 1)?;
         } else {
             return Err(SYNTAX);
         }
         at += 2;
     }
-    wanted.limit = wanted.limit.clamp(1, LIMIT_MAX);
-    Ok((wanted, format))
+    options.limit = options.limit.clamp(1, LIMIT_MAX);
+    Ok(options)
+}
+
+fn what(request: &Request) -> Result<What, Reply> {
+    let names = [
+        ("KEYS", What::Keys),
+        ("HASHTAGS", What::HashTags),
+        ("SLOTS", What::Slots),
+        ("COMMANDS", What::Commands),
+    ];
+    let found = names.into_iter().find(|(name, _)| request.is(1, name));
+    found.map(|(_, what)| what).ok_or(WHAT)
 }
 
 /// WRITES or BYTES.
@@ -99,7 +111,15 @@ pub(crate) async fn hot(session: &Session, request: &Request) -> Result<Reply, R
     if request.is(1, "PATTERNS") {
         return hot_patterns::hot_patterns(session, request).await;
     }
-    let (wanted, format) = parse(request)?;
+    let what = what(request)?;
+    let options = parse(request)?;
+    let format = options.format;
+    let wanted = Wanted {
+        what,
+        by: options.by,
+        window: options.window,
+        limit: options.limit,
+    };
     let scope = session.scope()?;
     let ask = |reply| Ask::Analytic(Analytic::Hot { wanted, reply });
     let answers = scope.ask_all(ask).await;

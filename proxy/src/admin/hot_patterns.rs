@@ -8,63 +8,19 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use analyzer::flows::{Flow, Growth};
-use analyzer::heat::Window;
+use analyzer::heat::{By, Window};
 
-use super::hot::{READS, window};
-use super::layout::{Cell, Format, Table};
-use super::refuse::{NOT_A_NUMBER, SYNTAX};
+use super::hot::{self, READS};
+use super::layout::{Cell, Table};
 use super::reply::Reply;
-use super::report::{finish, named_format, split};
+use super::report::{finish, split};
 use super::request::Request;
 use super::scope::Answered;
 use super::session::Session;
 use crate::model::analytic::Analytic;
 use crate::model::ask::Ask;
 
-/// Rows by default.
-const LIMIT_DEFAULT: usize = 20;
-
 const BY: Reply = Reply::error("ERR patterns are ordered BY WRITES; KS.GROWTH tells their bytes");
-
-struct Options {
-    window_s: u32,
-    limit: usize,
-    format: Format,
-}
-
-fn parse(request: &Request) -> Result<Options, Reply> {
-    let mut options = Options {
-        window_s: 600,
-        limit: LIMIT_DEFAULT,
-        format: Format::Resp,
-    };
-    let mut at = 2;
-    while at < request.len() {
-        if request.arg(at).first().is_some_and(u8::is_ascii_digit) {
-            options.limit = request.number(at).ok_or(NOT_A_NUMBER)?;
-            at += 1;
-            continue;
-        }
-        if at + 1 == request.len() {
-            return Err(SYNTAX);
-        }
-        if request.is(at, "BY") {
-            request.is(at + 1, "WRITES").then_some(()).ok_or(BY)?;
-        } else if request.is(at, "WINDOW") {
-            options.window_s = match window(request, at + 1)? {
-                Window::Minute => 60,
-                Window::TenMinutes => 600,
-                Window::Hour => 3600,
-            };
-        } else if request.is(at, "FORMAT") {
-            options.format = named_format(request, at + 1)?;
-        } else {
-            return Err(SYNTAX);
-        }
-        at += 2;
-    }
-    Ok(options)
-}
 
 /// Keys written, whatever was done to them.
 fn writes(flow: &Flow) -> u64 {
@@ -80,9 +36,16 @@ fn writes(flow: &Flow) -> u64 {
 
 /// KS.HOT PATTERNS [BY WRITES] [WINDOW ..] [count] [FORMAT ..]
 pub(super) async fn hot_patterns(session: &Session, request: &Request) -> Result<Reply, Reply> {
-    let options = parse(request)?;
+    let options = hot::parse(request)?;
+    if options.by != By::Writes {
+        return Err(BY);
+    }
     let scope = session.scope()?;
-    let window_s = options.window_s;
+    let window_s = match options.window {
+        Window::Minute => 60,
+        Window::TenMinutes => 600,
+        Window::Hour => 3600,
+    };
     let ask = |reply| Ask::Analytic(Analytic::Growth { window_s, reply });
     let answers = scope.ask_all(ask).await;
     let mut sums: BTreeMap<Vec<u8>, Flow> = BTreeMap::new();

@@ -15,9 +15,9 @@ use cluster_map::{Addr, NodeId, Slot, Topology};
 
 use super::hot;
 use super::layout::{Cell, Format, Table};
-use super::refuse::{NOT_A_NUMBER, SYNTAX};
+use super::refuse::SYNTAX;
 use super::reply::Reply;
-use super::report::{finish, named_format, pairs};
+use super::report::{finish, limit, named_format, pairs};
 use super::request::Request;
 use super::scope::Scope;
 use super::session::Session;
@@ -63,8 +63,7 @@ fn parse(request: &Request) -> Result<Options, Reply> {
         } else if request.is(at, "WINDOW") {
             options.window = hot::window(request, at + 1)?;
         } else if request.is(at, "MAX") {
-            let max: usize = request.number(at + 1).ok_or(NOT_A_NUMBER)?;
-            options.max = max.min(MOVES_MAX);
+            options.max = limit(request, at + 1, MOVES_MAX)?;
         } else if request.is(at, "FORMAT") {
             options.format = named_format(request, at + 1)?;
         } else {

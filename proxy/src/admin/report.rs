@@ -64,6 +64,12 @@ pub(crate) fn pairs(
     Ok(())
 }
 
+/// The number at a place, or the most that is allowed if it is more.
+pub(crate) fn limit(request: &Request, at: usize, most: usize) -> Result<usize, Reply> {
+    let limit: usize = request.number(at).ok_or(NOT_A_NUMBER)?;
+    Ok(limit.min(most))
+}
+
 pub(crate) fn named_format(request: &Request, at: usize) -> Result<Format, Reply> {
     if request.is(at, "TEXT") {
         Ok(Format::Text)
@@ -448,10 +454,7 @@ fn parse_top(request: &Request) -> Result<Top, Reply> {
         top.count = count.clamp(1, TOP_MAX);
         at = 3;
     }
-    while at < request.len() {
-        if at + 1 == request.len() {
-            return Err(SYNTAX);
-        }
+    pairs(request, at, |at| {
         if request.is(at, "TYPE") {
             let kind = keys::kind(request.arg(at + 1));
             top.filter.kind = Some(kind.ok_or(Reply::error("ERR no such type"))?);
@@ -462,8 +465,8 @@ fn parse_top(request: &Request) -> Result<Top, Reply> {
         } else {
             return Err(SYNTAX);
         }
-        at += 2;
-    }
+        Ok(())
+    })?;
     Ok(top)
 }
 

@@ -10,9 +10,9 @@ use analyzer::heat::{By as HeatBy, Window, Work};
 use super::hashtags;
 use super::hot;
 use super::layout::{Cell, Format, Table};
-use super::refuse::{NOT_A_NUMBER, SYNTAX};
+use super::refuse::SYNTAX;
 use super::reply::Reply;
-use super::report::{finish, named_format, pairs, split};
+use super::report::{finish, limit, named_format, pairs, split};
 use super::request::Request;
 use super::scope::{Answered, Scope};
 use super::session::Session;
@@ -66,8 +66,7 @@ fn parse(request: &Request) -> Result<Options, Reply> {
             let by = names.iter().find(|(name, _)| request.is(at + 1, name));
             options.by = by.ok_or(BY)?.1;
         } else if request.is(at, "LIMIT") {
-            let limit: usize = request.number(at + 1).ok_or(NOT_A_NUMBER)?;
-            options.limit = limit.min(LIMIT_MAX);
+            options.limit = limit(request, at + 1, LIMIT_MAX)?;
         } else if request.is(at, "FORMAT") {
             options.format = named_format(request, at + 1)?;
         } else {

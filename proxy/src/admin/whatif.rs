@@ -11,9 +11,9 @@ use analyzer::value::{Encoding, Kind};
 use analyzer::whatif::{Changed, Goal, Guess, KeyChange, Readable};
 
 use super::layout::{Cell, Format, Table};
-use super::refuse::{NOT_A_NUMBER, SYNTAX};
+use super::refuse::SYNTAX;
 use super::reply::Reply;
-use super::report::{finish, named_format, split};
+use super::report::{finish, limit, named_format, split};
 use super::request::Request;
 use super::session::Session;
 use super::strays::Strays;
@@ -62,8 +62,7 @@ fn parse(request: &Request) -> Result<Question, Reply> {
             question.goal.options.push((name, text(at + 2)));
             at += 1;
         } else if request.is(at, "LIMIT") {
-            let limit: usize = request.number(at + 1).ok_or(NOT_A_NUMBER)?;
-            question.limit = limit.min(LIMIT_MAX);
+            question.limit = limit(request, at + 1, LIMIT_MAX)?;
         } else if request.is(at, "FORMAT") {
             question.format = named_format(request, at + 1)?;
         } else {

@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use analyzer::acl::{USERS_MAX, User, Users};
+use analyzer::advice::reads_statistics_of;
 use redis_protocol::resp2::types::BytesFrame;
 use replica_shim::Outbound;
 use replica_shim::outbound::InfoSection;
@@ -15,7 +16,6 @@ use super::client::{self, Client, SideError};
 use super::info::Info;
 use super::intro;
 use super::task::{unix_ms, utf8};
-use super::vitals::BLOCKING_POPS;
 use crate::clock;
 
 /// What one server told.
@@ -116,25 +116,6 @@ const OPTIONS: [&str; 28] = [
 /// Options of TLS, one by one: others of them hold a password.
 const TLS_OPTIONS: [&str; 3] = ["tls-port", "tls-replication", "tls-cluster"];
 
-/// Commands whose statistics rules read: those that look at all there is.
-const COMMANDS: [&str; 15] = [
-    "keys",
-    "smembers",
-    "hgetall",
-    "hkeys",
-    "hvals",
-    "lrange",
-    "zrange",
-    "zrangebyscore",
-    "sort",
-    "sort_ro",
-    "sinter",
-    "sunion",
-    "sdiff",
-    "flushall",
-    "flushdb",
-];
-
 /// Asks everything, in one batch behind a PING.
 ///
 /// # Errors
@@ -211,7 +192,7 @@ fn is_wanted(line: &str) -> bool {
         return true;
     };
     let name = rest.split(':').next().unwrap_or("");
-    COMMANDS.contains(&name) || BLOCKING_POPS.contains(&name)
+    reads_statistics_of(name)
 }
 
 fn users(reply: &BytesFrame) -> Users {

@@ -3,6 +3,7 @@
 //! Asked every ten seconds or so, in one pipeline, on the connection that is there anyway. Only
 //! figures of the closed list [`FIELDS`] are kept, a server each; what it does not say has none.
 
+use analyzer::advice::BLOCKING_POPS;
 use redis_protocol::resp2::types::BytesFrame;
 use replica_shim::Outbound;
 use replica_shim::outbound::InfoSection;
@@ -37,17 +38,6 @@ pub const FIELDS: [&str; 23] = [
     "total_net_output_bytes",
     "master_last_io_seconds_ago",
     "master_link_down_since_seconds",
-];
-
-/// Commands that wait for an element, and count a miss while there is none.
-pub(super) const BLOCKING_POPS: [&str; 7] = [
-    "blpop",
-    "brpop",
-    "blmove",
-    "brpoplpush",
-    "blmpop",
-    "bzpopmin",
-    "bzpopmax",
 ];
 
 /// A port that no server can have: what we announce so that Sentinel does not list us.
