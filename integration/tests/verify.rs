@@ -166,6 +166,47 @@ fn the_audit_repairs_without_being_asked() {
     .expect("it is counted");
 }
 
+/// A look at an expired key would make the server delete it; when it does is its own business.
+#[test]
+fn the_audit_leaves_expired_keys_to_the_server() {
+    const LIVING: u64 = 100;
+    const EXPIRED: u64 = 50;
+    for name in ["redis-7.0", "valkey-9.1"] {
+        let server = scene::server(name, &[]);
+        let mut control = server.client().expect("the server");
+        say(&mut control, &["DEBUG SET-ACTIVE-EXPIRE 0"]);
+        for n in 0..LIVING {
+            say(&mut control, &[&format!("SET living:{n} x")]);
+        }
+        let config = "[reread]\naudits_per_s_max = 500\n";
+        let app = App::start(&[server.url()], config).expect("keyscape");
+        app.wait_synced(PATIENCE).expect("a model");
+        scene::settle(&server, &app);
+        // It hears of them when they have expired, so that none of its looks is on the way before.
+        app.signal("STOP").expect("it stops");
+        for n in 0..EXPIRED {
+            say(&mut control, &[&format!("SET expired:{n} x PX 1")]);
+        }
+        // The last to expire, which is deleted by that look.
+        wait::for_true(PATIENCE, "the keys to expire", || {
+            let last = format!("expired:{}", EXPIRED - 1);
+            Ok(control.ask(&["EXISTS", &last])?.int() == Some(0))
+        })
+        .expect("they expire");
+        app.signal("CONT").expect("it goes on");
+        scene::settle(&server, &app);
+        let before = app.metric("keyscape_audit_keys_total").expect("a metric");
+        let rounds = 3 * (LIVING + EXPIRED);
+        wait::for_true(PATIENCE, "rounds of the audit", || {
+            Ok(app.metric("keyscape_audit_keys_total")? >= before + rounds)
+        })
+        .expect("it goes round");
+        let left = control.ask(&["DBSIZE"]).expect("DBSIZE").int();
+        let all = i64::try_from(LIVING + EXPIRED - 1).expect("a number");
+        assert_eq!(left, Some(all), "{name}");
+    }
+}
+
 /// Writes of every type, in pipelines.
 struct Mixed {
     client: Client,

@@ -19,6 +19,9 @@ use crate::store::weigh::{Scale, Seated};
 use crate::value::{Encoding, Fit, Kind, Samples, Usage};
 use crate::view::{Cursor, Facts};
 
+/// How long an expired key is left to the server before an audit asks for it, milliseconds.
+const EXPIRED_LEFT_MS: i64 = 600_000;
+
 /// How a look at one key is to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
@@ -149,12 +152,13 @@ impl Keyspace {
     }
 
     /// The next key that is in no doubt, to be compared with the server all the same. Goes round all
-    /// keys; `None` if none was met within one slice of work.
+    /// keys; `None` if none was met within one slice of work. A key that has just expired is left out:
+    /// a look would make the server delete it, which is its own business.
     pub fn next_audit(&mut self) -> Option<Want> {
         self.catch_up();
         for round in 0..2 {
             while let Some((db, name)) = self.wants.audits.pop() {
-                if self.begin_look(db, &name) {
+                if !self.has_just_expired(db, &name) && self.begin_look(db, &name) {
                     return Some(Want {
                         db,
                         name: name.into_vec(),
@@ -167,6 +171,14 @@ impl Keyspace {
             }
         }
         None
+    }
+
+    /// Whether the server may still be about to delete the key.
+    fn has_just_expired(&self, db: u32, name: &[u8]) -> bool {
+        let facts = self.facts(db, name);
+        let expire_ms = facts.and_then(|facts| facts.expire_ms);
+        let due = self.now_ms.saturating_sub(EXPIRED_LEFT_MS)..=self.now_ms;
+        expire_ms.is_some_and(|at| due.contains(&at))
     }
 
     /// Counts a look at the key as under way from now on; false if it is not there, in doubt, or
