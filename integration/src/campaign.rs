@@ -19,13 +19,14 @@ use crate::app::App;
 use crate::driver::{self, Driver};
 use crate::fault::{Plan, Proxy};
 use crate::fill::{self, Shape};
+use crate::follow::Follow;
 use crate::quiet::Found;
 use crate::resp::Client;
 use crate::seed::Rng;
 use crate::server::Server;
 use crate::servers::Install;
 use crate::tap::Tap;
-use crate::truth::analytics::Auditor;
+use crate::truth::analytics::{Auditor, View, calm};
 use crate::truth::{self, Report, Rules};
 use crate::wait;
 
@@ -57,6 +58,12 @@ elements_per_s_max = 50000000
 
 /// A line of that.
 const AUDITS: &str = "audits_per_s_max = 20000";
+
+/// What is audited: the one master.
+const VIEW: View = View {
+    masters: Vec::new(),
+    databases: 16,
+};
 
 /// What it is while analytics are computed anew: a key that is repaired meanwhile disturbs.
 const AUDITS_GENTLE: &str = "audits_per_s_max = 200";
@@ -93,6 +100,27 @@ pub struct Options {
     pub analytics: bool,
     /// Tell each mismatch with the commands that named its key.
     pub trace: bool,
+}
+
+/// What to do to a whole deployment.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Course {
+    /// Commands to issue.
+    pub ops: u64,
+    /// Where the random numbers start.
+    pub seed: u64,
+    /// Which nodes are followed.
+    pub follow: Follow,
+    /// Compute every analytic anew at each comparison, as well.
+    pub analytics: bool,
+}
+
+impl Course {
+    /// Who computes the analytics, if they are wanted.
+    #[must_use]
+    pub fn auditor(&self) -> Option<Auditor> {
+        self.analytics.then(Auditor::default)
+    }
 }
 
 /// What came of it.
@@ -260,7 +288,11 @@ impl Campaign<'_> {
         let mut audited = Report::default();
         self.audit_expired(follower, &mut audited)?;
         // Reading deletes what has expired, so the first walk settles the keyspace.
-        let keys = truth::read(&mut self.control)?.len();
+        let keys = truth::read(&mut self.control)?;
+        if self.options.analytics {
+            calm(&mut self.control, &keys)?;
+        }
+        let keys = keys.len();
         let inexact = self.settle(follower)?;
         self.audit(follower, keys)?;
         let theirs = truth::read(&mut self.control)?;
@@ -268,7 +300,7 @@ impl Campaign<'_> {
         let ours = truth::read(&mut follower.client()?)?;
         let mut report = truth::compare(&theirs, &ours, &self.rules());
         if let (Follower::App(app), true) = (follower, self.options.analytics) {
-            self.auditor.all(app, &mut audited)?;
+            self.auditor.all(app, &VIEW, &mut audited)?;
         }
         report.add(audited);
         self.control.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "1"])?;
@@ -298,9 +330,11 @@ impl Campaign<'_> {
         };
         // What a full sync brings was not seen being written.
         self.settle(follower)?;
-        self.auditor.write_hot(&mut self.master.client()?)?;
+        let mut writer = self.master.client()?;
+        self.auditor
+            .write_hot(|commands| writer.pipeline(commands).map(|_| ()))?;
         self.settle(follower)?;
-        self.auditor.expiries(app, report)
+        self.auditor.expiries(app, &VIEW, report)
     }
 
     /// The first mismatches with what the stream said of their keys.

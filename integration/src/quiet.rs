@@ -8,6 +8,9 @@
 //!      a replica has encodings of its own)
 //!   -> all masters against the merged port: every name once, DBSIZE, CLUSTER COUNTKEYSINSLOT
 //! ```
+//!
+//! With an auditor every analytic is computed anew, too: what is told of expiries before anything
+//! expires, the others behind the comparison.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,10 +19,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::app::{App, Followed};
-use crate::cluster::client::slot_of;
+use crate::cluster::client::{ClusterClient, Unit, slot_of};
 use crate::follow::{self, Follow};
-use crate::resp::Client;
+use crate::resp::{Client, Command, Reply};
 use crate::servers::Install;
+use crate::truth::analytics::{Auditor, View, calm};
 use crate::truth::{self, Keys, Report, Rules};
 use crate::wait;
 
@@ -28,6 +32,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a round of the audit may take.
 const ROUND: Duration = Duration::from_secs(20);
+
+/// Commands sent to a cluster at once.
+const WRITTEN_AT_ONCE: usize = 500;
 
 /// Before 7.0 expiries travel as spans of time, counted from when they arrive: this late at most.
 const LATE_MS: i64 = 60_000;
@@ -101,10 +108,32 @@ impl Quiet<'_> {
     /// # Errors
     /// If the follower does not get there, or somebody does not answer.
     pub fn compare(&self) -> Result<Found> {
+        self.compare_with(None)
+    }
+
+    /// As [`Self::compare`], with every analytic of each master and of all of them.
+    ///
+    /// # Errors
+    /// As [`Self::compare`].
+    pub fn compare_with(&self, mut auditor: Option<&mut Auditor>) -> Result<Found> {
         for &addr in self.masters {
             Client::connect(addr)?.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"])?;
         }
-        let keys = self.count()?;
+        let mut audited = Report::default();
+        if let Some(auditor) = auditor.as_deref_mut() {
+            // What a full sync brings was not seen being written.
+            self.settle()?;
+            auditor.write_hot(|commands| self.write(commands))?;
+            self.settle()?;
+            auditor.expiries(self.app, &self.view(), &mut audited)?;
+        }
+        let keys = self.theirs()?;
+        if auditor.is_some() {
+            for (addr, keys) in self.masters.iter().zip(&keys) {
+                calm(&mut Client::connect(*addr)?, keys)?;
+            }
+        }
+        let keys: Vec<usize> = keys.iter().map(Keys::len).collect();
         let inexact = self.settle()?;
         self.audit(&keys);
         let theirs = self.theirs()?;
@@ -124,10 +153,45 @@ impl Quiet<'_> {
             found.report.add(report);
         }
         self.compare_merged(&theirs, &mut found)?;
+        if let Some(auditor) = auditor {
+            auditor.all(self.app, &self.view(), &mut audited)?;
+        }
+        found.report.add(audited);
         for &addr in self.masters {
             Client::connect(addr)?.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "1"])?;
         }
         Ok(found)
+    }
+
+    /// What is audited.
+    fn view(&self) -> View {
+        View {
+            masters: self.masters.iter().map(|addr| self.name_of(addr)).collect(),
+            databases: self.databases,
+        }
+    }
+
+    /// Sends commands of one key each to the masters of these keys.
+    fn write(&self, commands: &[Command]) -> Result<()> {
+        if self.databases > 1 {
+            let master = self.masters.first().context("a master")?;
+            return Client::connect(*master)?.pipeline(commands).map(|_| ());
+        }
+        let mut client = ClusterClient::new(self.masters);
+        for chunk in commands.chunks(WRITTEN_AT_ONCE) {
+            let units = chunk.iter().map(|command| Unit {
+                slot: slot_of(command.get(1).map_or(b"", Vec::as_slice)),
+                commands: vec![command.clone()],
+            });
+            let replies = client.round(&units.collect::<Vec<_>>());
+            let refused = replies
+                .iter()
+                .find(|replies| replies.first().is_none_or(Reply::is_error));
+            if let Some(refused) = refused {
+                bail!("a write was answered {refused:?}");
+            }
+        }
+        Ok(())
     }
 
     /// The keys of the node that is followed in place of this master, if there is such a one.
@@ -234,16 +298,7 @@ impl Quiet<'_> {
         Ok(())
     }
 
-    /// How many keys each master has, after whatever is due there has expired.
-    fn count(&self) -> Result<Vec<usize>> {
-        let count = |addr: &SocketAddr| {
-            let keys = truth::read_of(&mut Client::connect(*addr)?, self.databases)?;
-            Ok(keys.len())
-        };
-        self.masters.iter().map(count).collect()
-    }
-
-    /// Every key of every master.
+    /// Every key of every master; what is due there has expired then.
     fn theirs(&self) -> Result<Vec<Keys>> {
         let read = |addr: &SocketAddr| {
             truth::read_of(&mut Client::connect(*addr)?, self.databases)

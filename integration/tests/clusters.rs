@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use integration::app::App;
+use integration::campaign::Course;
 use integration::chaos::Options;
 use integration::chaos::cluster::ClusterStage;
 use integration::cluster::campaign::{self, CONFIG};
@@ -79,12 +80,16 @@ fn client(addr: SocketAddr) -> Client {
     Client::connect(addr).expect("connect")
 }
 
+/// Every fact of every key, and every analytic of each master and of all.
 fn campaign_on(name: &str) {
     let install = servers::get(name).expect("the server can be had");
-    campaign_outcome(
-        |say| campaign::run(&install, (6_000, 5, Follow::Master), say),
-        20_000,
-    );
+    let course = Course {
+        ops: 6_000,
+        seed: 5,
+        analytics: true,
+        ..Course::default()
+    };
+    campaign_outcome(|say| campaign::run(&install, &course, say), 20_000);
 }
 
 #[test]
@@ -459,6 +464,7 @@ fn chaos_on(name: &str, follow: Follow, (faults, only): (u64, &[&str])) {
         seed: 9,
         only: only.iter().map(|name| (*name).to_owned()).collect(),
         follow,
+        analytics: false,
     };
     scene::some_chaos(stage, writer, options);
 }

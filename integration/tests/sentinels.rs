@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use integration::app::App;
+use integration::campaign::Course;
 use integration::chaos::Options;
 use integration::chaos::sentinel::SentinelStage;
 use integration::cluster::campaign::CONFIG;
-use integration::follow::Follow;
 use integration::resp::{Client, Reply};
 use integration::sentinel::writer::SentinelWriter;
 use integration::sentinel::{AGREEMENT, NAME, Watched, campaign};
@@ -42,12 +42,16 @@ fn expect_equal(watched: &mut Watched, app: &App) {
     expect_equal_all(app, &[master], 16, 100);
 }
 
+/// Every fact of every key, and every analytic.
 fn truth(name: &str) {
     let install = servers::get(name).expect("the server can be had");
-    campaign_outcome(
-        |say| campaign::run(&install, (6_000, 6, Follow::Master), say),
-        1_000,
-    );
+    let course = Course {
+        ops: 6_000,
+        seed: 6,
+        analytics: true,
+        ..Course::default()
+    };
+    campaign_outcome(|say| campaign::run(&install, &course, say), 1_000);
 }
 
 #[test]

@@ -53,6 +53,9 @@ struct Arguments {
     /// Which nodes are followed.
     #[arg(long, value_enum, default_value_t = Follow::Master)]
     follow: Follow,
+    /// Compute every analytic anew at each quiescent point, too.
+    #[arg(long)]
+    analytics: bool,
     /// No chaos: measure Keyscape on a cluster of so many masters of the first server.
     #[arg(long)]
     fleet: Option<usize>,
@@ -85,6 +88,7 @@ fn main() -> Result<ExitCode> {
         seed,
         only: arguments.only.clone(),
         follow: arguments.follow,
+        analytics: arguments.analytics,
     };
     let (mut all, mut failed) = (Outcome::default(), false);
     for name in &arguments.servers {

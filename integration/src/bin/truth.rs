@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use integration::campaign::{self, Options};
+use integration::campaign::{self, Course, Options};
 use integration::follow::Follow;
 use integration::servers::Install;
 use integration::truth::keyspaces::Kind;
@@ -192,7 +192,12 @@ impl Sum {
 /// All facts but memory, on a server, a deployment, or under a server's own tests.
 fn compare(install: &Install, arguments: &Arguments, seed: u64) -> Result<Sum> {
     let mut say = |line| println!("{line}");
-    let plan = (arguments.ops, seed, arguments.follow);
+    let course = Course {
+        ops: arguments.ops,
+        seed,
+        follow: arguments.follow,
+        analytics: arguments.facts == Which::Analytics,
+    };
     let outcome = if let Some(tree) = &arguments.suite {
         let options = suite::Options {
             tree: tree.clone(),
@@ -201,9 +206,9 @@ fn compare(install: &Install, arguments: &Arguments, seed: u64) -> Result<Sum> {
         };
         suite::run(install, &options, &mut say)?
     } else if arguments.cluster {
-        cluster::campaign::run(install, plan, &mut say)?
+        cluster::campaign::run(install, &course, &mut say)?
     } else if arguments.sentinel {
-        sentinel::campaign::run(install, plan, &mut say)?
+        sentinel::campaign::run(install, &course, &mut say)?
     } else {
         campaign::run(install, &options(arguments, seed), &mut say)?
     };

@@ -30,6 +30,7 @@ use crate::resp::Client;
 use crate::seed::Rng;
 use crate::servers::Install;
 use crate::truth::Report;
+use crate::truth::analytics::Auditor;
 
 use watch::{Position, Watcher};
 
@@ -114,6 +115,13 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Whether a master leaves, and with it what we remembered of it.
+    const fn loses_history(self) -> bool {
+        matches!(self, Self::AddRemove | Self::GrowShrink)
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
@@ -133,6 +141,8 @@ pub struct Options {
     pub only: Vec<String>,
     /// Which nodes are followed.
     pub follow: Follow,
+    /// Compute every analytic anew at each comparison, as well.
+    pub analytics: bool,
 }
 
 /// What came of it.
@@ -279,6 +289,7 @@ struct Runner<'a, S: Stage> {
     load: Load<S::Writer>,
     watch: Load<Watcher>,
     rng: Rng,
+    auditor: Option<Auditor>,
     outcome: Outcome,
     say: &'a mut dyn FnMut(String),
 }
@@ -314,6 +325,7 @@ pub fn run<S: Stage>(
         proxies,
         stage,
         rng: Rng::new(options.seed ^ 0xc4a05),
+        auditor: options.analytics.then(Auditor::default),
         options,
         home,
         outcome: Outcome::default(),
@@ -406,6 +418,9 @@ impl<S: Stage> Runner<'_, S> {
         thread::sleep(BREATH);
         self.load.pause();
         self.watch.pause();
+        if let Some(auditor) = self.auditor.as_mut().filter(|_| kind.loses_history()) {
+            auditor.forget();
+        }
         let what = format!("{} {kind}", self.outcome.total());
         let took = started.elapsed();
         // Everybody may have agreed and changed their minds while there was still writing.
@@ -537,7 +552,9 @@ impl<S: Stage> Runner<'_, S> {
             follow: self.options.follow,
             patience: quiet::PATIENCE,
         };
-        let found = quiet.compare().with_context(|| what.to_owned())?;
+        let found = quiet
+            .compare_with(self.auditor.as_mut())
+            .with_context(|| what.to_owned())?;
         if !found.is_clean() {
             found.tell(&format!("{}: {what}", self.stage.name()), TOLD, self.say);
         }

@@ -19,13 +19,14 @@ use super::reshard::{self, Move};
 use super::writer::ClusterWriter;
 use super::{AGREEMENT, Cluster, Shape, client};
 use crate::app::App;
-use crate::campaign::Outcome;
+use crate::campaign::{Course, Outcome};
 use crate::follow::Follow;
 use crate::load::Load;
 use crate::quiet::{self, Quiet};
 use crate::resp::Client;
 use crate::seed::Rng;
 use crate::servers::Install;
+use crate::truth::analytics::Auditor;
 use crate::wait;
 
 /// How long the first snapshots may take.
@@ -58,6 +59,7 @@ struct Campaign<'a> {
     rng: Rng,
     share: u64,
     follow: Follow,
+    auditor: Option<Auditor>,
     outcome: Outcome,
     say: &'a mut dyn FnMut(String),
 }
@@ -66,26 +68,23 @@ struct Campaign<'a> {
 ///
 /// # Errors
 /// If a server or Keyscape fails to do its part at all (differences are no error).
-pub fn run(
-    install: &Install,
-    (ops, seed, follow): (u64, u64, Follow),
-    say: &mut dyn FnMut(String),
-) -> Result<Outcome> {
+pub fn run(install: &Install, course: &Course, say: &mut dyn FnMut(String)) -> Result<Outcome> {
     let mut cluster = Cluster::start(install, Shape::USUAL, &[])?;
     let seeds = cluster.running();
-    let mut writer = ClusterWriter::new(install, &seeds, seed)?;
+    let mut writer = ClusterWriter::new(install, &seeds, course.seed)?;
     writer.fill();
-    let share = ops / 5;
+    let share = course.ops / 5;
     writer.run(share);
-    let app = App::start(&[cluster.url()], &(follow.config() + CONFIG))?;
+    let app = App::start(&[cluster.url()], &(course.follow.config() + CONFIG))?;
     app.wait_synced(PATIENCE)?;
     let mut campaign = Campaign {
         cluster,
         load: Load::start(writer, LOAD_PER_S),
         app,
-        rng: Rng::new(seed ^ 0x5eed),
+        rng: Rng::new(course.seed ^ 0x5eed),
         share,
-        follow,
+        follow: course.follow,
+        auditor: course.auditor(),
         outcome: Outcome::default(),
         say,
     };
@@ -193,7 +192,9 @@ impl Campaign<'_> {
             follow: self.follow,
             patience: quiet::PATIENCE,
         };
-        let found = quiet.compare().with_context(|| what.to_owned())?;
+        let found = quiet
+            .compare_with(self.auditor.as_mut())
+            .with_context(|| what.to_owned())?;
         let name = &self.cluster.install.name;
         let what = format!("{name}: {what} in {:.1?}", started.elapsed());
         self.outcome.tell_and_add(found, &what, self.say);

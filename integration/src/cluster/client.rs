@@ -266,16 +266,19 @@ fn verdict(replies: &[Reply]) -> Verdict {
     Verdict::Done
 }
 
-/// The slot of a key: CRC16 of what stands between the first braces, or of all of it.
+/// The slot of a key: CRC16 of its hash tag, or of all of it.
 #[must_use]
 pub fn slot_of(key: &[u8]) -> u16 {
-    let open = key.iter().position(|&byte| byte == b'{');
-    let tag = open.and_then(|open| {
-        let rest = &key[open + 1..];
-        let close = rest.iter().position(|&byte| byte == b'}')?;
-        (close > 0).then(|| &rest[..close])
-    });
-    crc16(tag.unwrap_or(key)) % SLOTS
+    crc16(hash_tag(key).unwrap_or(key)) % SLOTS
+}
+
+/// What stands between the first braces of a key, if that is anything.
+#[must_use]
+pub fn hash_tag(key: &[u8]) -> Option<&[u8]> {
+    let open = key.iter().position(|&byte| byte == b'{')?;
+    let rest = &key[open + 1..];
+    let close = rest.iter().position(|&byte| byte == b'}')?;
+    (close > 0).then(|| &rest[..close])
 }
 
 /// CRC-16/XMODEM, bit by bit.

@@ -10,12 +10,13 @@ use anyhow::{Context, Result};
 use super::writer::SentinelWriter;
 use super::{AGREEMENT, NAME, Watched};
 use crate::app::App;
-use crate::campaign::Outcome;
+use crate::campaign::{Course, Outcome};
 use crate::cluster::campaign::CONFIG;
 use crate::follow::Follow;
 use crate::load::Load;
 use crate::quiet::{self, Quiet};
 use crate::servers::Install;
+use crate::truth::analytics::Auditor;
 use crate::wait;
 
 /// How long the first snapshot may take.
@@ -30,6 +31,7 @@ struct Campaign<'a> {
     app: App,
     share: u64,
     follow: Follow,
+    auditor: Option<Auditor>,
     outcome: Outcome,
     say: &'a mut dyn FnMut(String),
 }
@@ -38,23 +40,20 @@ struct Campaign<'a> {
 ///
 /// # Errors
 /// If a server or Keyscape fails to do its part at all (differences are no error).
-pub fn run(
-    install: &Install,
-    (ops, seed, follow): (u64, u64, Follow),
-    say: &mut dyn FnMut(String),
-) -> Result<Outcome> {
+pub fn run(install: &Install, course: &Course, say: &mut dyn FnMut(String)) -> Result<Outcome> {
     let watched = Watched::start(install)?;
-    let mut writer = SentinelWriter::new(install.clone(), watched.addresses(), seed);
-    let share = ops / 4;
+    let mut writer = SentinelWriter::new(install.clone(), watched.addresses(), course.seed);
+    let share = course.ops / 4;
     writer.run(share);
-    let app = App::start(&[watched.url()], &(follow.config() + CONFIG))?;
+    let app = App::start(&[watched.url()], &(course.follow.config() + CONFIG))?;
     app.wait_synced(PATIENCE)?;
     let mut campaign = Campaign {
         watched,
         load: Load::start(writer, LOAD_PER_S),
         app,
         share,
-        follow,
+        follow: course.follow,
+        auditor: course.auditor(),
         outcome: Outcome::default(),
         say,
     };
@@ -126,7 +125,9 @@ impl Campaign<'_> {
             follow: self.follow,
             patience: quiet::PATIENCE,
         };
-        let found = quiet.compare().with_context(|| what.to_owned())?;
+        let found = quiet
+            .compare_with(self.auditor.as_mut())
+            .with_context(|| what.to_owned())?;
         let name = &self.watched.install.name;
         let what = format!("{name}: {what} in {:.1?}", started.elapsed());
         self.outcome.tell_and_add(found, &what, self.say);
