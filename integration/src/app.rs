@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::http;
 use crate::resp::{Client, field_of};
 use crate::server::{free_addr, signal};
-use crate::wait;
+use crate::wait::{self, PATIENCE};
 
 /// A keyscape process; dropping it kills it.
 pub struct App {
@@ -255,7 +255,7 @@ impl App {
     fn wait_listening(&mut self) -> Result<()> {
         let admin = self.admin;
         let child = &mut self.child;
-        let result = wait::until(Duration::from_secs(20), "the admin port", || {
+        let result = wait::until(PATIENCE, "the admin port", || {
             if let Some(status) = child.try_wait()? {
                 bail!("keyscape ended with {status}");
             }

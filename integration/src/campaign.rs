@@ -28,16 +28,10 @@ use crate::servers::Install;
 use crate::tap::Tap;
 use crate::truth::analytics::{Auditor, View, calm};
 use crate::truth::{self, Report, Rules};
-use crate::wait;
+use crate::wait::{self, PATIENCE};
 
 /// Comparisons after the first.
 const PHASES: u64 = 4;
-
-/// How long a follower may take to load or to catch up.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// How long keys may stay inexact after the last write.
-const EXACT: Duration = Duration::from_secs(60);
 
 /// Keyscape asks for the configuration once a second.
 const CONFIG_SEEN: Duration = Duration::from_secs(2);
@@ -70,9 +64,6 @@ const AUDITS_GENTLE: &str = "audits_per_s_max = 200";
 
 /// Mistakes that the audit logged and that are told.
 const MISTAKES_TOLD: usize = 25;
-
-/// How long a round of the audit may take.
-const ROUND: Duration = Duration::from_secs(20);
 
 /// Mismatches told with their history at each comparison.
 const TOLD: usize = 12;
@@ -366,7 +357,7 @@ impl Campaign<'_> {
             // Only the next look at the configuration tells that it was changed.
             thread::sleep(CONFIG_SEEN);
         }
-        let exact = wait::for_true(EXACT, "all keys to be exact", || {
+        let exact = wait::for_true(PATIENCE, "all keys to be exact", || {
             let status = app.status()?;
             Ok(status.synced && status.inexact == 0 && status.unverified == 0)
         });
@@ -388,7 +379,7 @@ impl Campaign<'_> {
         };
         // A round asks for no key twice, so as many audits as there are keys are a round at least.
         let before = app.metric("keyscape_audit_keys_total")?;
-        let round = wait::for_true(ROUND, "a round of the audit", || {
+        let round = wait::for_true(PATIENCE, "a round of the audit", || {
             Ok(app.metric("keyscape_audit_keys_total")? - before >= keys as u64)
         });
         if let Err(error) = round {

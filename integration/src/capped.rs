@@ -16,7 +16,7 @@ use crate::seed::Rng;
 use crate::server::Server;
 use crate::servers::Install;
 use crate::truth::{self, Rules};
-use crate::wait;
+use crate::wait::{self, PATIENCE};
 
 /// What is run.
 #[derive(Clone, Copy, Debug)]
@@ -68,9 +68,6 @@ pub struct Figures {
     /// Time of the load.
     pub took: Duration,
 }
-
-/// How long anything may take, but for what depends on the number of keys.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Keys that a busy machine loads in a second, at least.
 const LOADED_PER_S: u64 = 100_000;
@@ -239,7 +236,7 @@ fn look(app: &App, master: &mut Client, figures: &mut Figures) -> Result<()> {
         last = (size(&mut app.client()?)?, size(master)?);
         Ok(last.0 == last.1)
     };
-    let met = wait::for_true(Duration::from_secs(20), "DBSIZE to be the master's", equal);
+    let met = wait::for_true(PATIENCE, "DBSIZE to be the master's", equal);
     met.with_context(|| format!("{last:?}\n{}", app.log_tail()))?;
     let mut client = app.client()?;
     let summary = client.ask(&["KS.SUMMARY", "FORMAT", "JSON"])?.string();

@@ -2,18 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::app::App;
 use crate::resp::Client;
-use crate::wait;
-
-/// How long a link may take to be where its mode wants it, once everything is well: some looks at
-/// the map, and a replica that could not be used is avoided for a minute.
-const SEATED: Duration = Duration::from_secs(90);
+use crate::wait::{self, PATIENCE};
 
 /// Which node of a master and its replicas is followed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -88,7 +83,7 @@ pub fn wait_on_replicas(
     reached: &BTreeMap<SocketAddr, SocketAddr>,
 ) -> Result<Option<String>> {
     let mut wrong = String::new();
-    let result = wait::for_true(SEATED, "links to be on replicas", || {
+    let result = wait::for_true(PATIENCE, "links to be on replicas", || {
         let seats = seats(app)?;
         wrong.clear();
         for addr in masters {

@@ -25,13 +25,7 @@ use crate::resp::{Client, Command, Reply};
 use crate::servers::Install;
 use crate::truth::analytics::{Auditor, View, calm};
 use crate::truth::{self, Keys, Report, Rules};
-use crate::wait;
-
-/// Long enough for [`Quiet::patience`] on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long a round of the audit may take.
-const ROUND: Duration = Duration::from_secs(20);
+use crate::wait::{self, PATIENCE};
 
 /// Commands sent to a cluster at once.
 const WRITTEN_AT_ONCE: usize = 500;
@@ -358,7 +352,7 @@ impl Quiet<'_> {
         // A series belongs to a master, but which is not told alike by all versions of the labels:
         // as many audits of each as the largest master has keys are a round of each.
         let most = keys.iter().max().copied().unwrap_or(0) as u64;
-        let round = wait::for_true(ROUND, "a round of the audit", || {
+        let round = wait::for_true(PATIENCE, "a round of the audit", || {
             let now = audits()?;
             let done = |(labels, count): (&String, &u64)| {
                 *count >= before.get(labels).copied().unwrap_or(0) + most

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::wait::PATIENCE;
+
 /// One command: name and arguments.
 pub type Command = Vec<Vec<u8>>;
 
@@ -86,15 +88,15 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects; reads time out after a minute.
+    /// Connects; neither that nor a read may take longer than [`PATIENCE`].
     ///
     /// # Errors
     /// If nobody listens there.
     pub fn connect(addr: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&addr, Duration::from_secs(5))
+        let stream = TcpStream::connect_timeout(&addr, PATIENCE)
             .with_context(|| format!("connect to {addr}"))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self {
             stream,
             out: Vec::new(),

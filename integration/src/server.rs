@@ -1,7 +1,7 @@
 //! One running server: its own port, its own directory, ended by its process id.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -9,18 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use crate::cluster::free_port;
 use crate::resp::{Client, Reply};
 use crate::servers::{Family, Install, Program};
-use crate::wait;
-
-/// How long a snapshot may take.
-const SAVE_TIME: Duration = Duration::from_secs(300);
+use crate::wait::{self, PATIENCE};
 
 /// The RDB file in a server's directory.
 pub const DUMP: &str = "dump.rdb";
-
-/// How long a server may take to answer after its start.
-const START: Duration = Duration::from_secs(60);
 
 /// A server process; dropping it kills it and removes its directory.
 #[derive(Debug)]
@@ -136,8 +131,8 @@ impl Server {
     /// If it cannot.
     pub fn save(&self) -> Result<()> {
         let mut client = self.client()?;
-        client.read_timeout(SAVE_TIME)?;
-        wait::for_true(SAVE_TIME, "SAVE", || client.ask(&["SAVE"]).map(|_| true))
+        client.read_timeout(PATIENCE)?;
+        wait::for_true(PATIENCE, "SAVE", || client.ask(&["SAVE"]).map(|_| true))
     }
 
     /// Whether it runs and was not stopped.
@@ -231,7 +226,7 @@ impl Server {
     fn wait_ready(&mut self) -> Result<()> {
         let addr = self.addr;
         let child = &mut self.child;
-        let result = wait::until(START, "the server to answer", || {
+        let result = wait::until(PATIENCE, "the server to answer", || {
             if let Some(status) = child.try_wait()? {
                 bail!("it ended with {status}");
             }
@@ -264,12 +259,13 @@ pub fn signal(pid: u32, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// An address on loopback that nobody listens on at this moment.
+/// An address on loopback that nobody listens on at this moment, and that neither the kernel gives to
+/// a connection nor this program to anybody else.
 ///
 /// # Errors
 /// If there is none.
 pub fn free_addr() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+    Ok((Ipv4Addr::LOCALHOST, free_port(0)?).into())
 }
 
 /// Starts the program; what it logs is appended to the log in its directory.

@@ -5,6 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+/// Longest wait for what comes by itself on any machine, however slow and busy: it only ends a test
+/// that hangs.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
 /// Looks again and again until `look` returns something; an error ends the wait at once.
 ///
 /// # Errors

@@ -2,14 +2,15 @@
 
 use std::io::Read;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
 use integration::app::App;
 use integration::server::Server;
 use integration::servers::{self, Program};
+use integration::wait;
 
-use crate::scene::{self, MAIN};
+use crate::scene::{self, MAIN, PATIENCE};
 
 fn pair() -> (Server, App) {
     let server = scene::quiet_server("redis-7.0");
@@ -45,8 +46,13 @@ pub(crate) fn run(name: &str, port: u16, arguments: &[&str]) -> String {
 /// Gives a program a terminal, without which clients keep their output to themselves for long.
 const TERMINAL: &str = "import pty, sys; pty.spawn(sys.argv[1:])";
 
-/// Runs a client that never ends for a while and returns what it said.
-fn run_for(name: &str, port: u16, arguments: &[&str], meanwhile: impl FnOnce()) -> String {
+/// Runs a client that never ends, and does something meanwhile again and again, until it has said
+/// what is looked for; returns what it said.
+fn run_until(
+    (name, port, arguments): (&str, u16, &[&str]),
+    meanwhile: impl Fn(),
+    is_said: impl Fn(&str) -> bool,
+) -> String {
     let plain = cli(name, port, arguments);
     let mut command = Command::new("python3");
     command
@@ -58,19 +64,26 @@ fn run_for(name: &str, port: u16, arguments: &[&str], meanwhile: impl FnOnce()) 
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command.spawn().expect("the client runs");
-    thread::sleep(Duration::from_millis(2000));
-    meanwhile();
-    thread::sleep(Duration::from_millis(2500));
+    let mut out = child.stdout.take().expect("piped");
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&said);
+    let reader = thread::spawn(move || {
+        let mut piece = [0; 4096];
+        // An end or an error: the client was killed.
+        while let Ok(len @ 1..) = out.read(&mut piece) {
+            heard.lock().expect("no panic").extend(&piece[..len]);
+        }
+    });
+    let text = || String::from_utf8_lossy(&said.lock().expect("no panic")).into_owned();
+    let result = wait::for_true(PATIENCE, "a client to say something", || {
+        meanwhile();
+        Ok(is_said(&text()))
+    });
     let _ = child.kill();
-    let mut text = String::new();
-    child
-        .stdout
-        .take()
-        .expect("piped")
-        .read_to_string(&mut text)
-        .expect("text");
     let _ = child.wait();
-    text
+    reader.join().expect("no panic");
+    result.unwrap_or_else(|error| panic!("{name} {arguments:?}: {error:#}: {}", text()));
+    text()
 }
 
 /// The lines of --bigkeys that do not depend on the order of the scan: totals, and sizes of the
@@ -125,16 +138,19 @@ fn scan_finds_the_same_names() {
 fn stat_and_monitor_run() {
     let (server, app) = pair();
     for name in MAIN {
-        let stat = run_for(name, app.admin.port(), &["--stat"], || ());
+        let is_row = |line: &str| line.starts_with(|c: char| c.is_ascii_digit());
+        let stat = run_until(
+            (name, app.admin.port(), &["--stat"]),
+            || (),
+            |said| said.lines().any(is_row),
+        );
         assert!(stat.contains("keys"), "{name}: {stat}");
-        let rows = stat
-            .lines()
-            .filter(|line| line.starts_with(|c: char| c.is_ascii_digit()));
-        assert!(rows.count() >= 1, "{name}: {stat}");
-        let monitor = run_for(name, app.admin.port(), &["MONITOR"], || {
+        let write = || {
             scene::set(&mut server.client().expect("connect"), "seen");
+        };
+        let monitor = run_until((name, app.admin.port(), &["MONITOR"]), write, |said| {
+            said.contains("\"seen\"")
         });
-        assert!(monitor.contains("\"seen\""), "{name}: {monitor}");
         assert!(
             !monitor.contains("\"value\""),
             "{name} shows a value: {monitor}"

@@ -11,6 +11,10 @@ use crate::scene::{self, PATIENCE};
 fn announced(name: &str) {
     let install = servers::get(name).expect("the server can be had");
     let mut watched = Watched::start(&install).expect("Sentinels and servers start");
+    // Time enough for the real replicas on a busy machine.
+    watched
+        .set("failover-timeout", "60000")
+        .expect("SENTINEL SET");
     let admin = free_addr().expect("a port");
     let http = free_addr().expect("a port");
     let config = format!("[link]\nannounce_port = {}\n", admin.port());

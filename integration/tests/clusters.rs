@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use integration::app::App;
 use integration::campaign::Course;
@@ -13,13 +13,14 @@ use integration::cluster::campaign::{self, CONFIG};
 use integration::cluster::client::slot_of;
 use integration::cluster::reshard::{self, Move};
 use integration::cluster::writer::ClusterWriter;
-use integration::cluster::{AGREEMENT, Cluster, Shape};
+use integration::cluster::{AGREEMENT, Cluster, Shape, take_over};
 use integration::follow::Follow;
 use integration::resp::Client;
 use integration::servers::{self, Program};
 use integration::truth;
 use integration::wait;
 
+use crate::harmless::SHUTDOWN_TIMEOUT_S;
 use crate::scene::{self, PATIENCE, campaign_outcome, expect_equal_all, nodes};
 
 /// One server of each family.
@@ -112,13 +113,7 @@ fn a_failover_costs_no_full_sync() {
             let master = map.masters().next().expect("a master").id.clone();
             let replica = map.replicas_of(&master).find_map(|seen| seen.addr);
             let replica = replica.expect("a replica");
-            client(replica)
-                .ask(&["CLUSTER", "FAILOVER"])
-                .expect("CLUSTER FAILOVER");
-            wait::for_true(AGREEMENT, "the replica to take over", || {
-                Ok(client(replica).info("replication", "role")? == "master")
-            })
-            .expect("a successor");
+            take_over(replica, None).expect("a successor");
             writer.run(500);
         }
         expect_equal(&mut cluster, &app);
@@ -195,7 +190,7 @@ fn a_slot_half_moved_is_whole() {
     expect_same_names(&mut cluster, &app);
     step.run(&map).expect("the rest moves");
     // What was refused on its way in is asked for as soon as it has arrived.
-    wait::for_true(Duration::from_secs(20), "every key to be exact", || {
+    wait::for_true(PATIENCE, "every key to be exact", || {
         let status = app.status()?;
         Ok(status.inexact + status.unverified == 0)
     })
@@ -247,7 +242,8 @@ fn nobody_counts_on_us() {
     }
 }
 
-/// From Valkey 8 on SETSLOT waits for replicas that say they are of version 8.
+/// From Valkey 8 on SETSLOT waits for replicas that say they are of version 8, and fails if one of
+/// them never confirms.
 #[test]
 fn setslot_does_not_wait_for_us() {
     for name in ["valkey-8.1", "valkey-9.1"] {
@@ -261,57 +257,30 @@ fn setslot_does_not_wait_for_us() {
             .find(|seen| seen.id != owner)
             .expect("another");
         let step = Move::new(&map, slot, to).expect("a move");
-        let started = Instant::now();
         step.begin()
-            .unwrap_or_else(|error| panic!("{name}: {error:#}"));
-        let took = started.elapsed();
+            .unwrap_or_else(|error| panic!("{name}: {error:#}\n{}", app.log_tail()));
         step.forget();
-        assert!(took < Duration::from_millis(1500), "{name}: {took:?}");
-        drop(app);
     }
 }
 
-/// How often a shutdown may take long before it is our doing.
-const TRIES: usize = 3;
-
+/// As on a single server: [`SHUTDOWN_TIMEOUT_S`].
 #[test]
 fn shutdown_takes_no_longer() {
     for name in BOTH {
-        let (mut cluster, _writer) = with_data(name);
-        let without = time_to_exit(&mut cluster, 0);
+        let mut cluster = cluster(name, &[("shutdown-timeout", SHUTDOWN_TIMEOUT_S)]);
         let app = follow(&cluster, "");
-        // What we cost is there every time; what a busy machine costs is not.
-        let mut tries = Vec::new();
-        while tries.len() < TRIES {
-            let with = time_to_exit(&mut cluster, 1);
-            let extra = with.saturating_sub(without);
-            tries.push(with);
-            if extra <= Duration::from_millis(500) {
-                break;
-            }
-            assert!(
-                tries.len() < TRIES,
-                "{name}: {without:?} alone, {tries:?} with us\n{}",
-                app.log_tail()
-            );
-            app.wait_synced(PATIENCE).expect("followed again");
+        for index in 0..2 {
+            app.wait_synced(PATIENCE).expect("followed");
+            let addr = masters(&mut cluster)[index];
+            let node = cluster.index_of(addr).expect("its process");
+            let node = &mut cluster.nodes[node];
+            node.signal("TERM").expect("a signal");
+            node.wait_exit(PATIENCE).unwrap_or_else(|error| {
+                panic!("{name}: {error:#}\n{}\n{}", node.log(), app.log_tail())
+            });
+            node.start_again().expect("it comes back");
         }
     }
-}
-
-/// How long a master takes to end when it is asked to; its replica takes over.
-fn time_to_exit(cluster: &mut Cluster, index: usize) -> Duration {
-    let addr = masters(cluster)[index];
-    let index = cluster.index_of(addr).expect("its process");
-    let started = Instant::now();
-    cluster.nodes[index].signal("TERM").expect("a signal");
-    cluster.nodes[index]
-        .wait_exit(Duration::from_secs(30))
-        .expect("an exit");
-    let took = started.elapsed();
-    cluster.nodes[index].start_again().expect("it comes back");
-    cluster.wait_agreed(AGREEMENT).expect("they agree");
-    took
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Series by the names of redis_exporter, against the real one on the same server.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
+use integration::app::App;
 use integration::child::Running;
 use integration::server::free_addr;
 use integration::{http, servers, wait};
@@ -105,6 +107,15 @@ fn names_labels_and_values_are_those_of_the_exporter() {
     for name in SAME {
         assert!(both.0.keys().any(|key| key.starts_with(name)), "{name}");
     }
+    expect_same_ttl(&app, web);
+    // Nothing of it by default.
+    let plain = scene::follow(&server, "");
+    let (_, body) = plain.get("/metrics").expect("a scrape");
+    assert!(!body.contains("redis_db_keys"), "{body}");
+}
+
+/// The mean time to live, within what passes between the one scrape and the other.
+fn expect_same_ttl(app: &App, web: SocketAddr) {
     let ttl = |body: &str| {
         let line = body.lines().find(|line| {
             line.starts_with("redis_db_avg_ttl_seconds{") && line.contains("db=\"db0\"")
@@ -112,11 +123,11 @@ fn names_labels_and_values_are_those_of_the_exporter() {
         let value = line.and_then(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
         value.expect("a mean time to live")
     };
-    let theirs = ttl(&http::get(web, "/metrics").expect("a scrape").1);
-    let ours = ttl(&app.get("/metrics").expect("a scrape").1);
-    assert!((theirs - ours).abs() < 5.0, "{theirs} {ours}");
-    // Nothing of it by default.
-    let plain = scene::follow(&server, "");
-    let (_, body) = plain.get("/metrics").expect("a scrape");
-    assert!(!body.contains("redis_db_keys"), "{body}");
+    let mut told = (0.0, 0.0);
+    wait::for_true(PATIENCE, "the same time to live", || {
+        let theirs = ttl(&http::get(web, "/metrics")?.1);
+        told = (theirs, ttl(&app.get("/metrics")?.1));
+        Ok((told.0 - told.1).abs() < 5.0)
+    })
+    .unwrap_or_else(|error| panic!("{error:#}: {told:?}"));
 }

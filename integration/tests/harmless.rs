@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use integration::server::Server;
+use integration::resp::Client;
 use integration::wait;
 
 use crate::scene::{self, EAGER, MAIN, PATIENCE};
@@ -34,7 +34,7 @@ fn writes_are_still_refused_where_replicas_are_wanted() {
         client
             .ask(&["CONFIG", "SET", "min-replicas-to-write", "1"])
             .expect("CONFIG");
-        let refused = |client: &mut integration::resp::Client| {
+        let refused = |client: &mut Client| {
             Ok(client
                 .call(&["SET", "k", "v"])?
                 .string()
@@ -54,7 +54,7 @@ fn writes_are_still_refused_where_replicas_are_wanted() {
 }
 
 /// Refused for six seconds in a row, within a minute.
-fn settled_refusal(name: &str, client: &mut integration::resp::Client) {
+fn settled_refusal(name: &str, client: &mut Client) {
     let mut since = Instant::now();
     let mut accepted = 0;
     wait::for_true(PATIENCE, "six seconds of refusals", || {
@@ -92,36 +92,32 @@ fn failover_does_not_choose_us() {
     }
 }
 
+/// What a server gives lagging replicas at its shutdown, in seconds. We confirm nothing, so a server
+/// that counted on us would wait for all of that, which is far longer than any test.
+pub(crate) const SHUTDOWN_TIMEOUT_S: &str = "86400";
+
 #[test]
 fn shutdown_takes_no_longer() {
     for name in MAIN {
-        let mut alone = scene::server_with_data(name, &[]);
-        let without = time_to_exit(&mut alone);
         // At once is the hard case: the stream, in which the master would tell us, has to begin.
         for at_once in [false, true] {
-            let mut followed = scene::server_with_data(name, &[]);
+            let options = [("shutdown-timeout", SHUTDOWN_TIMEOUT_S)];
+            let mut followed = scene::server_with_data(name, &options);
             let app = scene::follow(&followed, "");
             scene::set(&mut followed.client().expect("connect"), "last");
             if !at_once {
                 scene::settle(&followed, &app);
             }
-            let with = time_to_exit(&mut followed);
-            let extra = with.saturating_sub(without);
-            assert!(
-                extra <= Duration::from_millis(500),
-                "{name}: {without:?} alone, {with:?} with us, at once: {at_once}\n{}\n{}",
-                followed.log(),
-                app.log_tail()
-            );
+            followed.signal("TERM").expect("a signal");
+            followed.wait_exit(PATIENCE).unwrap_or_else(|error| {
+                panic!(
+                    "{name}, at once: {at_once}: {error:#}\n{}\n{}",
+                    followed.log(),
+                    app.log_tail()
+                )
+            });
         }
     }
-}
-
-fn time_to_exit(server: &mut Server) -> Duration {
-    let started = Instant::now();
-    server.signal("TERM").expect("a signal");
-    server.wait_exit(Duration::from_secs(30)).expect("an exit");
-    started.elapsed()
 }
 
 #[test]
@@ -142,6 +138,18 @@ fn hashes_whose_fields_expire_can_be_synced() {
     }
 }
 
+/// Our line of CLIENT LIST: how long the link has been there, in seconds.
+fn age_of_link(client: &mut Client) -> anyhow::Result<u64> {
+    let text = client.ask(&["CLIENT", "LIST", "TYPE", "replica"])?.string();
+    let ages = text
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("age="));
+    Ok(ages
+        .filter_map(|age| age.parse().ok())
+        .max()
+        .unwrap_or_default())
+}
+
 #[test]
 fn the_link_outlives_the_timeout() {
     for name in MAIN {
@@ -149,23 +157,17 @@ fn the_link_outlives_the_timeout() {
         let server = scene::server(name, &options);
         let app = scene::follow(&server, EAGER);
         let mut client = server.client().expect("connect");
-        let started = Instant::now();
-        wait::for_true(Duration::from_secs(20), "thrice the timeout", || {
-            assert_eq!(
-                client.info("replication", "connected_slaves")?,
-                "1",
-                "{name}"
-            );
-            Ok(started.elapsed() > Duration::from_secs(12))
+        // A machine that stands still for longer may cost a link, but not every one.
+        let mut oldest = 0;
+        wait::for_true(PATIENCE, "thrice the timeout", || {
+            oldest = age_of_link(&mut client)?.max(oldest);
+            Ok(oldest > 12)
         })
-        .expect("a quiet time");
+        .unwrap_or_else(|error| {
+            panic!("{name}: {error:#}, at most {oldest} s\n{}", app.log_tail())
+        });
         let status = app.status().expect("status");
-        assert_eq!(
-            (status.full_syncs, status.partial_syncs),
-            (1, 0),
-            "{name}: {}",
-            status.text
-        );
+        assert_eq!(status.full_syncs, 1, "{name}: {}", status.text);
     }
 }
 

@@ -288,18 +288,24 @@ fn another_history_after_a_cut() {
 #[test]
 fn newlines_without_end_are_patience_not_memory() {
     let identity = Identity::default();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
     let master = FakeMaster::start(move |_, peer| {
         if peer.greet(&identity)?.is_none() {
             return Ok(());
         }
         while !peer.stopping() {
             peer.send(&[b'\n'; 4096])?;
+            count.fetch_add(4096, Ordering::SeqCst);
         }
         Ok(())
     })
     .expect("a fake master");
     let app = App::start(&[master.url()], EAGER).expect("keyscape starts");
-    thread::sleep(Duration::from_secs(3));
+    wait::for_true(PATIENCE, "more newlines than may be kept", || {
+        Ok(sent.load(Ordering::SeqCst) as u64 > MEMORY_MAX)
+    })
+    .unwrap_or_else(|error| panic!("{error:#}: {sent:?}\n{}", app.log_tail()));
     assert!(!app.status().expect("still answering").synced);
     let resident = resident(&app).expect("RSS");
     assert!(resident < MEMORY_MAX, "{resident} bytes");

@@ -43,7 +43,7 @@ fn prometheus_scrapes_us() {
     let dir = tempfile::tempdir().expect("a directory");
     let config = dir.path().join("prometheus.yml");
     let text = format!(
-        "global:\n  scrape_interval: 1s\nscrape_configs:\n- job_name: keyscape\n  \
+        "global:\n  scrape_interval: 5s\nscrape_configs:\n- job_name: keyscape\n  \
          static_configs:\n  - targets: ['{}']\n",
         app.http
     );

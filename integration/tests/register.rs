@@ -1,7 +1,6 @@
 //! Becoming a replica: every way a master may send its snapshot, every way it may ask who we are.
 
 use std::fs;
-use std::time::Duration;
 
 use integration::app::App;
 use integration::server::free_addr;
@@ -166,7 +165,7 @@ fn tls_with_our_own_authority_and_a_client_certificate() {
         .ask(&["DBSIZE"])
         .expect("DBSIZE");
     assert_eq!(size.int(), Some(1));
-    wait::for_true(Duration::from_secs(5), "the link", || {
+    wait::for_true(PATIENCE, "the link", || {
         let slaves = server.client()?.info("replication", "connected_slaves")?;
         Ok(slaves == "1")
     })

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use integration::app::App;
 use integration::chaos::{self, Stage};
@@ -15,11 +14,10 @@ use integration::server::Server;
 use integration::truth::{self, Report, Rules};
 use integration::{campaign, servers, wait};
 
+pub(crate) use integration::wait::PATIENCE;
+
 /// The servers that every promise is tested on.
 pub(crate) const MAIN: [&str; 3] = ["redis-7.0", "redis-8.0", "valkey-9.1"];
-
-/// Long enough for anything that works at all, on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reconnects at once.
 pub(crate) const EAGER: &str = "[link]\nretry_min_ms = 20\nretry_max_ms = 200\n";
@@ -146,7 +144,8 @@ pub(crate) fn some_chaos<S: Stage>(stage: S, writer: S::Writer, options: chaos::
     let outcome = chaos::run(stage, writer, options, &mut |line| said.push(line));
     let outcome = outcome.unwrap_or_else(|error| panic!("{error:#}\n{}", said.join("\n")));
     expect_no_mismatch(&outcome.report, 1_000, &said.join("\n"));
-    assert!(outcome.violations.is_empty(), "{:?}", outcome.violations);
+    let violations = &outcome.violations;
+    assert!(violations.is_empty(), "{violations:?}\n{}", said.join("\n"));
     assert!(outcome.total() >= 2, "{}", said.join("\n"));
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -10,25 +10,19 @@ use super::{Hands, Kind, Stage};
 use crate::cluster::nodes::Map;
 use crate::cluster::reshard::{self, Move};
 use crate::cluster::writer::ClusterWriter;
-use crate::cluster::{AGREEMENT, Cluster, SLOTS, Shape, client};
+use crate::cluster::{AGREEMENT, Cluster, SLOTS, Shape, client, take_over};
 use crate::follow::Follow;
 use crate::resp::Client;
 use crate::seed::Rng;
 use crate::server::Server;
 use crate::servers::Install;
-use crate::wait;
-
-/// How long the successor of a master may take.
-const SUCCESSION: Duration = Duration::from_secs(30);
+use crate::wait::{self, PATIENCE};
 
 /// Short enough for nobody to be replaced.
 const MOMENT: Duration = Duration::from_millis(700);
 
 /// How long a replica stays with another master, if it comes back at all.
 const STAY: Duration = Duration::from_secs(5);
-
-/// A replica that did not take over by then has given up.
-const GIVEN_UP: Duration = Duration::from_secs(7);
 
 /// Nodes of the largest cluster.
 const NODES_MAX: usize = 9;
@@ -80,7 +74,7 @@ impl ClusterStage {
 
     /// Waits until somebody else serves the slots of that node.
     fn succeeded(&mut self, id: &str) -> Result<()> {
-        wait::for_true(SUCCESSION, "a successor", || {
+        wait::for_true(PATIENCE, "a successor", || {
             let map = self.cluster.agreed()?;
             Ok(map.is_some_and(|map| map.masters().all(|seen| seen.id != id)))
         })
@@ -288,24 +282,6 @@ fn some_slot(rng: &mut Rng) -> u16 {
         return client::slot_of(format!("t{}", rng.below(20)).as_bytes());
     }
     u16::try_from(rng.below(u64::from(SLOTS))).unwrap_or(0)
-}
-
-/// A replica takes over from its master; asked again if it gave up, as it does after five seconds
-/// on a busy machine.
-fn take_over(replica: SocketAddr, how: Option<&str>) -> Result<()> {
-    let mut words = vec!["CLUSTER", "FAILOVER"];
-    words.extend(how);
-    Client::connect(replica)?.ask(&words)?;
-    let mut asked = Instant::now();
-    wait::for_true(SUCCESSION, "a replica to take over", || {
-        let mut client = Client::connect(replica)?;
-        if asked.elapsed() > GIVEN_UP {
-            asked = Instant::now();
-            // An error says that it is the master by now.
-            client.call(&words)?;
-        }
-        Ok(client.info("replication", "role")? == "master")
-    })
 }
 
 impl Stage for ClusterStage {

@@ -31,6 +31,7 @@ use crate::seed::Rng;
 use crate::servers::Install;
 use crate::truth::Report;
 use crate::truth::analytics::Auditor;
+use crate::wait::PATIENCE;
 
 use watch::{Position, Watcher};
 
@@ -40,11 +41,11 @@ const LOAD_PER_S: u64 = 3000;
 /// Looks a second of the watcher.
 const WATCH_PER_S: u64 = 25;
 
-/// How long the first snapshots may take.
-const PATIENCE: Duration = Duration::from_secs(120);
-
 /// How long is written before and after a fault.
 const BREATH: Duration = Duration::from_millis(400);
+
+/// Faults that happen however long they take.
+const FAULTS_MIN: u64 = 2;
 
 /// Mismatches told after each comparison.
 const TOLD: usize = 5;
@@ -362,7 +363,10 @@ impl<S: Stage> Runner<'_, S> {
         let end = Instant::now() + self.options.limit;
         let masters = self.stage.settle()?;
         self.compare(&masters, "at the start")?;
-        while Instant::now() < end && self.outcome.total() < self.options.faults {
+        let faults = self.options.faults;
+        while self.outcome.total() < faults.min(FAULTS_MIN)
+            || (Instant::now() < end && self.outcome.total() < faults)
+        {
             let kind = self.choose();
             self.fault(kind).with_context(|| kind.to_string())?;
         }
@@ -550,7 +554,7 @@ impl<S: Stage> Runner<'_, S> {
             databases: self.stage.databases(),
             rules: &quiet::rules(self.stage.install()),
             follow: self.options.follow,
-            patience: quiet::PATIENCE,
+            patience: PATIENCE,
         };
         let found = quiet
             .compare_with(self.auditor.as_mut())

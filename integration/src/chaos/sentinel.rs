@@ -13,10 +13,7 @@ use crate::sentinel::writer::SentinelWriter;
 use crate::sentinel::{AGREEMENT, NAME, Watched, replica_of};
 use crate::server::Server;
 use crate::servers::Install;
-use crate::wait;
-
-/// How long the successor of a master may take.
-const SUCCESSION: Duration = Duration::from_secs(60);
+use crate::wait::{self, PATIENCE};
 
 /// Short enough for nobody to be replaced.
 const MOMENT: Duration = Duration::from_millis(700);
@@ -52,7 +49,7 @@ impl SentinelStage {
     }
 
     fn succeeded(&mut self, before: SocketAddr) -> Result<()> {
-        wait::for_true(SUCCESSION, "a successor", || {
+        wait::for_true(PATIENCE, "a successor", || {
             Ok(self.watched.agreed()?.is_some_and(|now| now != before))
         })
     }
@@ -92,7 +89,7 @@ impl SentinelStage {
         let index = rng.index(self.watched.sentinels.len());
         let mut sentinel = self.watched.sentinels[index].client()?;
         // Right after another failover there may be no replica that it finds good enough.
-        wait::for_true(SUCCESSION, "a failover to begin", || {
+        wait::for_true(PATIENCE, "a failover to begin", || {
             sentinel.ask(&["SENTINEL", "FAILOVER", NAME]).map(|_| true)
         })?;
         self.succeeded(before)

@@ -29,8 +29,8 @@ const WAIT_EVERY: Duration = Duration::from_millis(700);
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_millis(800);
 
-/// How long a new master may have a full sync of ours as if it were a replica still.
-const UNAWARE: Duration = Duration::from_secs(10);
+/// In this time a full sync of ours may begin on a new master, as if it were a replica still.
+const UNAWARE: Duration = Duration::from_secs(20);
 
 /// The port that we announce, as no server can.
 const OURS: u32 = 65_536;
@@ -75,6 +75,8 @@ pub struct Watcher {
     follow: Follow,
     /// Since when each server was seen to be a master.
     masters: BTreeMap<SocketAddr, Instant>,
+    /// Since when each server was seen to have a full sync of ours.
+    syncing: BTreeMap<SocketAddr, Instant>,
     /// Full syncs, counted over the life of all links.
     pub full: u64,
     /// Partial resyncs likewise.
@@ -208,13 +210,19 @@ impl Watcher {
     /// A full sync may have begun while the server was a replica, or while we did not know yet that
     /// it is none any more.
     fn full_sync_of(&mut self, addr: SocketAddr, info: &str, found: Replicas) {
+        if found.ours_syncing == 0 {
+            self.syncing.remove(&addr);
+        } else {
+            self.syncing.entry(addr).or_insert_with(Instant::now);
+        }
         if field_of(info, "role").as_deref() != Some("master") {
             self.masters.remove(&addr);
             return;
         }
         let since = *self.masters.entry(addr).or_insert_with(Instant::now);
-        let wrong = self.follow == Follow::Replica && found.ours_syncing > 0;
-        if wrong && since.elapsed() > UNAWARE {
+        let began = self.syncing.get(&addr);
+        let late = began.is_some_and(|began| began.saturating_duration_since(since) > UNAWARE);
+        if late && self.follow == Follow::Replica {
             self.violation(format!("a full sync on the master {addr}"));
         }
     }

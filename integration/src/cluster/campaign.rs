@@ -10,7 +10,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 
@@ -27,10 +27,7 @@ use crate::resp::Client;
 use crate::seed::Rng;
 use crate::servers::Install;
 use crate::truth::analytics::Auditor;
-use crate::wait;
-
-/// How long the first snapshots may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::wait::{self, PATIENCE};
 
 /// Reconnects at once and looks at the map often; re-reads and audits faster than it would of
 /// servers in production.
@@ -190,7 +187,7 @@ impl Campaign<'_> {
             databases: 1,
             rules: &quiet::rules(&self.cluster.install),
             follow: self.follow,
-            patience: quiet::PATIENCE,
+            patience: PATIENCE,
         };
         let found = quiet
             .compare_with(self.auditor.as_mut())

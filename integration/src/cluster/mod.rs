@@ -20,28 +20,34 @@ pub mod writer;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
 use crate::resp::Client;
 use crate::server::Server;
 use crate::servers::Install;
-use crate::wait;
+use crate::wait::{self, PATIENCE};
 
 pub use nodes::{Map, Seen};
 
 /// Slots of every cluster.
 pub const SLOTS: u16 = 16384;
 
-/// `cluster-node-timeout` in milliseconds.
-pub const NODE_TIMEOUT_MS: u64 = 2000;
+/// `cluster-node-timeout` in milliseconds: a busy machine must not make the nodes give each other up.
+pub const NODE_TIMEOUT_MS: u64 = 5000;
+
+/// How long a node that runs may take to answer before it is asked anew.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// How long the nodes may take to agree on a map.
-pub const AGREEMENT: Duration = Duration::from_secs(60);
+pub const AGREEMENT: Duration = PATIENCE;
 
-/// The ports that nodes listen on; their bus ports end where the kernel's own range begins.
-const PORTS: std::ops::Range<u16> = 10_500..22_500;
+/// The ports that are listened on; bus ports are behind them, and end before the kernel's own range.
+const PORTS: std::ops::Range<u16> = 10_500..20_500;
+
+/// A replica that did not take over by then has given up.
+const GIVEN_UP: Duration = Duration::from_secs(7);
 
 /// How many nodes of each role.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +73,27 @@ pub struct Cluster {
     /// Every process, running or not.
     pub nodes: Vec<Server>,
     options: Vec<(String, String)>,
+}
+
+/// A replica takes over from its master, by CLUSTER FAILOVER in this way; asked again if it gave up, as
+/// it does after five seconds on a busy machine.
+///
+/// # Errors
+/// If it refuses, or is no master by then.
+pub fn take_over(replica: SocketAddr, how: Option<&str>) -> Result<()> {
+    let mut words = vec!["CLUSTER", "FAILOVER"];
+    words.extend(how);
+    Client::connect(replica)?.ask(&words)?;
+    let mut asked = Instant::now();
+    wait::for_true(AGREEMENT, "a replica to take over", || {
+        let mut client = Client::connect(replica)?;
+        if asked.elapsed() > GIVEN_UP {
+            asked = Instant::now();
+            // An error says that it is the master by now.
+            client.call(&words)?;
+        }
+        Ok(client.info("replication", "role")? == "master")
+    })
 }
 
 /// Waits until a node takes writes: for some seconds after all agree it says CLUSTERDOWN.
@@ -155,7 +182,11 @@ impl Cluster {
                 .client()?
                 .ask(&["CLUSTER", "REPLICATE", &master])?;
         }
-        self.wait_agreed(AGREEMENT).map(|_| ())
+        self.wait_agreed(AGREEMENT)?;
+        for node in &self.nodes {
+            wait_up(&mut node.client()?)?;
+        }
+        Ok(())
     }
 
     fn all_know(&self, count: usize) -> Result<bool> {
@@ -222,7 +253,7 @@ impl Cluster {
         let mut first: Option<Map> = None;
         for &addr in &running {
             let mut client = Client::connect(addr)?;
-            client.read_timeout(Duration::from_secs(3))?;
+            client.read_timeout(ANSWER)?;
             let map = Map::of(&mut client)?;
             let replication = client.ask(&["INFO", "replication"])?.string();
             if !map.settled(&running) || replication.contains("master_link_status:down") {

@@ -14,11 +14,10 @@ use serde_json::Value;
 use super::client::slot_of;
 use super::{AGREEMENT, Cluster, Map, Shape, wait_up};
 use crate::app::App;
-use crate::quiet::PATIENCE;
 use crate::resp::{Client, Command as Words, Reply};
 use crate::servers::{Install, Program};
 use crate::truth;
-use crate::wait;
+use crate::wait::{self, PATIENCE};
 
 /// Polls the map often, so that moved slots are seen soon.
 const CONFIG: &str = "[discovery]\npoll_ms = 500\n";

@@ -8,19 +8,15 @@
 //! ```
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::nodes::{Map, Seen};
 use crate::resp::{Client, Reply};
-use crate::wait;
+use crate::wait::{self, PATIENCE};
 
 /// Keys of one MIGRATE.
 const BATCH: &str = "20";
-
-/// How long one slot may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A slot on its way.
 #[derive(Debug, Clone)]
@@ -80,7 +76,7 @@ impl Move {
             if keys.items().is_empty() {
                 return Ok(true);
             }
-            let head = ["MIGRATE", &ip, &port, "", "0", "5000", "REPLACE", "KEYS"];
+            let head = ["MIGRATE", &ip, &port, "", "0", "60000", "REPLACE", "KEYS"];
             let mut words: Vec<Vec<u8>> = head.iter().map(|w| w.as_bytes().to_vec()).collect();
             words.extend(
                 keys.items()
@@ -142,14 +138,21 @@ impl Move {
     }
 }
 
-/// `CLUSTER SETSLOT`. Valkey 8 waits for replicas in it, and refuses if they do not confirm.
+/// `CLUSTER SETSLOT`. Valkey 8 waits for replicas in it, and refuses if they do not confirm within
+/// two seconds: on a busy machine that is asked again, and one that never confirms fails all the same.
 fn setslot(client: &mut Client, words: &[&str]) -> Result<()> {
     let all = [&["CLUSTER", "SETSLOT"], words].concat();
-    let reply = client.call(&all)?;
-    // A master that gave its last slot away has become a replica, and knows better already.
-    let became_replica = reply.string().contains("only with masters");
-    anyhow::ensure!(!reply.is_error() || became_replica, "{}", reply.string());
-    Ok(())
+    wait::until(PATIENCE, "the replicas to confirm a slot's state", || {
+        let reply = client.call(&all)?;
+        let text = reply.string();
+        if reply.is_error() && text.starts_with("NOREPLICAS") {
+            return Ok(None);
+        }
+        // A master that gave its last slot away has become a replica, and knows better already.
+        let became_replica = text.contains("only with masters");
+        anyhow::ensure!(!reply.is_error() || became_replica, "{text}");
+        Ok(Some(()))
+    })
 }
 
 /// Moves a range of slots of one owner atomically (Valkey 9.0).

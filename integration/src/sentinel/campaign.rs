@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 
@@ -17,10 +17,7 @@ use crate::load::Load;
 use crate::quiet::{self, Quiet};
 use crate::servers::Install;
 use crate::truth::analytics::Auditor;
-use crate::wait;
-
-/// How long the first snapshot may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::wait::{self, PATIENCE};
 
 /// Commands a second while something happens.
 const LOAD_PER_S: u64 = 4000;
@@ -123,7 +120,7 @@ impl Campaign<'_> {
             databases: 16,
             rules: &quiet::rules(&self.watched.install),
             follow: self.follow,
-            patience: quiet::PATIENCE,
+            patience: PATIENCE,
         };
         let found = quiet
             .compare_with(self.auditor.as_mut())

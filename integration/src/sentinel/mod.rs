@@ -15,7 +15,7 @@ use crate::cluster::free_port;
 use crate::resp::{Client, Reply, field_of};
 use crate::server::Server;
 use crate::servers::{Install, Program};
-use crate::wait;
+use crate::wait::{self, PATIENCE};
 
 /// What the Sentinels call the master.
 pub const NAME: &str = "mymaster";
@@ -24,14 +24,17 @@ pub const NAME: &str = "mymaster";
 const SENTINELS: usize = 3;
 const QUORUM: u32 = 2;
 
-/// `down-after-milliseconds`.
-const DOWN_AFTER_MS: u32 = 1500;
+/// `down-after-milliseconds`: a busy machine must not make the Sentinels give a master up.
+const DOWN_AFTER_MS: u32 = 4000;
 
 /// `failover-timeout`: the same failover is tried again no sooner than after twice that.
 const FAILOVER_TIMEOUT_MS: u32 = 5000;
 
+/// How long somebody who runs may take to answer before he is asked anew.
+const ANSWER: Duration = Duration::from_secs(30);
+
 /// How long a Sentinel may take to start, and all of them to agree.
-pub const AGREEMENT: Duration = Duration::from_secs(90);
+pub const AGREEMENT: Duration = PATIENCE;
 
 /// One Sentinel; dropping it kills it.
 pub struct Sentinel {
@@ -75,7 +78,7 @@ impl Sentinel {
     /// If it is gone.
     pub fn client(&self) -> Result<Client> {
         let client = Client::connect(self.addr)?;
-        client.read_timeout(Duration::from_secs(3))?;
+        client.read_timeout(ANSWER)?;
         Ok(client)
     }
 
@@ -214,6 +217,18 @@ impl Watched {
         )
     }
 
+    /// Changes an option of the master's at every Sentinel.
+    ///
+    /// # Errors
+    /// If one of them does not take it.
+    pub fn set(&self, option: &str, value: &str) -> Result<()> {
+        for sentinel in &self.sentinels {
+            let mut client = sentinel.client()?;
+            client.ask(&["SENTINEL", "SET", NAME, option, value])?;
+        }
+        Ok(())
+    }
+
     /// Where the Sentinels listen.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
@@ -297,7 +312,7 @@ pub fn replica_of(replica: SocketAddr, master: SocketAddr) -> Result<()> {
 /// Whether the server is that master, or a replica of it whose link is up.
 fn follows(addr: SocketAddr, master: SocketAddr) -> Result<bool> {
     let mut client = Client::connect(addr)?;
-    client.read_timeout(Duration::from_secs(3))?;
+    client.read_timeout(ANSWER)?;
     let info = client.ask(&["INFO", "replication"])?.string();
     let is = |field: &str, value: &str| field_of(&info, field).as_deref() == Some(value);
     if addr == master {

@@ -5,8 +5,6 @@
 //! and names a saving, the remedy is done, and the sum of MEMORY USAGE of all keys is compared before
 //! and after. Where the remedy is a CONFIG SET it is taken from the answer, word by word.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
@@ -15,12 +13,10 @@ use crate::app::App;
 use crate::resp::{Client, field_of};
 use crate::server::Server;
 use crate::servers::{Family, Install};
-use crate::wait;
+use crate::wait::{self, PATIENCE};
 
 /// How far a promise may be off.
 const BAR: f64 = 0.05;
-
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// Surveys follow each other at once, and few keys are enough where a rule wants very many.
 const CONFIG: &str = "[advice]\nsurvey_every_ms = 100\n[advice.limits]\nMEM-09 = { keys = 1000 }\n\
@@ -273,9 +269,9 @@ fn carry_out(install: &Install, case: &Case) -> Result<Kept> {
     let server = Server::start(install, &options)?;
     let mut client = server.client()?;
     let app = App::start(&[format!("redis://{}", server.addr)], CONFIG)?;
-    app.wait_synced(LIMIT)?;
+    app.wait_synced(PATIENCE)?;
     // While a child saves, tables do not grow.
-    wait::for_true(LIMIT, "the child to be gone", || {
+    wait::for_true(PATIENCE, "the child to be gone", || {
         Ok(client.info("persistence", "rdb_bgsave_in_progress")? == "0")
     })?;
     script(&mut client, case.fill)?;
@@ -311,7 +307,7 @@ fn advice(client: &mut Client, app: &App, rule: &str) -> Result<Value> {
     let offset = field_of(&info, "master_repl_offset").context("an offset")?;
     let offset: u64 = offset.parse()?;
     let mut port = app.client()?;
-    wait::until(LIMIT, "a survey", || {
+    wait::until(PATIENCE, "a survey", || {
         let reply = port.ask(&["KS.ADVISE", "RULE", rule, "FORMAT", "JSON"])?;
         let answer: Value = serde_json::from_str(&reply.string())?;
         let from = answer["survey"][0]["offset_from"].as_u64();

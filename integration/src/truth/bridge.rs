@@ -5,8 +5,6 @@
 //! Each kind has its server to itself, because a server that has freed a keyspace keeps blocks of
 //! its connections that another one has not.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
@@ -15,10 +13,7 @@ use crate::app::App;
 use crate::resp::Client;
 use crate::server::Server;
 use crate::servers::Install;
-use crate::wait;
-
-/// How long a follower may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::wait::{self, PATIENCE};
 
 /// Commands in one pipeline.
 const PIPELINE: usize = 300;

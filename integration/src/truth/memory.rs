@@ -22,13 +22,10 @@ use crate::app::App;
 use crate::resp::{Client, Command};
 use crate::server::Server;
 use crate::servers::{Family, Install};
-use crate::wait;
+use crate::wait::{self, PATIENCE};
 
 /// Commands, or keys asked about, in one pipeline.
 const PIPELINE: usize = 300;
-
-/// How long a follower may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Re-reads and probes are not what is measured: they may come at once. Audits would repair what is
 /// to be found: they have the rate of production.
@@ -43,9 +40,6 @@ elements_per_s_max = 50000000
 
 /// Mean error that a model may have whose master had a past before it came.
 const HISTORY_PERCENT: f64 = 0.5;
-
-/// How long its probes may take.
-const HISTORY_TIME: Duration = Duration::from_secs(60);
 
 /// Marks the class of lists whose nodes are compressed as they are pushed to.
 const COMPRESSING: &str = ", compressed, estimated";
@@ -163,14 +157,11 @@ impl Weighed {
     }
 
     /// The bars of a model that knows the past from a snapshot and probes alone.
-    fn judge_history(&mut self, took: Duration) {
+    fn judge_history(&mut self) {
         let mean = self.total().mean_percent();
         if mean > HISTORY_PERCENT {
             let text = format!("all keys: mean error {mean:.3}%, not {HISTORY_PERCENT}%");
             self.missed.push(text);
-        }
-        if took > HISTORY_TIME {
-            self.missed.push(format!("probes took {took:?}"));
         }
     }
 
@@ -248,7 +239,7 @@ pub fn run(
     if options.history {
         let (mut weighed, took) = plain.run_history(say)?;
         say(format!("{}: probed in {took:?}", install.name));
-        weighed[1].judge_history(took);
+        weighed[1].judge_history();
         return Ok(weighed);
     }
     let mut weighed = plain.run(say)?;

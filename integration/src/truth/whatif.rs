@@ -15,12 +15,12 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::histories::{self, Abilities, History};
-use super::memory::{CONFIG, PATIENCE, as_f64, meet, usage, write};
+use super::memory::{CONFIG, as_f64, meet, usage, write};
 use crate::app::App;
 use crate::resp::{Client, Command};
 use crate::server::{DUMP, Server};
 use crate::servers::{self, Family, Install};
-use crate::wait;
+use crate::wait::{self, PATIENCE};
 
 /// How far the sum of all keys may be off.
 const BAR: f64 = 0.005;

@@ -1,16 +1,13 @@
 //! A server that rules about servers are tried on: what it tells is asked anew for each answer, so a
 //! state is waited for rather than surveyed.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use integration::app::App;
 use integration::resp::{Client, encode};
 use integration::server::Server;
-use integration::{servers, wait};
+use integration::servers;
+use integration::wait::{self, PATIENCE};
 use serde_json::Value;
-
-pub(super) const LIMIT: Duration = Duration::from_secs(40);
 
 /// Syncs begin at once, surveys follow each other, and nothing of the configuration is protected.
 const OPTIONS: [(&str, &str); 4] = [
@@ -60,7 +57,7 @@ impl Ward {
         let mut client = replica.client().expect("a connection");
         let words = ["REPLICAOF", &ip.to_string(), &port.to_string()];
         client.ask(&words).expect("REPLICAOF");
-        wait::for_true(LIMIT, "the replica's link", || {
+        wait::for_true(PATIENCE, "the replica's link", || {
             Ok(client.info("replication", "master_link_status")? == "up")
         })
         .expect("a link");
@@ -76,11 +73,21 @@ impl Ward {
         }
     }
 
+    /// Waits until Keyscape stands where the server stands.
+    pub(super) fn settle(&mut self) {
+        let (client, app) = (&mut self.client, &self.app);
+        wait::for_true(PATIENCE, "the offsets to meet", || {
+            let theirs: i64 = client.info("replication", "master_repl_offset")?.parse()?;
+            Ok(app.status()?.offset == theirs)
+        })
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
+    }
+
     /// Begins a save, once the one that may be running is over.
     pub(super) fn save(&mut self) {
         let client = &mut self.client;
         let save = || Ok(!client.call(&["BGSAVE"])?.is_error());
-        wait::for_true(LIMIT, "a save to begin", save).expect("BGSAVE");
+        wait::for_true(PATIENCE, "a save to begin", save).expect("BGSAVE");
     }
 
     /// Sends a line, and does not wait for its reply.
@@ -94,6 +101,18 @@ impl Ward {
     /// The rule comes to hold; gives its finding.
     pub(super) fn holds(&self, rule: &str) -> Value {
         holds(&self.app, rule)
+    }
+
+    /// As [`Ward::holds`], for what is counted over a while only: it is made again and again, for a
+    /// slow machine may let it pass before anybody looks.
+    pub(super) fn holds_after(&mut self, rule: &str, mut make: impl FnMut(&mut Ward)) -> Value {
+        let mut last = Value::Null;
+        let result = wait::for_true(PATIENCE, "the rule to hold", || {
+            make(self);
+            last = advice(&self.app, rule)?;
+            Ok(!rows(&last, "findings").is_empty())
+        });
+        found(&self.app, rule, (result, &last))
     }
 
     /// The rule comes to be decided, and not to hold.
@@ -115,7 +134,7 @@ fn words(line: &str) -> Vec<String> {
 pub(super) fn follow(url: &str, limits: &str) -> App {
     let config = format!("[advice]\nsurvey_every_ms = 100\n{limits}");
     let app = App::start(&[url.to_owned()], &config).expect("Keyscape");
-    app.wait_synced(LIMIT).expect("a sync");
+    app.wait_synced(PATIENCE).expect("a sync");
     app
 }
 
@@ -132,41 +151,61 @@ fn rows<'a>(advice: &'a Value, table: &str) -> &'a [Value] {
 }
 
 pub(super) fn holds(app: &App, rule: &str) -> Value {
+    holds_after(app, rule, || ())
+}
+
+/// As [`Ward::holds_after`].
+pub(super) fn holds_after(app: &App, rule: &str, mut make: impl FnMut()) -> Value {
     let mut last = Value::Null;
-    let result = wait::for_true(LIMIT, "the rule to hold", || {
+    let result = wait::for_true(PATIENCE, "the rule to hold", || {
+        make();
         last = advice(app, rule)?;
         Ok(!rows(&last, "findings").is_empty())
     });
-    result.unwrap_or_else(|error| panic!("{rule}: {error:#}: {last:#}"));
-    let finding = rows(&last, "findings")[0].clone();
-    assert_eq!(finding["rule"], rule, "{last:#}");
-    assert!(!rows(&last, "evidence").is_empty(), "{last:#}");
-    assert!(!rows(&last, "remedy").is_empty(), "{last:#}");
+    found(app, rule, (result, &last))
+}
+
+/// The finding of the answer that was waited for, with what belongs to it.
+fn found(app: &App, rule: &str, (waited, advice): (Result<()>, &Value)) -> Value {
+    waited.unwrap_or_else(|error| panic!("{rule}: {error:#}: {advice:#}\n{}", app.log_tail()));
+    let finding = rows(advice, "findings")[0].clone();
+    assert_eq!(finding["rule"], rule, "{advice:#}");
+    assert!(!rows(advice, "evidence").is_empty(), "{advice:#}");
+    assert!(!rows(advice, "remedy").is_empty(), "{advice:#}");
     finding
 }
 
 pub(super) fn quiet(app: &App, rule: &str) {
     let mut last = Value::Null;
-    let result = wait::for_true(LIMIT, "the rule not to hold", || {
+    let result = wait::for_true(PATIENCE, "the rule not to hold", || {
         last = advice(app, rule)?;
         let tables = ["findings", "undecided", "silenced"];
         let answered = !rows(&last, "survey").is_empty();
         Ok(answered && tables.iter().all(|table| rows(&last, table).is_empty()))
     });
-    result.unwrap_or_else(|error| panic!("{rule}: {error:#}: {last:#}"));
+    result.unwrap_or_else(|error| panic!("{rule}: {error:#}: {last:#}\n{}", app.log_tail()));
 }
 
 /// The rule would hold, and its findings are not wanted.
 pub(super) fn quiet_but_silenced(app: &App, rule: &str) {
-    let advice = advice(app, rule).expect("an answer");
-    assert_eq!(rows(&advice, "findings").len(), 0, "{advice:#}");
-    assert_eq!(rows(&advice, "silenced").len(), 1, "{advice:#}");
+    let mut last = Value::Null;
+    let result = wait::for_true(PATIENCE, "the rule to be silenced", || {
+        last = advice(app, rule)?;
+        Ok(rows(&last, "silenced").len() == 1)
+    });
+    result.unwrap_or_else(|error| panic!("{rule}: {error:#}: {last:#}"));
+    assert_eq!(rows(&last, "findings").len(), 0, "{last:#}");
 }
 
-/// Why the rule cannot be told.
-pub(super) fn undecided(app: &App, rule: &str) -> String {
-    let advice = advice(app, rule).expect("an answer");
-    let rows = rows(&advice, "undecided");
-    assert_eq!(rows.len(), 1, "{advice:#}");
-    rows[0]["why"].as_str().unwrap_or_default().to_owned()
+/// The rule comes to be one that cannot be told, for that reason; what the server was not asked yet
+/// is another.
+pub(super) fn undecided(app: &App, rule: &str, why: &str) {
+    let mut last = Value::Null;
+    let result = wait::for_true(PATIENCE, "the rule to be undecided", || {
+        last = advice(app, rule)?;
+        let told = rows(&last, "undecided").first();
+        let told = told.and_then(|row| row["why"].as_str());
+        Ok(told.is_some_and(|told| told.contains(why)))
+    });
+    result.unwrap_or_else(|error| panic!("{rule}: no {why:?}: {error:#}: {last:#}"));
 }

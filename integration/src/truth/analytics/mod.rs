@@ -16,7 +16,6 @@ mod lives;
 mod verbs;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -27,10 +26,7 @@ use census::{Census, Scope};
 use super::{Keys, Report, unix_ms};
 use crate::app::App;
 use crate::resp::{Client, Command};
-use crate::wait;
-
-/// How long keys may take to be counted.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::wait::{self, PATIENCE};
 
 /// Writes of a known number, for KS.HOT.
 const HOT_WRITES: u64 = 4_000;
