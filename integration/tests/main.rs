@@ -5,6 +5,7 @@ mod admin;
 mod advice;
 mod alerts;
 mod analytics;
+mod analyze;
 mod announced;
 mod bridge;
 mod capped;

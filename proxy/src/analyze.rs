@@ -22,8 +22,10 @@ use crate::clock;
 use crate::filling;
 use crate::ingest::{self, LoadReport};
 
+mod advice;
 mod csv;
 mod elsewhere;
+mod expiries;
 mod patterns;
 
 /// Block size of reads.
@@ -90,9 +92,12 @@ fn report(flags: &Analyze, out: &mut dyn Write) -> anyhow::Result<()> {
     match flags.format {
         Format::Text => {
             text(&mut keyspace, &loaded, flags.top, out)?;
+            let told = expiries::of(&keyspace, now_ms)?;
+            writeln!(out, "\n{}", expiries::table(&told).trim_fmt())?;
+            advice::Advice::of(&keyspace, now_ms).text(out)?;
             elsewhere::text(&keyspace, &flags.servers, out)
         }
-        Format::Json => json(&mut keyspace, &loaded, flags, out),
+        Format::Json => json(&mut keyspace, &loaded, (flags, now_ms), out),
         Format::Csv => csv::rows(File::open(&flags.file)?, &keyspace, out),
     }
 }
@@ -200,7 +205,7 @@ fn text(
 fn json(
     keyspace: &mut Keyspace,
     loaded: &LoadReport,
-    flags: &Analyze,
+    (flags, now_ms): (&Analyze, i64),
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let profile = keyspace.profile().clone();
@@ -240,6 +245,8 @@ fn json(
         "totals": totals,
         "largest": largest,
         "patterns": patterns::json(keyspace, flags.top),
+        "expiries": expiries::json(&expiries::of(keyspace, now_ms)?),
+        "advice": advice::Advice::of(keyspace, now_ms).json(),
     });
     if !flags.servers.is_empty() {
         report["as"] = elsewhere::json(keyspace, &flags.servers)?.into();
