@@ -115,14 +115,17 @@ impl Keyspace {
         }
         let before = turn.before.map_or(Doubt::None, |weight| weight.doubt);
         let after = turn.after.map_or(Doubt::None, |weight| weight.doubt);
-        if before != Doubt::None || after != Doubt::None || self.wants.is_auditing() {
+        let doubted = before != Doubt::None || after != Doubt::None;
+        if doubted || self.wants.is_auditing() {
+            self.wants.touch(db, key.digest, self.offset);
+        }
+        if doubted {
             self.note_doubt(db, name, before, after);
         }
     }
 
     #[cold]
     fn note_doubt(&mut self, db: u32, name: &[u8], before: Doubt, after: Doubt) {
-        self.wants.touch(db, name, self.offset);
         if after <= before {
             return;
         }

@@ -12,6 +12,7 @@
 //! ```
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::text;
 use crate::view::Cursor;
@@ -98,6 +99,31 @@ pub(crate) struct Flight {
 /// whether its key is being read, so the question must not cost a copy of the name.
 type Mark = (u32, u64);
 
+/// Hashes a [`Mark`]: its digest is a keyed hash already, and a second one would cost every write
+/// more than the question is worth.
+#[derive(Debug, Default)]
+struct Prehashed(u64);
+
+impl Hasher for Prehashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u32(&mut self, n: u32) {
+        self.0 ^= u64::from(n);
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.0 ^= n;
+    }
+}
+
 /// Reads to come and reads under way.
 #[derive(Debug)]
 pub(crate) struct Wants {
@@ -107,7 +133,7 @@ pub(crate) struct Wants {
     pub(crate) values: Lane,
     /// Keys without a doubt, to be compared with the server.
     pub(crate) audits: Lane,
-    in_flight: HashMap<Mark, (Box<[u8]>, Flight)>,
+    in_flight: HashMap<Mark, (Box<[u8]>, Flight), BuildHasherDefault<Prehashed>>,
     auditing: usize,
 }
 
@@ -120,7 +146,7 @@ impl Wants {
             sizes: Lane::default(),
             values: Lane::default(),
             audits: Lane::default(),
-            in_flight: HashMap::new(),
+            in_flight: HashMap::default(),
             auditing: 0,
         }
     }
@@ -164,14 +190,13 @@ impl Wants {
         Some(flight)
     }
 
-    /// The key was written at `offset`.
+    /// The key with that digest was written at `offset`.
     #[inline]
-    pub(crate) fn touch(&mut self, db: u32, name: &[u8], offset: u64) {
+    pub(crate) fn touch(&mut self, db: u32, digest: u64, offset: u64) {
         if self.in_flight.is_empty() {
             return;
         }
-        let mark = self.mark(db, name);
-        if let Some((_, flight)) = self.in_flight.get_mut(&mark) {
+        if let Some((_, flight)) = self.in_flight.get_mut(&(db, digest)) {
             flight.written = offset;
         }
     }

@@ -1,7 +1,7 @@
 //! KS.ADVISE on one master: totals, and a survey of all its keys that is never old.
 //!
 //! Keys are walked over when advice is first wanted, and then again and again, in slices that leave
-//! most of the time to the stream. An answer is what is there: it costs no walk, and says how old it
+//! most of the time to the stream, and nearly all of it to one that waits. An answer is what is there: it costs no walk, and says how old it
 //! is. What the server tells of itself is asked for by `telling`.
 
 use std::sync::Arc;
@@ -20,6 +20,9 @@ const SLICE_MAX: Duration = Duration::from_millis(1);
 
 /// The least that lies between two slices.
 const PAUSE: Duration = Duration::from_millis(4);
+
+/// The same while the stream waits to be applied: a survey is a matter of minutes, a lag is not.
+const PAUSE_BUSY: Duration = Duration::from_millis(19);
 
 /// Elements weighed between two looks at the clock.
 const ELEMENTS_AT_ONCE: u64 = 2_000;
@@ -99,8 +102,8 @@ impl Advise {
         }
     }
 
-    /// One slice of the walk, if one is due.
-    pub fn slice(&mut self, mirror: &Mirror, now: Instant) {
+    /// One slice of the walk, if one is due; `busy` if something else waits to be done.
+    pub fn slice(&mut self, mirror: &Mirror, now: Instant, busy: bool) {
         let loaded = mirror.generation > 0;
         if !self.wanted || !loaded || self.wake_at().is_none_or(|at| at > now) {
             return;
@@ -119,7 +122,7 @@ impl Advise {
         while !mirror.keyspace.survey(&mut walk.surveyor, ELEMENTS_AT_ONCE) {
             let now = clock::now();
             if now >= until {
-                walk.next = now + PAUSE;
+                walk.next = now + if busy { PAUSE_BUSY } else { PAUSE };
                 self.walk = Some(walk);
                 return;
             }

@@ -1,7 +1,7 @@
 //! The recount: what the analyzer counts beyond its totals is counted between two chunks.
 //!
 //! While the stream is silent a slice follows the other; while there is something to do, counting
-//! has a tenth of the time, so a full sync is followed by the stream first and by the counts later.
+//! has a twentieth of the time, so a full sync is followed by the stream first and by the counts later.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ const SLICE: Duration = Duration::from_millis(1);
 const KEYS_AT_ONCE: usize = 500;
 
 /// While there is something else to do, counting has one part in so many of the time.
-const BUSY_PART: u32 = 10;
+const BUSY_PART: u32 = 20;
 
 impl Owner<'_> {
     /// Counts for a slice of time, if something is to be counted and it is its turn.
@@ -35,8 +35,16 @@ impl Owner<'_> {
         if self.mirror.load.is_some() || !self.mirror.keyspace.is_recount_due() {
             return None;
         }
+        Some(if self.is_busy() {
+            self.timers.count
+        } else {
+            now
+        })
+    }
+
+    /// True if the stream or a question waits to be worked on.
+    pub(super) fn is_busy(&self) -> bool {
         let queued = self.session.as_ref().map(|session| session.wire.queued());
-        let busy = queued.is_some_and(|bytes| bytes > 0) || self.walks.pending();
-        Some(if busy { self.timers.count } else { now })
+        queued.is_some_and(|bytes| bytes > 0) || self.walks.pending()
     }
 }

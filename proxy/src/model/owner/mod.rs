@@ -252,7 +252,8 @@ impl<'a> Owner<'a> {
             self.drain_asks(now);
             let live = self.is_live();
             self.walks.slice(&mut self.mirror, live);
-            self.advise.slice(&self.mirror, now);
+            let busy = self.is_busy();
+            self.advise.slice(&self.mirror, now, busy);
         }
         self.count();
         self.relieve(now);
