@@ -248,12 +248,9 @@ fn rewrite(turn: &Turn, bytes: u64) -> Option<Rewrites> {
 /// `keyHashSlot`).
 #[inline]
 pub fn hash_tag(name: &[u8]) -> Option<&[u8]> {
-    if !name.contains(&b'{') {
-        return None;
-    }
-    let open = name.iter().position(|&byte| byte == b'{')?;
+    let open = memchr::memchr(b'{', name)?;
     let rest = &name[open + 1..];
-    let close = rest.iter().position(|&byte| byte == b'}')?;
+    let close = memchr::memchr(b'}', rest)?;
     Some(&rest[..close]).filter(|tag| !tag.is_empty())
 }
 

@@ -26,6 +26,7 @@ mod hitters;
 mod merge;
 mod only;
 mod row;
+mod run;
 mod shape;
 mod table;
 mod tally;
@@ -204,7 +205,7 @@ impl Patterns {
             (Some(_), Some(_)) | (None, None) => {}
         }
         let seat = self.seat(name);
-        if before.is_none() && self.hitters.is_next() {
+        if before.is_none() && self.tree.is_open() && self.hitters.is_next() {
             self.notice(name);
         }
         self.tally_mut(seat).turn(name, before, after);

@@ -238,13 +238,19 @@ pub(super) fn changes(text: &[u8], seen: Bytes) -> usize {
     changes.sum()
 }
 
+/// Digits up to `stop`, as far as they are a token, and its class.
+#[inline]
+pub(super) fn digits(text: &[u8], stop: usize) -> (usize, Classes) {
+    match ahead(text, stop, Bytes(DIGIT)) {
+        Some(found) if stop < text.len() => found,
+        Some(_) | None => (stop, integer(&text[..stop])),
+    }
+}
+
 /// The class of a token without separators; `changes` are those from digits to others and back.
 pub(super) fn classify(text: &[u8], seen: Bytes, changes: usize) -> Classes {
     let (seen, len) = (seen.0, text.len());
     let (digits, letters) = (seen & DIGIT != 0, seen & LETTERS != 0);
-    if seen == DIGIT {
-        return integer(text);
-    }
     if len > WORD_MAX {
         let hex = seen & (LOWER | UPPER | OTHER | WIDE) == 0;
         return if hex { hexadecimal(len) } else { Classes::TEXT };
@@ -279,6 +285,7 @@ fn is_hex(text: &[u8]) -> bool {
     text.iter().all(u8::is_ascii_hexdigit)
 }
 
+#[inline]
 fn integer(text: &[u8]) -> Classes {
     let first = byte(text, 0);
     match text.len() {

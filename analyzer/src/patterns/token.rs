@@ -12,6 +12,7 @@
 //! become `user*`.
 
 use super::class::Classes;
+use super::run::Run;
 use super::shape;
 
 /// The separator of the first token.
@@ -133,7 +134,7 @@ impl<'a> Tokens<'a> {
         Tokens {
             window,
             is_cut: name.len() > WINDOW,
-            mail: window.contains(&b'@'),
+            mail: memchr::memchr(b'@', window).is_some(),
             at: 0,
             separator: START,
             left: TOKENS_MAX,
@@ -143,6 +144,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
+    #[inline]
     fn one(&mut self) -> Token<'a> {
         let (start, separator) = (self.at, self.separator);
         let Scanned { end, mut classes } = match self.mail {
@@ -184,8 +186,39 @@ impl<'a> Tokens<'a> {
         }
     }
 
+    /// Most tokens are words or numbers, which are measured eight bytes at a time.
     #[inline]
     fn scan(&mut self, start: usize) -> Scanned {
+        match self.window.get(start) {
+            Some(b'a'..=b'z') => {
+                let run = Run::of(self.window, start, (b'a', b'z'), b'f');
+                if run.exceeds && run.end - start <= WORD_MAX && self.is_end(run.end) {
+                    let (end, classes) = (run.end, Classes::NONE);
+                    return Scanned { end, classes };
+                }
+            }
+            Some(b'0'..=b'9') => {
+                let end = Run::of(self.window, start, (b'0', b'9'), b'9').end;
+                if self.is_end(end) {
+                    let (len, classes) = shape::digits(&self.window[start..], end - start);
+                    let end = start + len;
+                    return Scanned { end, classes };
+                }
+            }
+            Some(_) | None => {}
+        }
+        self.scan_bytes(start)
+    }
+
+    /// True if a token may end there.
+    #[inline]
+    fn is_end(&self, at: usize) -> bool {
+        let byte = self.window.get(at);
+        byte.is_none_or(|&byte| kind_of(byte).is_separator())
+    }
+
+    #[inline(never)]
+    fn scan_bytes(&mut self, start: usize) -> Scanned {
         let rest = &self.window[start..];
         let (mut seen, mut stop, mut len) = (0, 0, rest.len());
         for (at, &byte) in rest.iter().enumerate() {
@@ -197,17 +230,6 @@ impl<'a> Tokens<'a> {
             seen |= kind;
         }
         let end = start + len;
-        // Most tokens are words or numbers.
-        if seen & !(LOWER | HEX_LOWER) == 0
-            && seen & LOWER != 0
-            && len <= WORD_MAX
-            && stop != CONTROL
-        {
-            return Scanned {
-                end,
-                classes: Classes::NONE,
-            };
-        }
         if stop == CONTROL || (seen & WIDE != 0 && self.is_broken(&rest[..len], end)) {
             return Scanned {
                 end: self.window.len(),

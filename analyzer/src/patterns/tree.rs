@@ -64,6 +64,8 @@ pub(super) struct Node {
     pub(super) literals: [u16; 3],
     /// Children that are `*`, by group.
     pub(super) stars: [u8; 3],
+    /// One of the children that are `*`, found without a look at the steps; `NIL` if none is at hand.
+    star: u32,
     pub(super) separator: u8,
     pub(super) flags: u8,
     /// What was met at a `*`.
@@ -134,6 +136,8 @@ pub(super) struct Tree {
     steps: Steps,
     pub(super) tallies: Vec<Owned>,
     vacant_tallies: Vec<u32>,
+    /// Some place was opened.
+    is_open: bool,
 }
 
 /// 2^64 by the golden ratio: an odd number without pattern.
@@ -171,6 +175,7 @@ impl Tree {
             steps: Steps::new(),
             tallies: Vec::new(),
             vacant_tallies: Vec::new(),
+            is_open: false,
         };
         tree.make(0, 0, b"");
         tree
@@ -190,11 +195,17 @@ impl Tree {
             numbers[old as usize] = new;
             let to = tree.node_mut(new);
             (to.flags, to.classes) = (from.flags, from.classes);
+            tree.is_open |= from.is_any_open();
             if from.tally != NIL {
                 tree.add_tally(new);
             }
         }
         tree
+    }
+
+    /// False if no literal can be unknown at its place: nowhere are they `*`.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open
     }
 
     /// Nodes in use.
@@ -228,6 +239,7 @@ impl Tree {
     }
 
     /// The fingerprint of a step.
+    #[inline]
     pub(super) fn print(&self, parent: u32, separator: u8, label: &[u8]) -> u64 {
         let from = (u64::from(parent) << 8 | u64::from(separator)).wrapping_mul(GOLDEN);
         let seed = self.seed ^ from;
@@ -249,6 +261,10 @@ impl Tree {
     /// The `*` below a node.
     #[inline]
     pub(super) fn star(&self, node: u32, separator: u8) -> Option<u32> {
+        let near = self.node(node).star;
+        if near != NIL && self.node(near).separator == separator {
+            return Some(near);
+        }
         self.literal(node, separator, STAR_LABEL)
     }
 
@@ -285,6 +301,7 @@ impl Tree {
             tally: NIL,
             literals: [0; 3],
             stars: [0; 3],
+            star: NIL,
             separator,
             flags,
             classes: Classes::NONE,
@@ -365,6 +382,11 @@ impl Tree {
         let parent = self.node_mut(parent);
         if flags & STAR != 0 {
             parent.stars[group] = parent.stars[group].saturating_add_signed(by);
+            match by {
+                1.. => parent.star = node,
+                _ if parent.star == node => parent.star = NIL,
+                _ => {}
+            }
         } else {
             parent.literals[group] = parent.literals[group].saturating_add_signed(i16::from(by));
         }
@@ -395,6 +417,7 @@ impl Tree {
     }
 
     pub(super) fn open(&mut self, node: u32, group: Group) {
+        self.is_open = true;
         self.node_mut(node).flags |= group.bit();
     }
 
