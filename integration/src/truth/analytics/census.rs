@@ -58,7 +58,7 @@ impl Scope {
 }
 
 /// A key as the port tells it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
     /// Its master, by the order of the scope.
     part: usize,
@@ -189,6 +189,11 @@ impl Census {
     pub(super) fn masters(&self) -> Option<BTreeMap<String, Sum>> {
         let named = self.parts.iter().all(|name| name != "ALL");
         named.then(|| self.by(|row| self.master_of(row).to_owned()))
+    }
+
+    /// Whether all keys are the same, by every fact.
+    pub(super) fn is_of_same_keys(&self, other: &Self) -> bool {
+        self.rows == other.rows && self.past == other.past
     }
 
     /// Whether two masters have a key of the same name: a copy that a move left behind.
