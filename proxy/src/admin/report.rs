@@ -136,8 +136,8 @@ fn given_up(name: &str, status: &Status) -> Vec<String> {
     let mut notes = Vec::new();
     if detail.one_in > 1 {
         notes.push(format!(
-            "memory_cap: of {name} one key in {} has a record, {} others are in the sums only; sums by type are estimates, \
-             the number of keys is the master's own of the last second",
+            "memory_cap: of {name} one key in {} has a record, {} others are in the sums only; sums by type, pattern, slot \
+             and expiry are estimates, the number of keys is the master's own of the last second",
             detail.one_in, detail.folded
         ));
     }
