@@ -324,7 +324,8 @@ fn value_of<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// The offset in a log line that tells of a lost link.
-fn lost_at(line: &str) -> Option<i64> {
+#[must_use]
+pub fn lost_at(line: &str) -> Option<i64> {
     let rest = line.split("in stream at offset ").nth(1)?;
     rest.split(|c: char| !c.is_ascii_digit())
         .next()?
