@@ -76,7 +76,7 @@ impl Plan {
 pub type Schedule = Box<dyn FnMut(u64) -> Plan + Send>;
 
 struct Shared {
-    target: SocketAddr,
+    target: Mutex<SocketAddr>,
     schedule: Mutex<Schedule>,
     open: Mutex<Vec<(TcpStream, Arc<AtomicBool>)>>,
     stop: AtomicBool,
@@ -109,7 +109,7 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("bind the proxy")?;
         let addr = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            target,
+            target: Mutex::new(target),
             schedule: Mutex::new(schedule),
             open: Mutex::new(Vec::new()),
             stop: AtomicBool::new(false),
@@ -142,6 +142,15 @@ impl Proxy {
             .schedule
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = schedule;
+    }
+
+    /// Leads the connections to come to another server.
+    pub fn retarget(&self, target: SocketAddr) {
+        *self
+            .shared
+            .target
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = target;
     }
 
     /// Holds back everything that comes from the server, on connections old and new, or lets it
@@ -188,8 +197,9 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
                 .unwrap_or_else(PoisonError::into_inner);
             schedule(number)
         };
+        let target = *shared.target.lock().unwrap_or_else(PoisonError::into_inner);
         // A server that is away refuses; so does the proxy, by closing.
-        let Ok(server) = TcpStream::connect_timeout(&shared.target, Duration::from_secs(2)) else {
+        let Ok(server) = TcpStream::connect_timeout(&target, Duration::from_secs(2)) else {
             continue;
         };
         // A failure here is a connection that closed at once.

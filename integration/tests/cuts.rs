@@ -86,3 +86,64 @@ fn single_bytes_and_stalls_do_no_harm() {
     scene::expect_equal(&server, &app);
     wait::for_true(PATIENCE, "several attempts", || Ok(proxy.accepted() > 3)).expect("attempts");
 }
+
+/// The rows of KS.GROWTH by master, a number each.
+fn growth_of(app: &App, figure: &str) -> anyhow::Result<u64> {
+    let mut client = app.client()?;
+    let text = client
+        .call(&["KS.GROWTH", "WINDOW", "1h", "FORMAT", "JSON"])?
+        .string();
+    let told: serde_json::Value = serde_json::from_str(&text)?;
+    Ok(told["by_master"][0][figure].as_u64().unwrap_or(0))
+}
+
+#[test]
+fn what_another_server_evicted_is_not_booked_on_its_successor() {
+    let first = scene::server("redis-7.0", &[]);
+    let second = scene::server("redis-7.0", &[("maxmemory-policy", "allkeys-random")]);
+    let mut other = second.client().expect("connect");
+    for n in 0..3_000 {
+        other.push(&["SET", &format!("k:{n}"), &"x".repeat(1_000)]);
+    }
+    other.push(&["CONFIG", "SET", "maxmemory", "2500000"]);
+    other.push(&["SET", "one", "more"]);
+    other.push(&["CONFIG", "SET", "maxmemory", "0"]);
+    other.flush().expect("write");
+    for _ in 0..3_003 {
+        other.read().expect("a reply");
+    }
+    let evicted: u64 = other
+        .info("stats", "evicted_keys")
+        .expect("INFO")
+        .parse()
+        .expect("a number");
+    assert!(evicted > 200, "{evicted}");
+
+    let proxy = Proxy::start(first.addr, Box::new(|_| Plan::CLEAN)).expect("proxy");
+    let config = format!("{EAGER}poll_ms = 100\n");
+    let app = App::start(&[format!("redis://{}", proxy.addr)], &config).expect("start");
+    let expect_evicted = |count: u64| {
+        wait::for_true(PATIENCE, "what INFO tells of the server", || {
+            let told = app.series("keyscape_server_evicted_keys_total")?;
+            Ok(told.values().copied().collect::<Vec<_>>() == [count])
+        })
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
+    };
+    expect_evicted(0);
+    proxy.retarget(second.addr);
+    proxy.cut();
+    expect_evicted(evicted);
+    // Later than what INFO told, and in the same history.
+    for n in 0..3_000 {
+        other.push(&["DEL", &format!("k:{n}")]);
+    }
+    other.flush().expect("write");
+    let gone: i64 = (0..3_000)
+        .map(|_| other.read().expect("a reply").int().expect("a number"))
+        .sum();
+    wait::for_true(PATIENCE, "the deletions to be told", || {
+        Ok(growth_of(&app, "deleted")? == u64::try_from(gone)?)
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
+    assert_eq!(growth_of(&app, "evicted").expect("KS.GROWTH"), 0);
+}

@@ -58,6 +58,8 @@ const SECTIONS: [InfoSection; 7] = [
 pub struct Vitals {
     /// When, unix milliseconds.
     pub at_ms: u64,
+    /// Which process told it: its `run_id`; empty if it does not say.
+    pub run_id: String,
     /// Microseconds from asking PING to its answer, as the next in a quiet connection.
     pub answer_us: u64,
     /// Processor time, of the server and its threads, seconds.
@@ -83,11 +85,32 @@ impl Vitals {
             .and_then(|(_, figure)| figure)
     }
 
+    /// Keys evicted since an earlier look. What another process counted says nothing of it: none
+    /// then. A counter of the same process that is lower was set back (CONFIG RESETSTAT).
+    pub fn evicted_since(&self, before: &Vitals) -> u64 {
+        let evicted = |vitals: &Vitals| vitals.get("evicted_keys");
+        let (Some(then), Some(now)) = (evicted(before), evicted(self)) else {
+            return 0;
+        };
+        if self.run_id != before.run_id {
+            return 0;
+        }
+        let keys = if now < then { now } else { now - then };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a counter of keys as INFO has it"
+        )]
+        let keys = keys as u64;
+        keys
+    }
+
     /// Reads the text of INFO; `own_port` is the port that we announce as a replica.
     fn read(info: Info<'_>, own_port: u32) -> Vitals {
         let seconds = |name| info.get(name)?.parse::<f64>().ok();
         let replicas = others(info, own_port);
         Vitals {
+            run_id: info.get("run_id").unwrap_or_default().to_owned(),
             cpu_s: seconds("used_cpu_sys")
                 .zip(seconds("used_cpu_user"))
                 .map(|(sys, user)| sys + user),
@@ -183,6 +206,20 @@ mod tests {
         assert_eq!(vitals.upstream_up, None);
         // Where our port is announced, it is ours.
         assert_eq!(Vitals::read(Info(TEXT), 6379).replicas, 0);
+    }
+
+    #[test]
+    fn evictions_of_another_server_are_none_of_this_ones() {
+        let look = |run: &str, evicted: u64| {
+            let text = format!("run_id:{run}\r\nevicted_keys:{evicted}\r\n");
+            Vitals::read(Info(&text), 6379)
+        };
+        let first = look("a", 100);
+        assert_eq!(look("a", 130).evicted_since(&first), 30);
+        assert_eq!(look("a", 7).evicted_since(&first), 7, "RESETSTAT");
+        assert_eq!(look("b", 50_000).evicted_since(&first), 0, "a failover");
+        assert_eq!(look("b", 7).evicted_since(&first), 0, "a restart");
+        assert_eq!(first.evicted_since(&Vitals::default()), 0, "the first look");
     }
 
     #[test]

@@ -80,12 +80,20 @@ impl Owner<'_> {
             return;
         };
         let before = self.process.replace(server.run_id.clone());
-        if before.as_ref() != Some(&server.run_id) {
-            self.telling.forget();
+        if before == self.process {
+            return;
         }
-        if continues && before.is_some_and(|before| before != server.run_id) {
+        self.forget_told();
+        if continues && before.is_some() {
             self.mirror.keyspace.suspect_all();
         }
+    }
+
+    /// Another server is followed: what the one before told of itself is not its own.
+    fn forget_told(&mut self) {
+        self.telling.forget();
+        self.status.vitals = None;
+        self.mirror.bridged = None;
     }
 
     pub(super) fn not_attached(&mut self, error: &AttachError) {
@@ -278,6 +286,7 @@ impl Owner<'_> {
         self.target = order.target.clone();
         // What the server told was another one's.
         self.known = None;
+        self.forget_told();
         self.status.server = None;
         self.status.role = Role::Unknown;
         self.status.master_offset = None;

@@ -120,19 +120,11 @@ impl Owner<'_> {
         self.place = place;
     }
 
-    /// What INFO says now; what it counts was counted by one process, or it began anew.
+    /// What INFO says now.
     fn take_vitals(&mut self, vitals: Option<Arc<Vitals>>) {
-        let evicted = |vitals: &Option<Arc<Vitals>>| vitals.as_ref()?.get("evicted_keys");
-        let before = evicted(&self.status.vitals);
-        if let (Some(before), Some(now)) = (before, evicted(&vitals)) {
-            let keys = if now < before { now } else { now - before };
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a counter of keys as INFO has it"
-            )]
-            let keys = keys as u64;
-            self.mirror.keyspace.told_evicted(keys);
+        if let (Some(before), Some(now)) = (&self.status.vitals, &vitals) {
+            let evicted = now.evicted_since(before);
+            self.mirror.keyspace.told_evicted(evicted);
         }
         self.status.vitals = vitals;
     }
