@@ -10,7 +10,7 @@ use analyzer::heat::{By, Window, Work};
 use cluster_map::Slot;
 
 use super::hot_patterns;
-use super::layout::{Cell, Format, Table};
+use super::layout::{Cell, Format, Table, per_second};
 use super::refuse::{NOT_A_NUMBER, SYNTAX};
 use super::reply::Reply;
 use super::report::{finish, named_format, split};
@@ -103,8 +103,25 @@ pub(super) fn window(request: &Request, at: usize) -> Result<Window, Reply> {
     found.map(|(_, window)| window).ok_or(WINDOW)
 }
 
-/// A row and whose it is; what is summed over masters is nobody's.
-type Owned<'a> = (Row, Option<&'a Master>);
+/// A row with its rates, and whose it is; what is summed over masters is nobody's.
+struct Owned<'a> {
+    row: Row,
+    /// Each by the time that its own master's window covers: masters are followed for different times.
+    writes_per_s: Option<f64>,
+    bytes_per_s: Option<f64>,
+    master: Option<&'a Master>,
+}
+
+impl<'a> Owned<'a> {
+    fn new(row: &Row, covered_ms: u64, master: &'a Master) -> Owned<'a> {
+        Owned {
+            row: row.clone(),
+            writes_per_s: per_second(row.work.writes, covered_ms),
+            bytes_per_s: per_second(row.work.bytes, covered_ms),
+            master: Some(master),
+        }
+    }
+}
 
 /// KS.HOT <KEYS | HASHTAGS | SLOTS | COMMANDS> [BY ..] [WINDOW ..] [count] [FORMAT ..]
 pub(crate) async fn hot(session: &Session, request: &Request) -> Result<Reply, Reply> {
@@ -127,30 +144,30 @@ pub(crate) async fn hot(session: &Session, request: &Request) -> Result<Reply, R
     let answered = answers
         .iter()
         .filter_map(|(m, a)| Some((m, &a.as_ref()?.value)));
-    let seconds = answered.clone().map(|(_, heated)| heated.covered_ms).max();
     let rows = answered.flat_map(|(master, heated)| {
-        let rows = heated.rows.iter().cloned();
-        rows.map(|row| (row, Some(&**master)))
+        let rows = heated.rows.iter();
+        rows.map(|row| Owned::new(row, heated.covered_ms, master))
     });
     let mut rows: Vec<Owned<'_>> = match wanted.what {
-        What::Commands => summed(rows.map(|(row, _)| row)),
+        What::Commands => summed(rows),
         What::Keys | What::HashTags | What::Slots => rows.collect(),
     };
-    let all = rows.iter().map(|(row, _)| row.work.by(wanted.by));
+    let all = rows.iter().map(|own| own.row.work.by(wanted.by));
     let total = match wanted.what {
         What::Keys | What::HashTags => totals(&answers).by(wanted.by),
         What::Slots | What::Commands => all.sum(),
     };
-    rows.sort_by(|(a, x), (b, y)| {
-        let order = b.work.by(wanted.by).cmp(&a.work.by(wanted.by));
-        let name = |m: &Option<&Master>| m.map(|master| master.id);
-        order.then_with(|| (&a.subject, name(x)).cmp(&(&b.subject, name(y))))
+    rows.sort_by(|a, b| {
+        let work = |own: &Owned<'_>| own.row.work.by(wanted.by);
+        let name = |own: &Owned<'_>| own.master.map(|master| master.id);
+        let order = work(b).cmp(&work(a));
+        order.then_with(|| (&a.row.subject, name(a)).cmp(&(&b.row.subject, name(b))))
     });
     rows.truncate(wanted.limit);
     let notes = notes(&wanted, &rows, &answers);
-    let shown = rows.into_iter().map(|(row, master)| {
-        let share = Cell::share(row.work.by(wanted.by), total);
-        show(&wanted, row, master, (share, seconds.unwrap_or(0)))
+    let shown = rows.into_iter().map(|own| {
+        let share = Cell::share(own.row.work.by(wanted.by), total);
+        show(&wanted, own, share)
     });
     let tables = vec![covered, Table::rows("hot", shown.collect())];
     let (fresh, _) = split(answers);
@@ -166,20 +183,31 @@ fn totals(answers: &[Answered<Heated>]) -> Work {
 }
 
 /// The same command of several masters as one row.
-fn summed<'a>(rows: impl Iterator<Item = Row>) -> Vec<Owned<'a>> {
-    let mut sums: BTreeMap<Subject, Row> = BTreeMap::new();
-    for row in rows {
-        match sums.get_mut(&row.subject) {
+fn summed<'a>(rows: impl Iterator<Item = Owned<'a>>) -> Vec<Owned<'a>> {
+    let both = |a: Option<f64>, b: Option<f64>| match (a, b) {
+        (Some(a), Some(b)) => Some(a + b),
+        (one, other) => one.or(other),
+    };
+    let mut sums: BTreeMap<Subject, Owned<'a>> = BTreeMap::new();
+    for own in rows {
+        let own = Owned {
+            master: None,
+            ..own
+        };
+        match sums.get_mut(&own.row.subject) {
             Some(sum) => {
-                sum.work.writes = sum.work.writes.saturating_add(row.work.writes);
-                sum.work.bytes = sum.work.bytes.saturating_add(row.work.bytes);
+                let (work, more) = (&mut sum.row.work, own.row.work);
+                work.writes = work.writes.saturating_add(more.writes);
+                work.bytes = work.bytes.saturating_add(more.bytes);
+                sum.writes_per_s = both(sum.writes_per_s, own.writes_per_s);
+                sum.bytes_per_s = both(sum.bytes_per_s, own.bytes_per_s);
             }
             None => {
-                sums.insert(row.subject.clone(), row);
+                sums.insert(own.row.subject.clone(), own);
             }
         }
     }
-    sums.into_values().map(|row| (row, None)).collect()
+    sums.into_values().collect()
 }
 
 /// Which time the answer is about, by master.
@@ -191,9 +219,9 @@ fn covered(answers: &[Answered<Heated>]) -> Table {
             ("master", Cell::Text(master.name())),
             ("covered_s", Cell::per(ms, 1000)),
             ("writes", Cell::Count(heated.total.writes)),
-            ("writes_per_s", per_second(heated.total.writes, ms)),
+            ("writes_per_s", rate(heated.total.writes, ms)),
             ("bytes", Cell::Count(heated.total.bytes)),
-            ("bytes_per_s", per_second(heated.total.bytes, ms)),
+            ("bytes_per_s", rate(heated.total.bytes, ms)),
             ("unlisted_writes_max", Cell::Count(heated.unlisted.writes)),
             ("unlisted_bytes_max", Cell::Count(heated.unlisted.bytes)),
         ])
@@ -201,16 +229,12 @@ fn covered(answers: &[Answered<Heated>]) -> Table {
     Table::rows("covered", answers.iter().filter_map(row).collect())
 }
 
-fn per_second(count: u64, ms: u64) -> Cell {
-    Cell::per(count.saturating_mul(1000), ms)
+fn rate(count: u64, ms: u64) -> Cell {
+    Cell::rate(per_second(count, ms))
 }
 
-fn show(
-    wanted: &Wanted,
-    row: Row,
-    master: Option<&Master>,
-    (share, ms): (Cell, u64),
-) -> Vec<(&'static str, Cell)> {
+fn show(wanted: &Wanted, own: Owned<'_>, share: Cell) -> Vec<(&'static str, Cell)> {
+    let row = own.row;
     let Row { work, error, .. } = row;
     let is_sketched = match wanted.what {
         What::Keys | What::HashTags => true,
@@ -222,12 +246,12 @@ fn show(
         cells.push(("writes_error", Cell::Count(error.writes)));
     }
     cells.push(("share", share));
-    cells.push(("writes_per_s", per_second(work.writes, ms)));
+    cells.push(("writes_per_s", Cell::rate(own.writes_per_s)));
     cells.push(("written_bytes", Cell::Count(work.bytes)));
     if is_sketched {
         cells.push(("written_bytes_error", Cell::Count(error.bytes)));
     }
-    cells.push(("written_bytes_per_s", per_second(work.bytes, ms)));
+    cells.push(("written_bytes_per_s", Cell::rate(own.bytes_per_s)));
     if let What::Keys | What::Slots = wanted.what {
         let memory = row.memory.filter(|bytes| *bytes > 0);
         cells.push(("bytes", row.memory.map_or(Cell::Nothing, Cell::Count)));
@@ -239,7 +263,7 @@ fn show(
         cells.push(("rewritten_bytes", Cell::Count(row.rewrites.bytes)));
         cells.push(("rewrites_changed_bytes", Cell::Count(row.rewrites.changed)));
     }
-    if let Some(master) = master {
+    if let Some(master) = own.master {
         cells.push(("master", Cell::Text(master.name())));
     }
     cells
@@ -273,7 +297,7 @@ fn subject(what: What, subject: Subject) -> Vec<(&'static str, Cell)> {
 
 fn notes(wanted: &Wanted, rows: &[Owned<'_>], answers: &[Answered<Heated>]) -> Vec<String> {
     let mut notes = vec![READS.to_owned()];
-    let is_cut = |(row, _): &Owned<'_>| match &row.subject {
+    let is_cut = |own: &Owned<'_>| match &own.row.subject {
         Subject::Named(_, name, len) => name.len() as u64 != *len,
         Subject::Slot(_) | Subject::Command(_) => false,
     };
@@ -293,4 +317,43 @@ fn notes(wanted: &Wanted, rows: &[Owned<'_>], answers: &[Answered<Heated>]) -> V
         What::Slots | What::Commands => {}
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use analyzer::heat::Rewrites;
+
+    fn command(name: &str, writes: u64, covered_ms: u64) -> Owned<'static> {
+        let work = Work { writes, bytes: 0 };
+        Owned {
+            row: Row {
+                subject: Subject::Command(name.to_owned()),
+                work,
+                error: Work::default(),
+                rewrites: Rewrites::default(),
+                memory: None,
+            },
+            writes_per_s: per_second(writes, covered_ms),
+            bytes_per_s: per_second(0, covered_ms),
+            master: None,
+        }
+    }
+
+    /// A master of ten minutes beside one of thirty seconds, and one that has only begun.
+    #[test]
+    fn rates_are_those_of_each_masters_own_time() {
+        let rows = [
+            command("SET", 6_000, 600_000),
+            command("SET", 600, 30_000),
+            command("SET", 1, 0),
+            command("DEL", 60, 30_000),
+        ];
+        let sums = summed(rows.into_iter());
+        let told: Vec<_> = sums
+            .iter()
+            .map(|own| (own.row.work.writes, own.writes_per_s))
+            .collect();
+        assert_eq!(told, [(60, Some(2.0)), (6_601, Some(30.0))]);
+    }
 }

@@ -11,7 +11,7 @@ use analyzer::flows::{Flow, Growth};
 use analyzer::heat::{By, Window};
 
 use super::hot::{self, READS};
-use super::layout::{Cell, Table};
+use super::layout::{Cell, Table, per_second};
 use super::reply::Reply;
 use super::report::{finish, split};
 use super::request::Request;
@@ -34,6 +34,22 @@ fn writes(flow: &Flow) -> u64 {
     kinds.into_iter().fold(0, u64::saturating_add)
 }
 
+/// What masters had together. Each is divided by the time that its own history covers.
+#[derive(Default)]
+struct Summed {
+    flow: Flow,
+    writes_per_s: Option<f64>,
+}
+
+impl Summed {
+    fn add(&mut self, flow: &Flow, covered_ms: u64) {
+        self.flow.add(flow);
+        if let Some(rate) = per_second(writes(flow), covered_ms) {
+            *self.writes_per_s.get_or_insert_default() += rate;
+        }
+    }
+}
+
 /// KS.HOT PATTERNS [BY WRITES] [WINDOW ..] [count] [FORMAT ..]
 pub(super) async fn hot_patterns(session: &Session, request: &Request) -> Result<Reply, Reply> {
     let options = hot::parse(request)?;
@@ -48,30 +64,31 @@ pub(super) async fn hot_patterns(session: &Session, request: &Request) -> Result
     };
     let ask = |reply| Ask::Analytic(Analytic::Growth { window_s, reply });
     let answers = scope.ask_all(ask).await;
-    let mut sums: BTreeMap<Vec<u8>, Flow> = BTreeMap::new();
-    let mut rest = Flow::default();
+    let mut sums: BTreeMap<Vec<u8>, Summed> = BTreeMap::new();
+    let mut rest = Summed::default();
     for (_, answer) in &answers {
         let Some(answer) = answer else { continue };
+        let covered_ms = answer.value.covered_s.saturating_mul(1000);
         for row in &answer.value.patterns {
-            sums.entry(row.of.clone()).or_default().add(&row.flow);
+            let sum = sums.entry(row.of.clone()).or_default();
+            sum.add(&row.flow, covered_ms);
         }
-        rest.add(&answer.value.rest);
+        rest.add(&answer.value.rest, covered_ms);
     }
     let covered = covered(&answers);
-    let seconds = answers.iter().filter_map(|(_, answer)| answer.as_ref());
-    let seconds = seconds.map(|answer| answer.value.covered_s).max();
-    let all = sums.values().chain([&rest]).map(writes);
+    let all = sums.values().chain([&rest]).map(|sum| writes(&sum.flow));
     let all = all.fold(0, u64::saturating_add);
-    let mut sums: Vec<(Vec<u8>, Flow)> = sums.into_iter().collect();
-    sums.sort_by_key(|(_, flow)| Reverse(writes(flow)));
+    let mut sums: Vec<(Vec<u8>, Summed)> = sums.into_iter().collect();
+    sums.sort_by_key(|(_, sum)| Reverse(writes(&sum.flow)));
     sums.truncate(options.limit);
-    let row = |(name, flow): (Cell, Flow)| {
-        let count = writes(&flow);
+    let row = |(name, sum): (Cell, Summed)| {
+        let flow = &sum.flow;
+        let count = writes(flow);
         vec![
             ("pattern", name),
             ("writes", Cell::Count(count)),
             ("share", Cell::share(count, all)),
-            ("writes_per_s", Cell::per(count, seconds.unwrap_or(0))),
+            ("writes_per_s", Cell::rate(sum.writes_per_s)),
             ("created", Cell::Count(flow.created)),
             ("changed", Cell::Count(flow.changed)),
             ("deleted", Cell::Count(flow.deleted)),
@@ -79,9 +96,7 @@ pub(super) async fn hot_patterns(session: &Session, request: &Request) -> Result
             ("expired", Cell::Count(flow.expired)),
         ]
     };
-    let named = sums
-        .into_iter()
-        .map(|(name, flow)| (Cell::Name(name), flow));
+    let named = sums.into_iter().map(|(name, sum)| (Cell::Name(name), sum));
     let rows = named.chain([(Cell::text("(rest)"), rest)]);
     let tables = vec![covered, Table::rows("hot", rows.map(row).collect())];
     let (fresh, _) = split(answers);

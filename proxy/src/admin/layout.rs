@@ -61,6 +61,13 @@ impl Cell {
         }
     }
 
+    /// A rate, to two digits; nothing where there is none.
+    pub(crate) fn rate(rate: Option<f64>) -> Cell {
+        rate.map_or(Cell::Nothing, |rate| {
+            Cell::Ratio((rate * 100.0).round() / 100.0)
+        })
+    }
+
     fn is_number(&self) -> bool {
         match self {
             Cell::Count(_) | Cell::Signed(_) | Cell::Share(_) | Cell::Ratio(_) | Cell::Error(_) => {
@@ -120,6 +127,25 @@ pub(crate) fn readable(name: &[u8]) -> String {
             text
         }
     }
+}
+
+/// `count` in `ms` milliseconds as a rate per second; none without a time.
+#[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+pub(crate) fn per_second(count: u64, ms: u64) -> Option<f64> {
+    (ms > 0).then(|| count as f64 * 1000.0 / ms as f64)
+}
+
+/// Words for a terminal: what servers and configurations name may hold what steers one.
+fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 type Line = Vec<(&'static str, Cell)>;
