@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use analyzer::acl::{User, Users};
 use analyzer::advice::{
     Asked, Before, Cluster, Decide, Facts, Flows, Guard, Heat, Limits, Need, Node, Pace, Peer,
-    Standing, Told, Verdict, decide, rule, rules,
+    Standing, Subject, Told, Verdict, decide, rule, rules,
 };
-use analyzer::heat::Work;
+use analyzer::heat::{Hot, Rewrites, Work};
 use analyzer::profile::{Family, Profile, Version};
 
 const NOW_MS: u64 = 1_800_000_000_000;
@@ -472,6 +472,32 @@ fn a_healthy_server_is_left_alone_but_for_its_plain_replicas() {
         all.filter(|rule| matches!(decide(rule, &facts, &Limits::default()), Verdict::Found(_)));
     let found: Vec<&str> = found.map(|rule| rule.id).collect();
     assert_eq!(found, ["SEC-03"]);
+}
+
+/// A key's name is bytes, of a database: it must not get into words.
+#[test]
+fn the_keys_that_are_written_most_are_told_as_keys() {
+    let mut facts = healthy();
+    facts.dbs = vec![analyzer::view::DbTotals {
+        keys: 100,
+        ..sum(1_000)
+    }];
+    let work = |writes| Work { writes, bytes: 0 };
+    facts.heat.total = work(1_000);
+    let name = b"\x1b]0;\xffmine\n".to_vec();
+    facts.heat.by_writes = vec![Hot {
+        db: 3,
+        name_len: name.len() as u64,
+        name: name.clone(),
+        work: work(999),
+        error: work(0),
+        rewrites: Rewrites::default(),
+    }];
+    let rule = rule("EVI-06").expect("a rule");
+    let Verdict::Found(finding) = decide(rule, &facts, &Limits::default()) else {
+        panic!("not found");
+    };
+    assert_eq!(finding.evidence[0].subject, Subject::Key { db: 3, name });
 }
 
 #[test]

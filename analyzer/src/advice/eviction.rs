@@ -1,7 +1,7 @@
 //! Section 3 of the catalogue, second half: what happens when memory is full.
 
 use super::facts::{Cannot, Facts};
-use super::finding::{Evidence, Severity};
+use super::finding::{Evidence, Severity, Subject};
 use super::rule::{Need, Rule, Ruling, Threshold, Tuned};
 use super::survey::{Point, Seen};
 
@@ -272,9 +272,20 @@ fn lfu(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     );
     let named = policy.replace("-lru", "-lfu");
     let rows = heat.by_writes.iter().take(count);
-    let rows = rows.map(|hot| {
-        let name = String::from_utf8_lossy(&hot.name);
-        Evidence::named(&name, format!("{} writes", hot.work.writes))
+    let rows = rows.map(|hot| Evidence {
+        subject: Subject::Key {
+            db: hot.db,
+            name: hot.name.clone(),
+        },
+        seen: match hot.name_len > hot.name.len() as u64 {
+            true => format!(
+                "{} writes; its name goes on to {} bytes",
+                hot.work.writes, hot.name_len
+            ),
+            false => format!("{} writes", hot.work.writes),
+        },
+        bytes: 0,
+        saving: 0,
     });
     Ok(Some(
         tuned

@@ -103,7 +103,7 @@ impl Cell {
 
     fn show(&self) -> String {
         match self {
-            Cell::Text(text) => text.clone(),
+            Cell::Text(text) => harmless(text),
             Cell::Name(name) => readable(name),
             Cell::Count(count) => count.to_string(),
             Cell::Signed(number) => number.to_string(),
@@ -271,12 +271,37 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let notes = self.notes.iter().map(|note| format!("! {note}\n"));
+        let notes = self
+            .notes
+            .iter()
+            .map(|note| format!("! {}\n", harmless(note)));
         let tables = self.tables.iter().map(Table::show);
         let mut parts: Vec<String> = tables.collect();
         if !self.notes.is_empty() {
             parts.insert(0, notes.collect());
         }
         parts.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_text_steers_a_terminal() {
+        let odd = "\x1b]0;title\x07\nnext";
+        let line = vec![
+            ("words", Cell::text(odd)),
+            ("name", Cell::Name(odd.as_bytes().to_vec())),
+        ];
+        let report = Report {
+            notes: vec![odd.to_owned()],
+            tables: vec![Table::rows("t", vec![line])],
+        };
+        let text = report.text();
+        let steers = |c: &char| c.is_control() && *c != '\n';
+        assert_eq!(text.chars().find(steers), None, "{text:?}");
+        assert_eq!(text.lines().count(), 5, "{text:?}");
     }
 }
