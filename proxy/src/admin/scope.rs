@@ -20,7 +20,9 @@ use std::time::Duration;
 
 use cluster_map::node::Group;
 use cluster_map::{Slot, Topology};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 pub(crate) use self::search::Fact;
 use self::search::Search;
@@ -388,24 +390,45 @@ pub(crate) async fn ask_each<Q, T>(
     questions: Vec<(Arc<Master>, Q)>,
     ask: impl Fn(Q, oneshot::Sender<Answer<T>>) -> Ask,
 ) -> Vec<Answered<T>> {
-    let deadline = tokio::time::Instant::now() + ANSWER_MAX;
-    let mut waiting = Vec::new();
+    let deadline = Instant::now() + ANSWER_MAX;
+    ask_each_until(deadline, questions, ask).await
+}
+
+/// As [`ask_each`], with a deadline for all of them together: a master that is silent costs the
+/// others neither time nor their answers.
+pub(crate) async fn ask_each_until<Q, T>(
+    deadline: Instant,
+    questions: Vec<(Arc<Master>, Q)>,
+    ask: impl Fn(Q, oneshot::Sender<Answer<T>>) -> Ask,
+) -> Vec<Answered<T>> {
+    let mut waiting = Vec::with_capacity(questions.len());
+    let mut crowded = Vec::new();
     for (master, question) in questions {
         let (reply, answer) = oneshot::channel();
-        let send = master.asks.send(ask(question, reply));
-        let sent = tokio::time::timeout_at(deadline, send).await;
-        waiting.push((master, matches!(sent, Ok(Ok(()))).then_some(answer)));
+        let sent = match master.asks.try_send(ask(question, reply)) {
+            Ok(()) => true,
+            Err(TrySendError::Full(question)) => {
+                crowded.push((waiting.len(), question));
+                false
+            }
+            Err(TrySendError::Closed(_)) => false,
+        };
+        waiting.push((master, sent, answer));
+    }
+    // Those whose queue is full come behind those that have their question already.
+    for (at, question) in crowded {
+        let (master, sent, _) = &mut waiting[at];
+        let send = master.asks.send(question);
+        let done = tokio::time::timeout_at(deadline, send).await;
+        *sent = matches!(done, Ok(Ok(())));
     }
     let mut answers = Vec::with_capacity(waiting.len());
-    for (master, answer) in waiting {
-        let answer = match answer {
-            None => None,
-            Some(answer) => match tokio::time::timeout_at(deadline, answer).await {
-                Ok(Ok(answer)) => Some(answer),
-                Ok(Err(_)) | Err(_) => None,
-            },
+    for (master, sent, answer) in waiting {
+        let answer = match sent {
+            true => tokio::time::timeout_at(deadline, answer).await.ok(),
+            false => None,
         };
-        answers.push((master, answer));
+        answers.push((master, answer.and_then(Result::ok)));
     }
     answers
 }

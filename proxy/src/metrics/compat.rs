@@ -9,15 +9,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use analyzer::value::Kind as Type;
+use tokio::time::Instant;
 
 use super::keyspace::Sample;
 use super::text::{Kind, Text};
+use crate::admin::ask_each_until;
 use crate::config::Named;
 use crate::fleet::Master;
 use crate::model::ask::{Answer, Ask, Facts, Looked, StreamFacts};
 
-/// An owner that does not answer in this time is left out.
-const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// Time for all owners together, for their keys and then for their streams: who does not answer in
+/// it is left out.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
 
 /// What one master knows of the keys that are asked for.
 #[derive(Clone, Debug, Default)]
@@ -26,47 +29,53 @@ pub(super) struct Known {
     streams: Vec<(Named, StreamFacts)>,
 }
 
-impl Known {
-    /// Asks a master.
-    pub(super) async fn of(master: &Master, wanted: &[Named]) -> Known {
-        let asked = tokio::time::timeout(ANSWER_MAX, ask(master, wanted));
-        asked.await.ok().flatten().unwrap_or_default()
-    }
+fn loaded<T>(answer: Option<Answer<T>>) -> Option<T> {
+    let answer = answer.filter(|answer| answer.fresh.generation.loaded());
+    answer.map(|answer| answer.value)
 }
 
-async fn ask(master: &Master, wanted: &[Named]) -> Option<Known> {
-    let keys = wanted.to_vec();
-    let answer = master.ask(|reply| Ask::Facts { keys, reply }).await?;
-    let found = wanted.iter().zip(loaded(answer)?);
-    let mut known = Known::default();
-    for (name, facts) in found {
-        let Some(facts) = facts else { continue };
-        known.keys.push((name.clone(), facts));
-        if facts.kind != Type::Stream {
-            continue;
-        }
-        let (db, key) = name.clone();
-        let answer = master
-            .ask(|reply| Ask::StreamInfo { db, key, reply })
-            .await?;
-        if let Some(Looked::Found(facts)) = loaded(answer) {
-            known.streams.push((name.clone(), facts));
-        }
-    }
-    Some(known)
-}
-
-fn loaded<T>(answer: Answer<T>) -> Option<T> {
-    answer.fresh.generation.loaded().then_some(answer.value)
-}
-
-/// What every master knows, in the order of the samples.
+/// What every master knows, in the order of the samples. All of them have the same time to answer;
+/// what came within it is kept, whatever else did not.
 pub(super) async fn ask_all(masters: &[Arc<Master>], wanted: &[Named]) -> Vec<Known> {
-    let mut all = Vec::new();
-    for master in masters {
-        all.push(Known::of(master, wanted).await);
+    let begun = Instant::now();
+    let all = masters.iter().map(|master| (master.clone(), ()));
+    let facts = ask_each_until(begun + ANSWER_MAX, all.collect(), |(), reply| Ask::Facts {
+        keys: wanted.to_vec(),
+        reply,
+    });
+    let found = facts.await.into_iter().map(|(_, answer)| {
+        let facts = loaded(answer).unwrap_or_default();
+        let found = wanted.iter().cloned().zip(facts);
+        Known {
+            keys: found
+                .filter_map(|(name, facts)| Some((name, facts?)))
+                .collect(),
+            streams: Vec::new(),
+        }
+    });
+    let mut known: Vec<Known> = found.collect();
+    let mut streams = Vec::new();
+    for (at, (master, own)) in masters.iter().zip(&known).enumerate() {
+        let own = own
+            .keys
+            .iter()
+            .filter(|(_, facts)| facts.kind == Type::Stream);
+        streams.extend(own.map(|(name, _)| (at, master.clone(), name.clone())));
     }
-    all
+    let questions = streams
+        .iter()
+        .map(|(_, master, name)| (master.clone(), name.clone()));
+    let told = ask_each_until(
+        begun + 2 * ANSWER_MAX,
+        questions.collect(),
+        |(db, key), reply| Ask::StreamInfo { db, key, reply },
+    );
+    for ((at, _, name), (_, answer)) in streams.into_iter().zip(told.await) {
+        if let Some(Looked::Found(facts)) = loaded(answer) {
+            known[at].streams.push((name, facts));
+        }
+    }
+    known
 }
 
 pub(super) fn write(samples: &[Sample], known: &[Known], text: &mut Text) {
@@ -211,5 +220,61 @@ fn streams(samples: &[Sample], known: &[Known], text: &mut Text) {
                 family.put_of(&sample.labels, &labels, figure(stream));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::{Seat, testing};
+    use crate::model::ask::{Freshness, Generation};
+
+    fn fresh<T>(value: T) -> Answer<T> {
+        let fresh = Freshness {
+            replid: "".into(),
+            offset: 0,
+            generation: Generation::Current,
+            detail: analyzer::keyspace::Detail::default(),
+        };
+        Answer { fresh, value }
+    }
+
+    fn stream() -> Facts {
+        Facts {
+            kind: Type::Stream,
+            encoding: analyzer::value::Encoding::Stream,
+            encoding_name: "stream",
+            count: 3,
+            memory: 100,
+            expire_ms: None,
+            doubt: analyzer::command::Doubt::None,
+            idle_s: 0,
+            freq: 0,
+        }
+    }
+
+    /// Every key is a stream; one of them is not told of, as when its master is busy.
+    async fn half_an_owner(mut seat: Seat) {
+        while let Some(ask) = seat.asks.recv().await {
+            if let Ask::Facts { keys, reply } = ask {
+                let facts = keys.iter().map(|_| Some(stream())).collect();
+                drop(reply.send(fresh(facts)));
+            } else if let Ask::StreamInfo { key, reply, .. } = ask
+                && key != b"lost"
+            {
+                drop(reply.send(fresh(Looked::Found(StreamFacts::default()))));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn one_silence_takes_nothing_else_with_it() {
+        let (silent, _seat) = testing::master(0);
+        let (half, seat) = testing::master(1);
+        tokio::spawn(half_an_owner(seat));
+        let wanted = [(0, b"lost".to_vec()), (0, b"told".to_vec())];
+        let known = ask_all(&[silent.clone(), half, silent], &wanted).await;
+        let counts = known.iter().map(|own| (own.keys.len(), own.streams.len()));
+        assert_eq!(counts.collect::<Vec<_>>(), [(0, 0), (2, 1), (0, 0)]);
     }
 }
