@@ -10,12 +10,13 @@ use analyzer::flows::Growth;
 use analyzer::heat::{By, TagSum, Window, Work};
 use analyzer::patterns::{PatternName, PatternRow};
 use cluster_map::Slot;
+use tokio::time::Instant;
 
 use super::growth::forecast_of;
 use super::judge::{Judged, Known};
 use super::layout::readable;
 use super::report::Answers;
-use super::scope::{Scope, Target};
+use super::scope::{Scope, Target, ask_each_until};
 use crate::clock;
 use crate::fleet::{Fleet, Master, MasterId};
 use crate::model::analytic::Analytic;
@@ -91,28 +92,24 @@ pub(crate) async fn prospects(fleet: &Arc<Fleet>) -> BTreeMap<MasterId, Prospect
     all
 }
 
-/// The largest hash tags of each master of a cluster, by bytes.
-pub(crate) async fn large_tags(fleet: &Arc<Fleet>) -> BTreeMap<MasterId, Vec<LargeTag>> {
-    let Ok(scope) = Scope::of(fleet, &Target::All) else {
-        return BTreeMap::new();
+/// The largest hash tags of a master, by bytes, if it tells them until then: that is a walk over all
+/// its keys.
+pub(crate) async fn large_tags(master: Arc<Master>, deadline: Instant) -> Option<Vec<LargeTag>> {
+    let tags = |(), reply| Ask::Analytic(Analytic::Tags { reply });
+    let mut answers = ask_each_until(deadline, vec![(master, ())], tags).await;
+    let (_, answer) = answers.pop()?;
+    let tagged = answer
+        .filter(|answer| answer.fresh.generation.loaded())?
+        .value;
+    // Of a name that was cut the slot cannot be told.
+    let whole = |tag: &&TagSum| tag.tag.len() as u64 == tag.tag_len;
+    let tags = tagged.tags.iter().filter(whole).take(TAGS_KEPT);
+    let large = |tag: &TagSum| LargeTag {
+        slot: Slot::of(&tag.tag).number(),
+        keys: tag.keys,
+        bytes: tag.bytes,
     };
-    let mut all = BTreeMap::new();
-    for cluster in scope.clusters() {
-        let own = scope.of_deployment(cluster);
-        let tags = |reply| Ask::Analytic(Analytic::Tags { reply });
-        each(own.ask_all(tags).await, |master, tagged| {
-            // Of a name that was cut the slot cannot be told.
-            let whole = |tag: &&TagSum| tag.tag.len() as u64 == tag.tag_len;
-            let whole = tagged.tags.iter().filter(whole);
-            let tags = whole.take(TAGS_KEPT).map(|tag| LargeTag {
-                slot: Slot::of(&tag.tag).number(),
-                keys: tag.keys,
-                bytes: tag.bytes,
-            });
-            all.insert(master.id, tags.collect());
-        });
-    }
-    all
+    Some(tags.map(large).collect())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate in a scrape is a double")]

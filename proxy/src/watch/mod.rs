@@ -5,7 +5,8 @@
 //! keys that a write made big, from the owner of their model --------------+-> hub -> SUBSCRIBE, log
 //! ```
 //!
-//! What is ahead of them (forecasts, storms of expiries, advice) is gathered every half minute.
+//! What is ahead of them (forecasts, storms of expiries, advice) is gathered every half minute; the
+//! large hash tags of clusters beside it.
 //!
 //! Channels are `ks.alert.<condition>`, `ks.growth` and `ks.bigkey`; every message is one JSON object.
 //! Nobody waits for a subscriber: each reads behind the others from one ring of the last events, and
@@ -16,6 +17,7 @@ mod event;
 mod growing;
 mod hub;
 mod prospect;
+mod tags;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +34,7 @@ use prospect::GATHER_EVERY_S;
 pub(crate) use prospect::{
     Advised, Group, LargeTag, OTHER, PATTERNS_MAX, PatternSum, Patterns, Prospect, Rate, Storm,
 };
+use tags::Tags;
 
 use crate::admin;
 use crate::clock;
@@ -40,10 +43,6 @@ use crate::fleet::{Fleet, MasterId};
 
 /// How often every master is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// Hash tags of clusters are counted in every so many of the turns in which the rest is gathered: that
-/// is a walk over all keys.
-const TAGS_EVERY: u32 = 10;
 
 /// Looks at every master until `shutdown`.
 pub async fn run(fleet: Arc<Fleet>, config: config::Watch, shutdown: CancellationToken) {
@@ -78,19 +77,14 @@ pub async fn run(fleet: Arc<Fleet>, config: config::Watch, shutdown: Cancellatio
 pub async fn look_ahead(fleet: Arc<Fleet>, config: config::Watch, shutdown: CancellationToken) {
     let mut turns = tokio::time::interval(Duration::from_secs(GATHER_EVERY_S));
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let tags = Tags::default();
     let gather = async {
         let mut growing = Growing::default();
-        let mut tags = BTreeMap::new();
-        for turn in (0..TAGS_EVERY).cycle() {
+        loop {
             turns.tick().await;
-            let masters = fleet.masters();
-            let mut sharded = masters.iter().filter(|m| !m.place().slots.is_empty());
-            if turn == 0 || sharded.any(|master| !tags.contains_key(&master.id)) {
-                tags = admin::large_tags(&fleet).await;
-            }
             let mut prospects = admin::prospects(&fleet).await;
             for (master, prospect) in &mut prospects {
-                prospect.tags = tags.get(master).cloned().unwrap_or_default();
+                prospect.tags = tags.of(*master);
             }
             if let Some(limit) = config.growth_bytes_per_s {
                 let turned = growing.look(&fleet.hub.prospects(), &prospects, limit);
@@ -102,5 +96,6 @@ pub async fn look_ahead(fleet: Arc<Fleet>, config: config::Watch, shutdown: Canc
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = gather => {}
+        () = tags.gather(&fleet) => {}
     }
 }
