@@ -14,6 +14,22 @@ pub const SLOTS: usize = 16_384;
 /// Slots of a block: 2 KiB.
 const BLOCK: usize = 128;
 
+/// How uneven the masters of a cluster are: what the largest has by the mean of all, 1 where they are
+/// even; `None` if none has anything.
+///
+/// Everything that tells a skew tells this one, of the masters that own slots, and of each what is
+/// in its own slots: keys of slots that move, or were left behind, are not its share.
+#[expect(clippy::cast_precision_loss, reason = "a ratio of sums")]
+pub fn skew(loads: impl IntoIterator<Item = u64>) -> Option<f64> {
+    let (mut masters, mut all, mut most) = (0u64, 0u64, 0);
+    for load in loads {
+        masters += 1;
+        all = all.saturating_add(load);
+        most = load.max(most);
+    }
+    (all > 0).then(|| most as f64 * masters as f64 / all as f64)
+}
+
 /// What the keys of one slot sum up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SlotSum {

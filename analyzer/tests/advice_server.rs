@@ -141,6 +141,7 @@ fn cluster(facts: &mut Facts, change: impl Fn(&mut Cluster)) {
             name: name.to_owned(),
             keys: 1,
             bytes: 0,
+            own_bytes: Some(0),
         })
         .into();
 }
@@ -307,15 +308,29 @@ fn cases() -> Vec<(&'static str, Vec<Point>, Vec<Point>)> {
             "CLU-01",
             vec![Point::Facts(|facts| {
                 cluster(facts, |_| {});
-                facts.dbs = vec![sum(3 << 20)];
-                facts.peers[0].bytes = 3 << 20;
-                facts.peers[1].bytes = 1 << 20;
+                facts.peers[0].own_bytes = Some(3 << 20);
+                facts.peers[1].own_bytes = Some(1 << 20);
             })],
             vec![Point::Facts(|facts| {
                 cluster(facts, |_| {});
-                facts.dbs = vec![sum(10 << 20)];
-                facts.peers[0].bytes = 10 << 20;
-                facts.peers[1].bytes = 8 << 20;
+                facts.peers[0].own_bytes = Some(10 << 20);
+                facts.peers[1].own_bytes = Some(8 << 20);
+            })],
+        ),
+        (
+            "CLU-01",
+            vec![Point::Facts(|facts| {
+                cluster(facts, |_| {});
+                facts.peers[0].own_bytes = Some(3 << 20);
+                facts.peers[1].own_bytes = Some(1 << 20);
+            })],
+            // Keys astray are not its share, and a master without slots is none of the others.
+            vec![Point::Facts(|facts| {
+                cluster(facts, |_| {});
+                facts.dbs = vec![sum(30 << 20)];
+                facts.peers[0].bytes = 30 << 20;
+                facts.peers[0].own_bytes = Some(3 << 20);
+                facts.peers[1].own_bytes = None;
             })],
         ),
         (
@@ -464,16 +479,6 @@ fn each_rule_holds_where_it_should_and_not_beside_it() {
     }
 }
 
-#[test]
-fn a_healthy_server_is_left_alone_but_for_its_plain_replicas() {
-    let facts = healthy();
-    let all = rules().filter(|rule| !rule.needs.contains(&Need::Survey));
-    let found =
-        all.filter(|rule| matches!(decide(rule, &facts, &Limits::default()), Verdict::Found(_)));
-    let found: Vec<&str> = found.map(|rule| rule.id).collect();
-    assert_eq!(found, ["SEC-03"]);
-}
-
 /// A key's name is bytes, of a database: it must not get into words.
 #[test]
 fn the_keys_that_are_written_most_are_told_as_keys() {
@@ -498,6 +503,16 @@ fn the_keys_that_are_written_most_are_told_as_keys() {
         panic!("not found");
     };
     assert_eq!(finding.evidence[0].subject, Subject::Key { db: 3, name });
+}
+
+#[test]
+fn a_healthy_server_is_left_alone_but_for_its_plain_replicas() {
+    let facts = healthy();
+    let all = rules().filter(|rule| !rule.needs.contains(&Need::Survey));
+    let found =
+        all.filter(|rule| matches!(decide(rule, &facts, &Limits::default()), Verdict::Found(_)));
+    let found: Vec<&str> = found.map(|rule| rule.id).collect();
+    assert_eq!(found, ["SEC-03"]);
 }
 
 #[test]

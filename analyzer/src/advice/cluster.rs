@@ -1,10 +1,11 @@
 //! Section 5 of the catalogue: slots and shards.
 
-use super::facts::Facts;
+use super::facts::{Facts, Peer};
 use super::finding::{Evidence, Severity, Subject};
 use super::rule::{Need, Rule, Ruling, Threshold, Tuned};
 use super::survey::{Point, Seen, TagSum};
 use crate::heat::Work;
+use crate::slots::skew;
 
 const GIB: u64 = 1 << 30;
 
@@ -13,7 +14,7 @@ pub(super) const RULES: &[Rule] = &[
         "CLU-01",
         "Byte skew over shards",
         &[Need::Totals, Need::Topology],
-        skew,
+        uneven,
     )
     .severity(Severity::High)
     .thresholds(&[
@@ -28,7 +29,10 @@ pub(super) const RULES: &[Rule] = &[
         "One master holds clearly more than its share: it is full first, though all slots are \
              spread evenly. Slots are not equal in bytes.",
     )
-    .caveat("Bytes of keys, as MEMORY USAGE counts them; KS.REBALANCE proposes moves."),
+    .caveat(
+        "Of masters that own slots, bytes of the keys in them as MEMORY USAGE counts them, as in \
+             keyscape_shard_skew_ratio, KS.SLOTS and KS.REBALANCE, which proposes moves.",
+    ),
     Rule::new(
         "CLU-02",
         "Hot slot",
@@ -126,29 +130,32 @@ pub(super) const RULES: &[Rule] = &[
     .caveat("Bytes of keys without the server's overhead."),
 ];
 
-fn skew(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
-    let peers = &facts.peers;
-    if facts.standing.cluster.is_none() || peers.len() < 2 {
+fn uneven(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let peers = facts.peers.iter();
+    let peers: Vec<(&Peer, u64)> = peers.filter_map(|p| Some((p, p.own_bytes?))).collect();
+    let own = peers.iter().find(|(peer, _)| peer.name == facts.master);
+    let (Some((peer, own)), Some(_)) = (own, &facts.standing.cluster) else {
+        return Ok(None);
+    };
+    let skew = skew(peers.iter().map(|(_, bytes)| *bytes)).unwrap_or_default();
+    let is_most = peers.iter().all(|(_, bytes)| bytes <= own);
+    let percent = u32::try_from(tuned.of("percent")).unwrap_or(u32::MAX);
+    let is_skewed = skew * 100.0 > f64::from(percent);
+    if !is_most || !is_skewed || *own < tuned.of("bytes_min") {
         return Ok(None);
     }
-    let all: u64 = peers.iter().map(|peer| peer.bytes).sum();
+    let all: u64 = peers.iter().map(|(_, bytes)| *bytes).sum();
     let mean = all / peers.len() as u64;
-    let own = facts.bytes();
-    let is_most = peers.iter().all(|peer| peer.bytes <= own);
-    let is_skewed = own.saturating_mul(100) > mean.saturating_mul(tuned.of("percent"));
-    if !is_most || !is_skewed || own < tuned.of("bytes_min") {
-        return Ok(None);
-    }
-    let percent = own.saturating_mul(100) / mean.max(1);
-    let what = format!("the master holds {own} bytes, {percent}% of the mean of {mean}");
-    let rows = peers.iter().map(|peer| Evidence {
-        bytes: peer.bytes,
+    let what =
+        format!("the master holds {own} bytes in its slots, {skew:.2} times the mean of {mean}");
+    let rows = peers.iter().map(|(peer, bytes)| Evidence {
+        bytes: *bytes,
         ..Evidence::named(&peer.name, format!("{} keys", peer.keys))
     });
     Ok(Some(
         tuned
             .finding(what)
-            .about(facts.keys(), own)
+            .about(peer.keys, *own)
             .risk("it reaches its memory limit while others have room")
             .evidence(rows)
             .remedy("KS.SLOTS BY BYTES: its largest slots")

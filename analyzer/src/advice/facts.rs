@@ -132,6 +132,8 @@ pub struct Peer {
     pub keys: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Bytes of those that are in its own slots; `None` if it has no slots.
+    pub own_bytes: Option<u64>,
 }
 
 /// Everything that rules decide from, of one master.

@@ -10,10 +10,10 @@ use analyzer::advice::{
 };
 
 use super::report::Answers;
-use super::scope::Scope;
+use super::scope::{Scope, ask_each};
 use super::standing;
 use crate::clock;
-use crate::fleet::{Deployment, Master};
+use crate::fleet::{Deployment, Master, MasterId};
 use crate::model::advise::Gathered;
 use crate::model::ask::Ask;
 use crate::side::told::{self, COUNTED};
@@ -25,6 +25,8 @@ pub(crate) struct Known {
     /// What each one's server told, in the same order.
     told: Vec<Told>,
     deployments: Vec<Arc<Deployment>>,
+    /// Bytes of each cluster's master that are in slots of others.
+    astray: BTreeMap<MasterId, u64>,
 }
 
 impl Known {
@@ -39,10 +41,23 @@ impl Known {
     }
 
     async fn ask(scope: &Scope, known: bool) -> Known {
-        let (answers, told) = tokio::join!(
+        let sharded = scope.masters.iter();
+        let sharded = sharded.filter(|master| !master.place().slots.is_empty());
+        let own = sharded.map(|master| (master.clone(), master.place().slots.clone()));
+        let outside = |own, reply| Ask::Outside {
+            db: None,
+            own,
+            reply,
+        };
+        let (answers, told, astray) = tokio::join!(
             scope.ask_all(|reply| Ask::Advice { reply }),
             scope.ask_all(|reply| Ask::Told { known, reply }),
+            ask_each(own.collect(), outside),
         );
+        let astray = astray.into_iter().filter_map(|(master, answer)| {
+            let totals = answer?.value?;
+            Some((master.id, totals.iter().map(|total| total.memory).sum()))
+        });
         let told = told.into_iter().map(|(_, answer)| {
             let told = answer.and_then(|answer| answer.value);
             told.map_or_else(Told::default, |told| as_facts(&told))
@@ -51,6 +66,7 @@ impl Known {
             told: told.collect(),
             answers,
             deployments: scope.deployments.clone(),
+            astray: astray.collect(),
         }
     }
 
@@ -109,10 +125,15 @@ impl Known {
     fn peers(&self, of: &Master) -> Vec<Peer> {
         let all = self.masters();
         let peers = all.filter(|(peer, ..)| peer.source == of.source);
-        let peers = peers.map(|(peer, gathered, _)| Peer {
-            name: peer.name(),
-            keys: gathered.dbs.iter().map(|db| db.keys).sum(),
-            bytes: gathered.dbs.iter().map(|db| db.bytes).sum(),
+        let peers = peers.map(|(peer, gathered, _)| {
+            let bytes: u64 = gathered.dbs.iter().map(|db| db.bytes).sum();
+            let astray = self.astray.get(&peer.id);
+            Peer {
+                name: peer.name(),
+                keys: gathered.dbs.iter().map(|db| db.keys).sum(),
+                bytes,
+                own_bytes: astray.map(|astray| bytes.saturating_sub(*astray)),
+            }
         });
         peers.collect()
     }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use analyzer::heat::{By, Window, Work};
+use analyzer::slots::skew as ratio;
 use cluster_map::rebalance::{Load, Move, rebalance as plan};
 use cluster_map::{Addr, NodeId, Slot, Topology};
 
@@ -21,7 +22,6 @@ use super::report::{finish, limit, named_format, pairs};
 use super::request::Request;
 use super::scope::Scope;
 use super::session::Session;
-use super::slots::skew as ratio;
 use crate::fleet::{Deployment, Master};
 use crate::model::analytic::Analytic;
 use crate::model::ask::{Ask, Filter, Freshness, Measure, Row, SlotTotal};
@@ -34,8 +34,8 @@ const MOVES_MAX: usize = 16_384;
 /// A key of so many bytes blocks both masters while it moves.
 const HAZARD_BYTES: u64 = 100_000_000;
 
-/// Largest keys of each master that are looked at for that.
-const LARGEST: usize = 100;
+/// Largest keys of each master that are looked at for that: 100 GB of them.
+const LARGEST: usize = 1000;
 
 /// Slots that are on their way at the same time.
 const BATCH: usize = 16;
@@ -294,11 +294,19 @@ fn stock(ground: &Ground, step: &Move) -> Stock {
     stock.copied().unwrap_or_default()
 }
 
-/// How uneven the masters are, and would be: the largest by the mean.
+/// How uneven the masters are, and would be: see [`ratio`]. A master that has no slots yet is not among
+/// them now, and is when the plan gives it some.
 fn skew(options: &Options, ground: &Ground, moves: &[Move]) -> Table {
     let sums = sums(ground, moves);
-    let weights = |weight: fn(&Stock) -> u64, of: fn(&(Stock, Stock)) -> &Stock| {
-        ratio(&sums.iter().map(|sum| weight(of(sum))).collect::<Vec<u64>>())
+    let slots = slots_then(ground, moves);
+    let owns = |at: usize, then: bool| match then {
+        true => slots.get(at).is_some_and(|slots| *slots > 0),
+        false => (ground.shards.get(at)).is_some_and(|shard| !shard.slots.is_empty()),
+    };
+    let weights = |weight: fn(&Stock) -> u64, then: bool| {
+        let of = sums.iter().enumerate().filter(|(at, _)| owns(*at, then));
+        let stocks = of.map(|(_, (now, later))| if then { later } else { now });
+        Cell::rate(ratio(stocks.map(weight)))
     };
     let mut all = Stock::default();
     moves.iter().for_each(|step| all.add(stock(ground, step)));
@@ -313,26 +321,38 @@ fn skew(options: &Options, ground: &Ground, moves: &[Move]) -> Table {
             ("moves", Cell::Count(moves.len() as u64)),
             ("moved_keys", Cell::Count(all.keys)),
             ("moved_bytes", Cell::Count(all.bytes)),
-            ("bytes_now", weights(|s| s.bytes, |(now, _)| now)),
-            ("bytes_then", weights(|s| s.bytes, |(_, then)| then)),
-            ("keys_now", weights(|s| s.keys, |(now, _)| now)),
-            ("keys_then", weights(|s| s.keys, |(_, then)| then)),
-            ("writes_now", weights(|s| s.work.writes, |(now, _)| now)),
-            ("writes_then", weights(|s| s.work.writes, |(_, then)| then)),
+            ("bytes_now", weights(|s| s.bytes, false)),
+            ("bytes_then", weights(|s| s.bytes, true)),
+            ("keys_now", weights(|s| s.keys, false)),
+            ("keys_then", weights(|s| s.keys, true)),
+            ("writes_now", weights(|s| s.work.writes, false)),
+            ("writes_then", weights(|s| s.work.writes, true)),
         ],
     )
 }
 
+/// How many slots each master would have.
+fn slots_then(ground: &Ground, moves: &[Move]) -> Vec<usize> {
+    let mut slots: Vec<usize> = ground.shards.iter().map(|s| s.slots.len()).collect();
+    for step in moves {
+        if let Some(from) = slots.get_mut(step.from) {
+            *from = from.saturating_sub(1);
+        }
+        if let Some(to) = slots.get_mut(step.to) {
+            *to += 1;
+        }
+    }
+    slots
+}
+
 fn masters(ground: &Ground, moves: &[Move]) -> Table {
     let rows = ground.shards.iter().zip(sums(ground, moves));
-    let row = |(at, (shard, (now, then))): (usize, (&Shard, (Stock, Stock)))| {
-        let gone = moves.iter().filter(|step| step.from == at).count();
-        let come = moves.iter().filter(|step| step.to == at).count();
-        let slots = shard.slots.len();
+    let rows = rows.zip(slots_then(ground, moves));
+    let row = |((shard, (now, then)), slots_then): ((&Shard, (Stock, Stock)), usize)| {
         vec![
             ("master", Cell::Text(shard.addr.to_string())),
-            ("slots_now", Cell::Count(slots as u64)),
-            ("slots_then", Cell::Count((slots + come - gone) as u64)),
+            ("slots_now", Cell::Count(shard.slots.len() as u64)),
+            ("slots_then", Cell::Count(slots_then as u64)),
             ("keys_now", Cell::Count(now.keys)),
             ("keys_then", Cell::Count(then.keys)),
             ("bytes_now", Cell::Count(now.bytes)),
@@ -341,7 +361,7 @@ fn masters(ground: &Ground, moves: &[Move]) -> Table {
             ("writes_then", Cell::Count(then.work.writes)),
         ]
     };
-    Table::rows("masters", rows.enumerate().map(row).collect())
+    Table::rows("masters", rows.map(row).collect())
 }
 
 fn addr(ground: &Ground, at: usize) -> Cell {
@@ -416,7 +436,9 @@ fn quoted(word: &str) -> String {
 
 fn notes(options: &Options, ground: &Ground, moves: &[Move]) -> Vec<String> {
     let mut notes = Vec::new();
-    if moves.is_empty() {
+    if moves.is_empty() && options.max == 0 {
+        notes.push("MAX 0 asks for no moves".to_owned());
+    } else if moves.is_empty() {
         notes.push("no move makes the masters more even by more than 1% of the mean".to_owned());
     } else {
         notes.push(

@@ -2,10 +2,12 @@
 //! slots, and those whose keys stand where they should not. Outside of clusters it shows the slots
 //! that the keys would have, and no writes: those are counted by slot in cluster mode only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use analyzer::heat::{By as HeatBy, Window, Work};
+use analyzer::slots::skew;
+use cluster_map::{Slot, Slots};
 
 use super::hashtags;
 use super::hot;
@@ -175,38 +177,38 @@ fn held(answers: &[Answered<Vec<SlotTotal>>], heat: &[Answered<Heated>]) -> Vec<
     held.into_values().collect()
 }
 
-/// How uneven the masters of each cluster are: the largest by the mean.
+/// How uneven the masters of each cluster are: see [`analyzer::slots::skew`].
 fn skews(scope: &Scope, held: &[Held]) -> Table {
     let row = |cluster: &Arc<Deployment>| {
         let owns = |master: &&Arc<Master>| {
             master.source == cluster.source && !master.place().slots.is_empty()
         };
-        let masters: Vec<MasterId> = scope.masters.iter().filter(owns).map(|m| m.id).collect();
-        let skew = |by: By| {
-            let mut sums: BTreeMap<MasterId, u64> = masters.iter().map(|id| (*id, 0)).collect();
+        let masters = scope.masters.iter().filter(owns);
+        let masters: BTreeMap<MasterId, Slots> = masters
+            .map(|master| (master.id, master.place().slots.clone()))
+            .collect();
+        let of = |by: By| {
+            let mut sums: BTreeMap<MasterId, u64> = masters.keys().map(|id| (*id, 0)).collect();
             for one in held {
+                let own = masters.get(&one.master.id).zip(Slot::new(one.total.slot));
+                if own.is_none_or(|(slots, slot)| !slots.contains(slot)) {
+                    continue;
+                }
                 if let Some(sum) = sums.get_mut(&one.master.id) {
                     *sum = sum.saturating_add(one.measure(by));
                 }
             }
-            skew(&sums.into_values().collect::<Vec<u64>>())
+            Cell::rate(skew(sums.into_values()))
         };
         vec![
             ("cluster", Cell::text(&cluster.label)),
             ("masters", Cell::Count(masters.len() as u64)),
-            ("bytes", skew(By::Bytes)),
-            ("keys", skew(By::Keys)),
-            ("writes", skew(By::Writes)),
+            ("bytes", of(By::Bytes)),
+            ("keys", of(By::Keys)),
+            ("writes", of(By::Writes)),
         ]
     };
     Table::rows("largest_by_mean", scope.clusters().map(row).collect())
-}
-
-/// The largest of some sums by their mean.
-pub(super) fn skew(sums: &[u64]) -> Cell {
-    let all = sums.iter().copied().fold(0, u64::saturating_add);
-    let most = sums.iter().copied().max().unwrap_or(0);
-    Cell::per(most.saturating_mul(sums.len() as u64), all)
 }
 
 fn kinds(strays: &Strays) -> BTreeMap<(MasterId, u16), Kind> {
@@ -221,9 +223,12 @@ fn whole(scope: &Scope, held: &[Held], strays: &Strays) -> Table {
     let filled = || held.iter().map(|held| &held.total).filter(|t| t.keys > 0);
     let keys: u64 = filled().map(|total| total.keys).sum();
     let bytes: u64 = filled().map(|total| total.memory).sum();
-    let mut slots: Vec<u16> = filled().map(|total| total.slot).collect();
-    slots.sort_unstable();
-    slots.dedup();
+    // A slot of one cluster is not that of another one.
+    let slots: BTreeSet<(usize, u16)> = held
+        .iter()
+        .filter(|held| held.total.keys > 0)
+        .map(|held| (held.master.source, held.total.slot))
+        .collect();
     let maps = scope.clusters().map(|cluster| cluster.view());
     let covered: usize = maps
         .filter_map(|view| view.topology.as_ref().map(|map| map.covered()))

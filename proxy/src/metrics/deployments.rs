@@ -82,7 +82,6 @@ pub(super) fn write(samples: &[Sample], found: &[Found], text: &mut Text) {
     }
     nodes(found, text);
     strays(samples, text);
-    skew(samples, text);
     slots(samples, text);
 }
 
@@ -159,28 +158,6 @@ fn strays(samples: &[Sample], text: &mut Text) {
         let strays = sample.slots.iter().filter(|total| !own(total.slot));
         let keys: u64 = strays.map(|total| total.keys).sum();
         family.put_of(&sample.labels, &[], keys);
-    }
-}
-
-/// How uneven the masters of each cluster are, of those that are followed here.
-#[expect(clippy::cast_precision_loss, reason = "a ratio of sums of bytes")]
-fn skew(samples: &[Sample], text: &mut Text) {
-    let mut sums: BTreeMap<&str, (u64, u64, u64)> = BTreeMap::new();
-    for sample in samples.iter().filter(|sample| !sample.cluster.is_empty()) {
-        let bytes = sample.status.key_bytes;
-        let (masters, sum, most) = sums.entry(&sample.cluster).or_default();
-        *masters += 1;
-        *sum = sum.saturating_add(bytes);
-        *most = bytes.max(*most);
-    }
-    let mut family = text.family(
-        "keyscape_shard_skew_ratio",
-        Kind::Gauge,
-        "Bytes of the largest master of a cluster by the mean of those followed here.",
-    );
-    for (cluster, (masters, sum, most)) in sums.iter().filter(|(_, (_, sum, _))| *sum > 0) {
-        let ratio = *most as f64 * *masters as f64 / *sum as f64;
-        family.put(&[("cluster", cluster)], format!("{ratio:.4}"));
     }
 }
 

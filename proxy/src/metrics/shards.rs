@@ -5,6 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use analyzer::slots::skew;
 use cluster_map::Slot;
 
 use super::keyspace::Sample;
@@ -41,19 +42,7 @@ pub(super) fn write(samples: &[Sample], text: &mut Text) {
     for (sample, rate) in shards().filter_map(|sample| Some((sample, rate(sample)?))) {
         family.put_of(&sample.labels, &[], format!("{rate:.3}"));
     }
-    #[expect(clippy::cast_precision_loss, reason = "a ratio of sums")]
-    let keys = sums.iter().map(|(sample, keys, _)| (*sample, *keys as f64));
-    skew(
-        "keyscape_shard_keys_skew_ratio",
-        "Keys of the master of a cluster with most, by the mean of those followed here.",
-        (keys.collect(), text),
-    );
-    let writes = shards().filter_map(|sample| Some((sample, rate(sample)?)));
-    skew(
-        "keyscape_shard_writes_skew_ratio",
-        "Writes of the master of a cluster with most, by the mean of those followed here.",
-        (writes.collect(), text),
-    );
+    skews(&sums, text);
     tags(samples, text);
 }
 
@@ -69,20 +58,50 @@ fn rate(sample: &Sample) -> Option<f64> {
     sample.prospect.as_ref()?.writes_per_s
 }
 
-/// The largest by the mean, by cluster.
-fn skew(name: &str, help: &str, (loads, text): (Vec<(&Sample, f64)>, &mut Text)) {
-    let mut sums: BTreeMap<&str, (f64, f64, f64)> = BTreeMap::new();
-    for (sample, load) in loads {
-        let (masters, sum, most) = sums.entry(&sample.cluster).or_default();
-        *masters += 1.0;
-        *sum += load;
-        *most = most.max(load);
+/// How uneven the masters of each cluster are, of those that are followed here: see
+/// [`analyzer::slots::skew`].
+fn skews(sums: &[(&Sample, u64, u64)], text: &mut Text) {
+    type Load = fn(&(&Sample, u64, u64)) -> Option<u64>;
+    let families: [(&str, &str, Load); 3] = [
+        (
+            "keyscape_shard_skew_ratio",
+            "Bytes in the slots of the master of a cluster with most, by the mean of its masters with slots.",
+            |(_, _, bytes)| Some(*bytes),
+        ),
+        (
+            "keyscape_shard_keys_skew_ratio",
+            "Keys in the slots of the master of a cluster with most, by the mean of its masters with slots.",
+            |(_, keys, _)| Some(*keys),
+        ),
+        (
+            "keyscape_shard_writes_skew_ratio",
+            "Writes of the master of a cluster with most, by the mean of its masters with slots.",
+            |(sample, ..)| rate(sample).map(thousandths),
+        ),
+    ];
+    for (name, help, load) in families {
+        let mut loads: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        for own in sums {
+            let cluster = loads.entry(&own.0.cluster).or_default();
+            cluster.extend(load(own));
+        }
+        let mut family = text.family(name, Kind::Gauge, help);
+        for (cluster, loads) in loads {
+            if let Some(ratio) = skew(loads) {
+                family.put(&[("cluster", cluster)], format!("{ratio:.4}"));
+            }
+        }
     }
-    let mut family = text.family(name, Kind::Gauge, help);
-    for (cluster, (masters, sum, most)) in sums.iter().filter(|(_, (_, sum, _))| *sum > 0.0) {
-        let ratio = most * masters / sum;
-        family.put(&[("cluster", cluster)], format!("{ratio:.4}"));
-    }
+}
+
+/// A rate as a whole number, fine enough for a ratio.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is no less than nothing, and saturates"
+)]
+fn thousandths(rate: f64) -> u64 {
+    (rate * 1000.0) as u64
 }
 
 /// The largest hash tags of each cluster.
@@ -117,5 +136,61 @@ fn tags(samples: &[Sample], text: &mut Text) {
             let labels = [("rank", rank.as_str()), ("slot", slot.as_str())];
             family.put_of(&sample.labels, &labels, value(tag));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cluster_map::Slots;
+
+    use super::*;
+    use crate::model::ask::SlotTotal;
+
+    fn master(cluster: &str, own: Option<(u16, u16)>, slots: &[(u16, u64)]) -> Sample {
+        let total = |(slot, memory): &(u16, u64)| SlotTotal {
+            slot: *slot,
+            keys: 1,
+            memory: *memory,
+        };
+        let own = own.and_then(|(from, to)| Slot::new(from).zip(Slot::new(to)));
+        let slots: Vec<SlotTotal> = slots.iter().map(total).collect();
+        let status = crate::fleet::Status {
+            key_bytes: slots.iter().map(|total| total.memory).sum(),
+            ..crate::fleet::Status::default()
+        };
+        Sample {
+            cluster: cluster.into(),
+            labels: String::new(),
+            own: Slots::from_ranges(own),
+            status: Arc::new(status),
+            dbs: Vec::new(),
+            totals: Vec::new(),
+            raised: Vec::new(),
+            prospect: None,
+            slots,
+            lives: None,
+            sizes: None,
+        }
+    }
+
+    #[test]
+    fn skew_is_of_masters_with_slots_and_of_what_is_in_them() {
+        let samples = [
+            master("c", Some((0, 99)), &[(5, 300), (200, 5_000)]),
+            master("c", Some((100, 199)), &[(150, 100)]),
+            master("c", None, &[]),
+            // Masters of Sentinel have nothing to do with each other.
+            master("s", None, &[(0, 900)]),
+            master("s", None, &[(0, 1)]),
+        ];
+        let mut text = Text::new(String::new(), 0);
+        write(&samples, &mut text);
+        let lines = text.body.lines();
+        let told: Vec<&str> = lines
+            .filter(|line| line.starts_with("keyscape_shard_skew_ratio{"))
+            .collect();
+        assert_eq!(told, ["keyscape_shard_skew_ratio{cluster=\"c\"} 1.5000"]);
     }
 }
