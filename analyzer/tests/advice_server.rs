@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use analyzer::acl::{User, Users};
 use analyzer::advice::{
     Asked, Before, Cluster, Decide, Facts, Flows, Guard, Heat, Limits, Need, Node, Pace, Peer,
-    Standing, Subject, Told, Verdict, decide, rule, rules,
+    Standing, Subject, Told, Verdict, decide, rule, rules, storm_limits,
 };
+use analyzer::census::{Expiries, Portion, Storm, StormLimits};
 use analyzer::heat::{Hot, Rewrites, Work};
 use analyzer::profile::{Family, Profile, Version};
 
@@ -62,6 +63,7 @@ fn healthy() -> Facts {
         totals: Vec::new(),
         survey: Err("no keys here".to_owned()),
         flows: Flows::default(),
+        storms: Ok(Vec::new()),
         heat: Heat::default(),
         peers: Vec::new(),
         standing: Standing {
@@ -154,6 +156,15 @@ fn written(facts: &mut Facts, slot: u64, all: u64) {
     facts.heat.total = work(all);
     facts.heat.slots = vec![(7, work(slot))];
 }
+
+/// A storm of expiries, seven and a half minutes from now.
+const STRUCK: Storm = Storm {
+    at_ms: NOW_MS.cast_signed() + 450_000,
+    portion: Portion {
+        keys: 5_000,
+        bytes: 1 << 20,
+    },
+};
 
 const NO_SAVE: Point = Config("save= appendonly=no");
 
@@ -334,6 +345,13 @@ fn cases() -> Vec<(&'static str, Vec<Point>, Vec<Point>)> {
             })],
         ),
         (
+            "TTL-04",
+            vec![Point::Facts(|facts| facts.storms = Ok(vec![STRUCK]))],
+            vec![Point::Facts(|facts| {
+                facts.storms = Err("counting".to_owned())
+            })],
+        ),
+        (
             "CLU-02",
             vec![Point::Facts(|facts| written(facts, 60_000, 120_000))],
             vec![Point::Facts(|facts| written(facts, 59_999, 120_000))],
@@ -473,10 +491,48 @@ fn each_rule_holds_where_it_should_and_not_beside_it() {
             matches!(verdict, Verdict::Quiet | Verdict::Cannot(_)),
             "{id} ({at}): {verdict:?}"
         );
-        if id != "REP-01" {
+        if !["REP-01", "TTL-04"].contains(&id) {
             assert_eq!(verdict, Verdict::Quiet, "{id} ({at})");
         }
     }
+}
+
+#[test]
+fn a_storm_is_told_from_now_as_the_rule_is_tuned() {
+    let mut facts = healthy();
+    facts.storms = Ok(vec![STRUCK]);
+    let ttl_04 = rule("TTL-04").expect("a rule");
+    let Verdict::Found(finding) = decide(ttl_04, &facts, &Limits::default()) else {
+        panic!("not found");
+    };
+    assert_eq!(
+        finding.evidence[0].subject,
+        Subject::Named("in 7 min".to_owned())
+    );
+    assert_eq!((finding.keys, finding.bytes), (5_000, 1 << 20));
+
+    let mut limits = Limits::default();
+    assert_eq!(storm_limits(&limits), StormLimits::DEFAULT);
+    limits.tune(ttl_04, "keys", 7).expect("a threshold");
+    limits
+        .tune(ttl_04, "bytes_percent", 50)
+        .expect("a threshold");
+    let tuned = storm_limits(&limits);
+    assert_eq!(
+        (tuned.keys_percent, tuned.bytes_percent, tuned.keys),
+        (5, 50, 7)
+    );
+    let mut lives = Expiries::new(0);
+    lives.fixed = Portion {
+        keys: 93,
+        bytes: 930,
+    };
+    lives.minutes[3] = Portion { keys: 7, bytes: 70 };
+    lives.lives[1] = lives.minutes[3];
+    assert_eq!(lives.storms(), [], "too few keys");
+    lives.limits = tuned;
+    let storms: Vec<i64> = lives.storms().iter().map(|storm| storm.at_ms).collect();
+    assert_eq!(storms, [180_000], "7% of the keys");
 }
 
 /// A key's name is bytes, of a database: it must not get into words.

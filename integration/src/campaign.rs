@@ -48,6 +48,8 @@ probes_per_s_max = 20000
 sizes_per_s_max = 20000
 audits_per_s_max = 20000
 elements_per_s_max = 50000000
+[advice.limits.TTL-04]
+keys = 100
 ";
 
 /// A line of that.

@@ -94,7 +94,7 @@ fn report(flags: &Analyze, out: &mut dyn Write) -> anyhow::Result<()> {
             text(&mut keyspace, &loaded, flags.top, out)?;
             let told = expiries::of(&keyspace, now_ms)?;
             writeln!(out, "\n{}", expiries::table(&told).trim_fmt())?;
-            advice::Advice::of(&keyspace, now_ms).text(out)?;
+            advice::Advice::of(&keyspace, &told, now_ms).text(out)?;
             elsewhere::text(&keyspace, &flags.servers, out)
         }
         Format::Json => json(&mut keyspace, &loaded, (flags, now_ms), out),
@@ -233,6 +233,7 @@ fn json(
     });
     let largest: Vec<_> = largest.collect();
     let version = profile.version;
+    let told = expiries::of(keyspace, now_ms)?;
     let mut report = json!({
         "server": family(profile.family),
         "version": format!("{}.{}.{}", version.major, version.minor, version.patch),
@@ -245,8 +246,8 @@ fn json(
         "totals": totals,
         "largest": largest,
         "patterns": patterns::json(keyspace, flags.top),
-        "expiries": expiries::json(&expiries::of(keyspace, now_ms)?),
-        "advice": advice::Advice::of(keyspace, now_ms).json(),
+        "expiries": expiries::json(&told),
+        "advice": advice::Advice::of(keyspace, &told, now_ms).json(),
     });
     if !flags.servers.is_empty() {
         report["as"] = elsewhere::json(keyspace, &flags.servers)?.into();

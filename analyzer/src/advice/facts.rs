@@ -7,6 +7,7 @@ use super::standing::Standing;
 use super::survey::{Groups, Survey};
 use crate::Keyspace;
 use crate::acl::{User, Users};
+use crate::census::Storm;
 use crate::flows::Flow;
 use crate::heat::{By, Hot, Window, Work};
 use crate::patterns::PatternRow;
@@ -157,6 +158,8 @@ pub struct Facts {
     pub heat: Heat,
     /// What happened to its keys lately.
     pub flows: Flows,
+    /// The minutes of the next day in which too much expires; in words, why that is not known.
+    pub storms: Result<Vec<Storm>, String>,
     /// The masters of its deployment, itself included, that answered.
     pub peers: Vec<Peer>,
     /// Where it stands among others.

@@ -45,11 +45,12 @@ pub use limits::Limits;
 pub use rule::{Decide, Need, Rule, Ruling, Threshold, Tuned};
 pub use standing::{Cluster, Guard, Link, Node, Pace, Standing};
 pub use survey::{
-    Group, Groups, Minutes, PatternGroup, Seen, Survey, Surveyor, TOP_KEYS, TagSum, Tags, Tally,
-    Track, Tracks,
+    Group, Groups, PatternGroup, Seen, Survey, Surveyor, TOP_KEYS, TagSum, Tags, Tally, Track,
+    Tracks,
 };
 
 pub use traffic::{BLOCKING_POPS, reads_statistics_of};
+pub use ttl::storm_limits;
 
 /// What became of a rule.
 #[derive(Clone, Debug, PartialEq)]

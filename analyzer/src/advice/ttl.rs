@@ -2,12 +2,31 @@
 
 use super::facts::{Cannot, Facts};
 use super::finding::{Evidence, Severity, Subject};
+use super::limits::Limits;
 use super::rule::{Need, Rule, Ruling, Threshold, Tuned};
 use super::survey::{Point, Seen};
+use crate::census::{Portion, Storm, StormLimits};
 use crate::flows::Flow;
 use crate::patterns::PatternRow;
 
 const SURVEY: &[Need] = &[Need::Survey];
+
+const MINUTE_MS: i64 = 60_000;
+
+/// The rule whose thresholds define a storm.
+const STORM: &str = "TTL-04";
+
+/// What makes a minute a storm, as the rules are tuned.
+pub fn storm_limits(limits: &Limits) -> StormLimits {
+    let rule = RULES.iter().find(|rule| rule.id == STORM);
+    let of = |name| rule.map(|rule| limits.get(rule, name));
+    let default = StormLimits::DEFAULT;
+    StormLimits {
+        keys_percent: of("keys_percent").unwrap_or(default.keys_percent),
+        bytes_percent: of("bytes_percent").unwrap_or(default.bytes_percent),
+        keys: of("keys").unwrap_or(default.keys),
+    }
+}
 
 pub(super) const RULES: &[Rule] = &[
     Rule::new("TTL-01", "No-TTL leak", &[Need::Patterns, Need::Stream], leak)
@@ -46,17 +65,32 @@ pub(super) const RULES: &[Rule] = &[
              and is replicated, until it is met.",
         )
         .caveat("Replicas and we see an expiry only when the master deletes the key."),
-    Rule::new("TTL-04", "Expiry storm", SURVEY, storm)
+    Rule::new(STORM, "Expiry storm", &[Need::Totals], storm)
         .thresholds(&[
-            Threshold::new("keys_percent", 5, "percent of the keys that expire in one minute"),
-            Threshold::new("bytes_percent", 10, "percent of the bytes that expire in one minute"),
-            Threshold::new("keys", 1_000, "keys below which a minute is no storm"),
+            Threshold::new(
+                "keys_percent",
+                StormLimits::DEFAULT.keys_percent,
+                "percent of the keys that may expire in one minute",
+            ),
+            Threshold::new(
+                "bytes_percent",
+                StormLimits::DEFAULT.bytes_percent,
+                "percent of the bytes that may expire in one minute",
+            ),
+            Threshold::new(
+                "keys",
+                StormLimits::DEFAULT.keys,
+                "keys below which a minute is no storm",
+            ),
         ])
         .why(
             "Keys that were given the same time to live at the same time go at the same time: the \
              expiry cycle takes the main thread, and then everybody misses at once.",
         )
-        .caveat("Of the day behind the survey, minute by minute."),
+        .caveat(
+            "Of the next day, minute by minute. The same thresholds say what is a storm in KS.TTL, \
+             keyscape_expiry_storms and ks.alert.expiry_storm.",
+        ),
     Rule::traffic(
         "TTL-05",
         "TTL too long",
@@ -200,37 +234,33 @@ fn expired(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
 }
 
 fn storm(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
-    let survey = facts.survey()?;
-    let share = |part: u64, whole: u64| part.saturating_mul(100) / whole.max(1);
-    let least = tuned.of("keys");
-    let is_storm = |minute: &(usize, u64, u64)| {
-        let (_, keys, bytes) = *minute;
-        keys >= least
-            && (share(keys, survey.keys) >= tuned.of("keys_percent")
-                || share(bytes, survey.bytes) >= tuned.of("bytes_percent"))
-    };
-    let mut found: Vec<(usize, u64, u64)> = survey.minutes.all().filter(is_storm).collect();
-    found.sort_by_key(|minute| std::cmp::Reverse(minute.2));
+    let storms = facts.storms.as_ref().map_err(|why| Cannot(why.clone()))?;
+    let mut found: Vec<&Storm> = storms.iter().collect();
+    found.sort_by_key(|storm| (std::cmp::Reverse(storm.portion.bytes), storm.at_ms));
     let Some(worst) = found.first() else {
         return Ok(None);
     };
+    let now_ms = i64::try_from(facts.now_ms).unwrap_or(i64::MAX);
+    let ahead = |storm: &Storm| storm.at_ms.saturating_sub(now_ms).max(0) / MINUTE_MS;
     let what = format!(
         "in {} minutes of the next day very many keys expire; in {} min, {} keys at once",
         found.len(),
-        worst.0,
-        worst.1
+        ahead(worst),
+        worst.portion.keys
     );
-    let rows = found.iter().map(|(minute, keys, bytes)| Evidence {
-        bytes: *bytes,
-        ..Evidence::named(&format!("in {minute} min"), format!("{keys} keys expire"))
+    let rows = found.iter().map(|storm| Evidence {
+        bytes: storm.portion.bytes,
+        ..Evidence::named(
+            &format!("in {} min", ahead(storm)),
+            format!("{} keys expire", storm.portion.keys),
+        )
     });
-    let sums = found
-        .iter()
-        .fold((0, 0), |sum, row| (sum.0 + row.1, sum.1 + row.2));
+    let portions = found.iter().map(|storm| storm.portion);
+    let sum = portions.fold(Portion::default(), Portion::and);
     Ok(Some(
         tuned
             .finding(what)
-            .about(sums.0, sums.1)
+            .about(sum.keys, sum.bytes)
             .risk("the expiry cycle takes the main thread, and everybody misses at once")
             .evidence(rows)
             .remedy("EXPIRE key (ttl + rand(ttl / 10)): add some chance to each time to live"),

@@ -18,14 +18,42 @@ use super::round::Progress;
 /// has no end.
 pub const LIVES: [&str; 8] = ["1m", "1h", "1d", "7d", "30d", "1y", "5y", "more"];
 
-/// A minute is a storm if more of all keys than one in so many expires in it,
-const STORM_KEYS_PART: u64 = 20;
+/// What makes a minute a storm: more than that part of all keys or of all bytes expires in it, and so
+/// many keys at the least. KS.TTL, the metrics, the alert and rule TTL-04 have these from one place:
+/// the thresholds of the rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StormLimits {
+    /// Percent of the keys.
+    pub keys_percent: u64,
+    /// Percent of the bytes.
+    pub bytes_percent: u64,
+    /// Keys below which a minute is no storm.
+    pub keys: u64,
+}
 
-/// or more of all bytes than one in so many,
-const STORM_BYTES_PART: u64 = 10;
+impl StormLimits {
+    /// Unless they are configured.
+    pub const DEFAULT: StormLimits = StormLimits {
+        keys_percent: 5,
+        bytes_percent: 10,
+        keys: 1_000,
+    };
 
-/// and they are so many keys at the least.
-const STORM_KEYS_MIN: u64 = 100;
+    fn is_storm(&self, part: Portion, all: Portion) -> bool {
+        let exceeds = |part: u64, all: u64, percent: u64| {
+            u128::from(part) * 100 > u128::from(all) * u128::from(percent)
+        };
+        part.keys >= self.keys
+            && (exceeds(part.keys, all.keys, self.keys_percent)
+                || exceeds(part.bytes, all.bytes, self.bytes_percent))
+    }
+}
+
+impl Default for StormLimits {
+    fn default() -> StormLimits {
+        StormLimits::DEFAULT
+    }
+}
 
 /// A minute in which too much expires (rule TTL-04).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +77,8 @@ pub struct Expiries {
     pub lives: [Portion; LIVES.len()],
     /// What expires in each minute of the next day, from the one under way on.
     pub minutes: Vec<Portion>,
+    /// What makes one of them a storm.
+    pub limits: StormLimits,
 }
 
 impl Expiries {
@@ -61,6 +91,7 @@ impl Expiries {
             expired: Portion::default(),
             lives: [Portion::default(); LIVES.len()],
             minutes: vec![Portion::default(); minutes],
+            limits: StormLimits::DEFAULT,
         }
     }
 
@@ -146,12 +177,7 @@ impl Expiries {
         let all = self.all();
         let times = (0i64..).map(|minute| self.as_of_ms.saturating_add(minute * MINUTE_MS));
         let minutes = times.zip(self.minutes.iter().copied());
-        let is_storm = |portion: &Portion| {
-            portion.keys >= STORM_KEYS_MIN
-                && (portion.keys > all.keys / STORM_KEYS_PART
-                    || portion.bytes > all.bytes / STORM_BYTES_PART)
-        };
-        let storms = minutes.filter(|(_, portion)| is_storm(portion));
+        let storms = minutes.filter(|(_, portion)| self.limits.is_storm(*portion, all));
         storms
             .map(|(at_ms, portion)| Storm { at_ms, portion })
             .collect()

@@ -29,7 +29,7 @@ use crate::store::weigh::{Scale, Weight};
 use crate::store::{ORDER_BITS, Table, order_of};
 
 pub(crate) use calendar::Calendar;
-pub use expiries::{Expiries, Gathered, LIVES, Storm};
+pub use expiries::{Expiries, Gathered, LIVES, Storm, StormLimits};
 pub use groups::GroupRow;
 pub(crate) use groups::Groups;
 pub use plan::{Group, Matcher, Plan};

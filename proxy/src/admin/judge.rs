@@ -113,6 +113,7 @@ impl Known {
                 },
                 heat: gathered.heat.clone(),
                 flows: gathered.flows.clone(),
+                storms: gathered.storms.clone(),
                 peers: self.peers(master),
                 standing: standing::of(master, &self.deployments),
             };

@@ -9,6 +9,7 @@ use analyzer::Keyspace;
 use analyzer::advice::{
     Facts, Finding, Flows, Heat, Limits, Rule, Standing, Surveyor, Told, Verdict, decide, rules,
 };
+use analyzer::census::Expiries;
 use serde_json::{Value, json};
 
 use super::table;
@@ -25,7 +26,7 @@ pub(super) struct Advice {
 
 impl Advice {
     /// Walks over all keys and judges them.
-    pub(super) fn of(keyspace: &Keyspace, now_ms: i64) -> Advice {
+    pub(super) fn of(keyspace: &Keyspace, told: &Expiries, now_ms: i64) -> Advice {
         let limits = Limits::default();
         let mut surveyor = Surveyor::new(keyspace.profile(), &limits, None, now_ms);
         while !keyspace.survey(&mut surveyor, AT_ONCE) {}
@@ -39,6 +40,7 @@ impl Advice {
             survey: Ok(Arc::new(surveyor.survey())),
             heat: Heat::default(),
             flows: Flows::default(),
+            storms: Ok(told.storms()),
             peers: Vec::new(),
             standing: Standing::default(),
         };

@@ -53,7 +53,7 @@ const FIGURES: [Figure; 5] = [
     ),
     (
         "keyscape_expiry_storms",
-        "Minutes of the next day in which over 5% of the keys or 10% of the bytes expire.",
+        "Minutes of the next day in which very many keys or bytes expire (thresholds of rule TTL-04).",
         |lives| lives.storms as u64,
     ),
 ];

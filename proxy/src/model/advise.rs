@@ -7,13 +7,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use analyzer::advice::{Flows, Heat, Limits, Survey, Surveyor};
+use analyzer::Keyspace;
+use analyzer::advice::{Flows, Heat, Limits, Survey, Surveyor, storm_limits};
+use analyzer::census::{Storm, StormLimits};
 use analyzer::profile::Profile;
 use analyzer::view::{DbTotals, FormTotals};
 
 use crate::clock;
 use crate::config;
 use crate::model::mirror::Mirror;
+use crate::model::ttl;
 
 /// Longest slice of the walk.
 const SLICE_MAX: Duration = Duration::from_millis(1);
@@ -53,6 +56,8 @@ pub struct Gathered {
     pub heat: Heat,
     /// What happened to its keys lately.
     pub flows: Flows,
+    /// The minutes of the next day in which too much expires; in words, why that is not known.
+    pub storms: Result<Vec<Storm>, String>,
     /// How the rules are tuned.
     pub limits: Arc<Limits>,
     /// The last survey; in words, why there is none.
@@ -164,8 +169,25 @@ impl Advise {
             totals: keyspace.totals(),
             heat: Heat::of(keyspace),
             flows,
+            storms: self.storms(keyspace),
             limits: self.limits.clone(),
             survey: self.survey(mirror),
+        }
+    }
+
+    /// What makes a minute a storm of expiries.
+    pub fn storm_limits(&self) -> StormLimits {
+        storm_limits(&self.limits)
+    }
+
+    fn storms(&self, keyspace: &Keyspace) -> Result<Vec<Storm>, String> {
+        let now_ms = i64::try_from(clock::unix_ms()).unwrap_or(i64::MAX);
+        match ttl::all(keyspace, now_ms, self.storm_limits()) {
+            Ok(told) => Ok(told.storms()),
+            Err(progress) => Err(format!(
+                "keys are being counted: {} of {}",
+                progress.counted, progress.keys
+            )),
         }
     }
 

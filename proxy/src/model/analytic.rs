@@ -8,6 +8,7 @@ use analyzer::census::{Progress, Sizes};
 use analyzer::flows::Growth;
 use analyzer::heat::{Tagged, Window, Work};
 
+use crate::model::advise::Advise;
 use crate::model::answer::{Job, Walks, send};
 use crate::model::ask::{Freshness, Reply};
 use crate::model::hot::{self, Heated, Wanted};
@@ -83,7 +84,12 @@ pub enum Analytic {
 }
 
 /// Answers, or begins the walk that will.
-pub(super) fn answer(ask: Analytic, mirror: &mut Mirror, walks: &mut Walks, fresh: Freshness) {
+pub(super) fn answer(
+    ask: Analytic,
+    mirror: &mut Mirror,
+    (walks, advise): (&mut Walks, &Advise),
+    fresh: Freshness,
+) {
     let (keyspace, generation) = (&mut mirror.keyspace, mirror.generation);
     match ask {
         Analytic::Expiries {
@@ -91,7 +97,12 @@ pub(super) fn answer(ask: Analytic, mirror: &mut Mirror, walks: &mut Walks, fres
             which,
             reply,
         } => {
-            let job = ttl::begin((now_ms, which), keyspace, reply, fresh);
+            let job = ttl::begin(
+                (now_ms, which, advise.storm_limits()),
+                keyspace,
+                reply,
+                fresh,
+            );
             if let Some(job) = job {
                 walks.push(generation, Job::Ttl(job));
             }

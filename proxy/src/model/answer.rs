@@ -301,7 +301,7 @@ pub fn answer(
         }
         Ask::Told { known, reply } => telling.ask(known, reply, fresh),
         Ask::Advice { reply } => send(reply, fresh, Box::new(advise.gather(mirror))),
-        Ask::Analytic(ask) => analytic::answer(ask, mirror, walks, fresh),
+        Ask::Analytic(ask) => analytic::answer(ask, mirror, (walks, advise), fresh),
         Ask::StreamInfo { db, key, reply } => send(reply, fresh, look(keyspace, db, &key)),
         Ask::Verify { count, reply } => {
             verify.begin(keyspace, (mirror.generation, count), reply);

@@ -1,7 +1,7 @@
 //! When keys expire: from the census at once, or for keys chosen by name by a walk in slices.
 
 use analyzer::Keyspace;
-use analyzer::census::{Expiries, Gathered, Progress};
+use analyzer::census::{Expiries, Gathered, Progress, StormLimits};
 use analyzer::glob::Glob;
 use analyzer::patterns::Only;
 use analyzer::view::{Cursor, Item};
@@ -39,9 +39,18 @@ impl Filter {
     }
 }
 
+/// When all keys expire, from the census.
+pub(super) fn all(keyspace: &Keyspace, now_ms: i64, limits: StormLimits) -> Outlook {
+    let mut told = keyspace.expiries(None, now_ms)?;
+    told.scale(keyspace.detail().one_in);
+    told.limits = limits;
+    Ok(told)
+}
+
 /// A walk over some keys.
 pub(super) struct Job {
     now_ms: i64,
+    limits: StormLimits,
     filter: Filter,
     cursor: Cursor,
     gathered: Gathered,
@@ -50,7 +59,7 @@ pub(super) struct Job {
 
 /// Answers from the census, or begins the walk that will.
 pub(super) fn begin(
-    (now_ms, which): (i64, Which),
+    (now_ms, which, limits): (i64, Which, StormLimits),
     keyspace: &Keyspace,
     reply: Reply<Outlook>,
     fresh: Freshness,
@@ -61,20 +70,17 @@ pub(super) fn begin(
             send(reply, fresh, Err(progress));
             return None;
         }
-        return Some(Job::new(now_ms, filter, reply));
+        return Some(Job::new((now_ms, limits), filter, reply));
     }
-    let mut told = keyspace.expiries(None, now_ms);
-    if let Ok(told) = &mut told {
-        told.scale(fresh.detail.one_in);
-    }
-    send(reply, fresh, told);
+    send(reply, fresh, all(keyspace, now_ms, limits));
     None
 }
 
 impl Job {
-    fn new(now_ms: i64, filter: Filter, reply: Reply<Outlook>) -> Job {
+    fn new((now_ms, limits): (i64, StormLimits), filter: Filter, reply: Reply<Outlook>) -> Job {
         Job {
             now_ms,
+            limits,
             filter,
             cursor: Cursor::start(),
             gathered: Gathered::new(now_ms),
@@ -113,6 +119,7 @@ impl Job {
     pub(super) fn finish(self, fresh: Freshness) {
         let mut told = self.gathered.tell();
         told.scale(fresh.detail.one_in);
+        told.limits = self.limits;
         send(self.reply, fresh, Ok(told));
     }
 }

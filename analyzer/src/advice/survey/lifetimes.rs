@@ -5,46 +5,12 @@ use super::walk::Looked;
 use super::{Point, Survey};
 use crate::value::Kind;
 
-/// Minutes that are told apart: those of a day.
-const MINUTES: usize = 1440;
-
-const MINUTE_MS: i64 = 60_000;
-
 /// A key that is gone within this, and was written within it, was given a time to live in the
 /// wrong unit.
 const SECOND_MS: i64 = 1000;
 
 /// What in a name says that the key must not go by itself.
 const PRECIOUS: [&[u8]; 3] = [b"lock", b"queue", b"session"];
-
-/// Keys and bytes by the minute in which they expire, from the beginning of the walk on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Minutes {
-    counts: Vec<(u64, u64)>,
-}
-
-impl Minutes {
-    fn add(&mut self, left_ms: i64, bytes: u64) {
-        let Ok(minute) = usize::try_from(left_ms / MINUTE_MS) else {
-            return;
-        };
-        if minute >= MINUTES {
-            return;
-        }
-        if self.counts.is_empty() {
-            self.counts = vec![(0, 0); MINUTES];
-        }
-        let count = &mut self.counts[minute];
-        *count = (count.0 + 1, count.1 + bytes);
-    }
-
-    /// Minutes with what expires in them: how many minutes from the beginning of the walk, keys and
-    /// bytes.
-    pub fn all(&self) -> impl Iterator<Item = (usize, u64, u64)> {
-        let all = self.counts.iter().enumerate();
-        all.map(|(minute, (keys, bytes))| (minute, *keys, *bytes))
-    }
-}
 
 pub(super) fn look(key: &Looked<'_>, bars: &Bars, survey: &mut Survey) {
     if key.idle_s >= bars.cold_s {
@@ -62,15 +28,12 @@ fn expiring(key: &Looked<'_>, at_ms: i64, bars: &Bars, survey: &mut Survey) {
     let left_s = left_ms.unsigned_abs() / 1000;
     let point = if left_ms < 0 {
         Point::Expired
+    } else if left_ms > bars.far_ms {
+        Point::FarExpiry
+    } else if left_ms < SECOND_MS && key.idle_s == 0 {
+        Point::NearExpiry
     } else {
-        survey.minutes.add(left_ms, key.bytes);
-        if left_ms > bars.far_ms {
-            Point::FarExpiry
-        } else if left_ms < SECOND_MS && key.idle_s == 0 {
-            Point::NearExpiry
-        } else {
-            return;
-        }
+        return;
     };
     let seen = key.seen(left_s, key.bytes);
     survey.tally_mut(point).take(left_s, seen);

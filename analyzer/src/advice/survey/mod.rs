@@ -23,7 +23,6 @@ use super::secrets::Secrets;
 use crate::profile::Profile;
 
 pub use groups::{Group as PatternGroup, Groups};
-pub use lifetimes::Minutes;
 pub(super) use lists::STREAM_RAISED;
 pub use tags::{TagSum, Tags};
 pub use tally::{Seen, TOP_KEYS, Tally};
@@ -105,8 +104,6 @@ pub struct Survey {
     pub(super) secrets: Secrets,
     /// Keys and bytes by hash tag.
     pub tags: Tags,
-    /// What expires in which minute of the next day.
-    pub minutes: Minutes,
     /// Collections and groups, as they were in this survey and those before.
     pub tracks: Tracks,
     /// Keys by pattern.
@@ -127,7 +124,6 @@ impl Survey {
             lasting_bytes: 0,
             secrets: Secrets::default(),
             tags: Tags::default(),
-            minutes: Minutes::default(),
             tracks: Tracks::default(),
             groups: Groups::default(),
             unnamed: 0,

@@ -75,6 +75,9 @@ pub(super) fn soon(census: &Census, told: &Value, facts: &mut Facts<'_>) {
     storms(census, told, facts);
 }
 
+/// Keys below which a minute is no storm, as campaigns tune rule TTL-04: they have few keys.
+const STORM_KEYS_MIN: u64 = 100;
+
 /// The minutes in which a master loses too much.
 fn storms(census: &Census, told: &Value, facts: &mut Facts<'_>) {
     let as_of = signed(&told["total"], "as_of").saturating_mul(1000);
@@ -91,7 +94,7 @@ fn storms(census: &Census, told: &Value, facts: &mut Facts<'_>) {
     let wholes: BTreeMap<String, Sum> = census.wholes().collect();
     by_minute.retain(|(master, _), sum| {
         let (keys, bytes) = wholes[master];
-        sum.0 >= 100 && (sum.0 > keys / 20 || sum.1 > bytes / 10)
+        sum.0 >= STORM_KEYS_MIN && (sum.0 > keys / 20 || sum.1 > bytes / 10)
     });
     let mut storms = BTreeMap::new();
     for row in rows(told, "storms") {
