@@ -3,8 +3,10 @@
 
 use analyzer::Keyspace;
 use analyzer::heat::{By, Heard, Hot, Rewrites, Window, Work};
+use analyzer::slots::SlotSums;
 
-/// Most keys or hash tags of an answer: more are not kept over ten seconds.
+/// Most keys or hash tags of an answer. A sketch has more of the seconds under way; of what is older
+/// the 128 first by writes and the 128 first by bytes are kept, of each ten seconds.
 pub const LIMIT_MAX: usize = 1000;
 
 /// What is asked about.
@@ -72,10 +74,20 @@ pub(super) fn heated(keyspace: &Keyspace, wanted: &Wanted) -> Heated {
             named(hot, memory)
         }),
         What::HashTags => told(keyspace.hot_tags(window, by, limit), |hot| named(hot, None)),
-        What::Slots => told(keyspace.hot_slots(window), |(slot, work)| Row {
-            memory: Some(memory_of_slot(keyspace, slot)),
-            ..exact(Subject::Slot(slot), work)
-        }),
+        What::Slots => {
+            // Once: there are up to 16384 slots.
+            let dbs = keyspace.dbs().into_iter();
+            let sums: Vec<&SlotSums> = dbs.filter_map(|db| keyspace.slots(db.db)).collect();
+            let one_in = keyspace.detail().one_in;
+            let memory = |slot| {
+                let bytes: u64 = sums.iter().map(|sums| sums.get(slot).bytes).sum();
+                bytes.saturating_mul(one_in)
+            };
+            told(keyspace.hot_slots(window), |(slot, work)| Row {
+                memory: Some(memory(slot)),
+                ..exact(Subject::Slot(slot), work)
+            })
+        }
         What::Commands => told(keyspace.hot_commands(window), |(name, work)| {
             exact(Subject::Command(name), work)
         }),
@@ -95,13 +107,6 @@ fn memory(keyspace: &Keyspace, hot: &Hot) -> Option<u64> {
     let is_whole = hot.name.len() as u64 == hot.name_len;
     let facts = is_whole.then(|| keyspace.facts(hot.db, &hot.name));
     facts.flatten().map(|facts| facts.bytes)
-}
-
-fn memory_of_slot(keyspace: &Keyspace, slot: u16) -> u64 {
-    let dbs = keyspace.dbs().into_iter();
-    let sums = dbs.filter_map(|db| keyspace.slots(db.db));
-    let bytes: u64 = sums.map(|sums| sums.get(slot).bytes).sum();
-    bytes.saturating_mul(keyspace.detail().one_in)
 }
 
 fn named(hot: Hot, memory: Option<u64>) -> Row {

@@ -94,14 +94,15 @@ impl Owner<'_> {
     /// When something is due without anyone asking.
     fn wake_at(&self) -> Instant {
         let now = clock::now();
-        if self.walks.pending() || self.is_relieving() {
+        let surveys = self.advise.wake_at().filter(|_| self.mirror.generation > 0);
+        let walks = self.walks.pending().then_some(now);
+        let looks = between_commands(self.mirror.in_transaction, [walks, surveys]);
+        if self.is_relieving() || looks.is_some_and(|at| at <= now) {
             return now;
         }
         let mut at = self.timers.clock;
         at = at.min(self.count_at(now).unwrap_or(at));
-        if let (Some(due), true) = (self.advise.wake_at(), self.mirror.generation > 0) {
-            at = at.min(due);
-        }
+        at = at.min(looks.unwrap_or(at));
         if self.timers.dirty {
             at = at.min(self.timers.publish);
         }
@@ -139,6 +140,15 @@ impl Owner<'_> {
     }
 }
 
+/// When a look at all keys goes on. Inside a transaction none does, and nothing is to wake the owner for
+/// it: the rest of the transaction will.
+fn between_commands(in_transaction: bool, looks: [Option<Instant>; 2]) -> Option<Instant> {
+    match in_transaction {
+        true => None,
+        false => looks.into_iter().flatten().min(),
+    }
+}
+
 async fn next(inbox: Option<&mut Inbox>) -> Arrival {
     match inbox {
         Some(inbox) => inbox.next().await,
@@ -171,5 +181,18 @@ async fn sent(sending: Option<Sending<'_>>) -> std::io::Result<usize> {
     match sending {
         Some(sending) => Wire::send(sending).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_stalls_wakes_nobody() {
+        let due = Some(clock::now());
+        assert_eq!(between_commands(true, [due, due]), None);
+        assert_eq!(between_commands(false, [None, due]), due);
+        assert_eq!(between_commands(false, [None, None]), None);
     }
 }
