@@ -258,6 +258,17 @@ async fn of(session: &Session, request: &Request) -> Result<Reply, Reply> {
     Ok(Reply::Array(replies.collect()))
 }
 
+/// Keys and bytes of all patterns, which a prefix does not choose from: groups are parts of these.
+/// `None` where keys are not counted by pattern.
+fn whole(told: &[Counted]) -> Option<(u64, u64)> {
+    let all = told.iter().map(|counted| counted.patterns.as_ref());
+    let all: Option<Vec<&Vec<PatternRow>>> = all.collect();
+    let rows = all?.into_iter().flatten();
+    Some(rows.fold((0, 0), |(keys, bytes), row| {
+        (keys + row.keys, bytes + row.bytes)
+    }))
+}
+
 /// All rows by name, rolled up and chosen as asked.
 fn merged(told: Vec<Counted>, mut lately: Lately, options: &Options) -> BTreeMap<Vec<u8>, Shown> {
     let mut rows: BTreeMap<Vec<u8>, Shown> = BTreeMap::new();
@@ -307,6 +318,7 @@ impl Asked<'_> {
             .iter_mut()
             .map(|counted| std::mem::take(&mut counted.groups));
         let groups = grouped(groups.flatten().collect());
+        let whole = whole(&told).unwrap_or_else(|| self.published());
         let rows = merged(told, lately, self.options);
         let (keys, bytes) = rows.values().fold((0, 0), |(keys, bytes), row| {
             (keys + row.row.keys, bytes + row.row.bytes)
@@ -326,10 +338,19 @@ impl Asked<'_> {
         });
         tables.push(Table::rows("patterns", lines.collect()));
         if !groups.is_empty() {
-            let lines = groups.iter().map(|row| line("group", row, all));
+            let lines = groups.iter().map(|row| line("group", row, whole));
             tables.push(Table::rows("groups", lines.collect()));
         }
         tables
+    }
+
+    /// Keys and bytes of the masters that answered, as they published them last.
+    fn published(&self) -> (u64, u64) {
+        let answered = self.fresh.iter().filter(|(_, fresh)| fresh.is_some());
+        answered.fold((0, 0), |(keys, bytes), (master, _)| {
+            let status = master.status();
+            (keys + status.keys, bytes + status.key_bytes)
+        })
     }
 
     /// Looks for examples where the last one is gone.
