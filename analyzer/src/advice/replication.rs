@@ -92,7 +92,10 @@ pub(super) const RULES: &[Rule] = &[
             "Replicas copy everything again and again: each time the master forks and sends all it \
              has. The causes are a backlog (REP-03) or an output buffer (REP-04) that is too small.",
         )
-        .caveat("Counted since the server started, without the first of each replica and without ours."),
+        .caveat(
+            "Counted since the server started, without the first of each replica and without ours of this \
+             run: those that Keyscape took before it was restarted count as a replica's.",
+        ),
     Rule::new("REP-09", "Too few Sentinels", &[Need::Topology], sentinels)
         .severity(Severity::High)
         .thresholds(&[Threshold::new("sentinels", 3, "Sentinels that should watch a master")])

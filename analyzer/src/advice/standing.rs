@@ -46,7 +46,7 @@ pub struct Link {
     pub host: String,
     /// We follow a replica of the master, not itself.
     pub on_replica: bool,
-    /// Full syncs that we took since we started.
+    /// Full syncs that we took of this server since we started.
     pub full_syncs: u64,
     /// Since when nothing arrived, milliseconds; `None` if nothing ever did.
     pub silent_ms: Option<u64>,

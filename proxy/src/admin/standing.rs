@@ -54,9 +54,15 @@ fn link(master: &Master, status: &Status) -> Link {
         is_plain: !status.is_encrypted,
         host: host.clone(),
         on_replica: status.role == Role::Replica,
-        full_syncs: status.counters.full_syncs,
+        full_syncs: full_syncs_of(status),
         silent_ms: heard.map(|at| clock::unix_ms().saturating_sub(at)),
     }
+}
+
+/// Our full syncs of the server that is followed now.
+fn full_syncs_of(status: &Status) -> u64 {
+    let all = status.counters.full_syncs;
+    all.saturating_sub(status.full_syncs_before)
 }
 
 /// The replicas of its group. Where our port is announced, Sentinel lists us.
@@ -118,5 +124,24 @@ fn cluster(map: &Topology, place: &fleet::Place) -> Cluster {
         hosts,
         moving: moving.iter().map(|(slot, _)| slot.number()).collect(),
         slot_of: Some(|name| Slot::of(name).number()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::Counters;
+
+    #[test]
+    fn full_syncs_of_other_servers_are_not_this_ones() {
+        let status = Status {
+            full_syncs_before: 3,
+            counters: Counters {
+                full_syncs: 4,
+                ..Counters::default()
+            },
+            ..Status::default()
+        };
+        assert_eq!(full_syncs_of(&status), 1);
     }
 }

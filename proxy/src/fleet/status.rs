@@ -70,6 +70,8 @@ pub struct Status {
     pub bridged: Option<Arc<Bridged>>,
     /// What only INFO knows, as of the last look; `None` before the first one.
     pub vitals: Option<Arc<Vitals>>,
+    /// Of the full syncs that were begun, those of servers that were followed before this one.
+    pub full_syncs_before: u64,
     /// The port that we announce to the server.
     pub announced_port: u32,
     /// The connection is encrypted.

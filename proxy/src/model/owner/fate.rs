@@ -84,6 +84,7 @@ impl Owner<'_> {
             return;
         }
         self.forget_told();
+        self.status.full_syncs_before = self.mirror.counters.full_syncs;
         if continues && before.is_some() {
             self.mirror.keyspace.suspect_all();
         }
