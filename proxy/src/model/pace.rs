@@ -30,9 +30,24 @@ pub struct Rates {
     pub commands_per_min: u64,
 }
 
+/// How long it is waited for the server to say where it stands.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
+
+/// Whether what is applied is what the master writes now. What it wrote while there was no link comes
+/// as fast as the network carries it, which is no rate of the master's.
+#[derive(Clone, Copy, Debug)]
+enum Goal {
+    /// The link is new: where the master stood was not told yet.
+    Unknown(Instant),
+    /// It stood there when the link was new.
+    At(u64),
+    Reached,
+}
+
 /// The measure.
 #[derive(Debug)]
 pub struct Pace {
+    goal: Goal,
     last: Option<Mark>,
     now: Window,
     before: Window,
@@ -59,6 +74,7 @@ struct Window {
 impl Default for Pace {
     fn default() -> Pace {
         Pace {
+            goal: Goal::Reached,
             last: None,
             now: Window::new(),
             before: Window::new(),
@@ -67,9 +83,35 @@ impl Default for Pace {
 }
 
 impl Pace {
+    /// There is a link again.
+    pub fn resumed(&mut self, now: Instant) {
+        self.goal = Goal::Unknown(now);
+        self.last = None;
+    }
+
+    /// The master stands there.
+    pub fn told(&mut self, offset: u64) {
+        if let Goal::Unknown(_) = self.goal {
+            self.goal = Goal::At(offset);
+        }
+    }
+
+    fn catches_up(&mut self, now: Instant, offset: u64) -> bool {
+        let behind = match self.goal {
+            Goal::Unknown(since) => now.duration_since(since) < TOLD_WITHIN,
+            Goal::At(goal) => offset < goal,
+            Goal::Reached => false,
+        };
+        if !behind {
+            self.goal = Goal::Reached;
+        }
+        behind
+    }
+
     /// Where the stream stands, about once a second; `live` if it is followed at all. After a gap
     /// it is measured anew.
     pub fn tick(&mut self, now: Instant, (offset, commands): (u64, u64), live: bool) {
+        let live = live && !self.catches_up(now, offset);
         // A burst within a moment is no rate.
         if live && self.last.is_some_and(|last| now - last.at < MOMENT) {
             return;
@@ -230,6 +272,29 @@ mod tests {
         assert_eq!(pace.rates(), Rates::default());
         pace.tick(at(4), (105, 0), true);
         assert_eq!(pace.rates().bytes_mean, 100);
+    }
+
+    #[test]
+    fn a_backlog_that_is_caught_up_with_is_no_burst() {
+        let mut pace = Pace::default();
+        let from = Instant::now();
+        let at = |second| from + Duration::from_secs(second);
+        pace.tick(at(0), (0, 0), true);
+        pace.tick(at(1), (100, 0), true);
+        pace.resumed(at(2));
+        pace.tick(at(3), (50_000_000, 0), true);
+        pace.told(100_000_000);
+        pace.told(100_000_300);
+        pace.tick(at(4), (99_000_000, 0), true);
+        pace.tick(at(5), (100_000_400, 0), true);
+        pace.tick(at(6), (100_000_500, 0), true);
+        assert_eq!(pace.rates().bytes_max, 100);
+        assert_eq!(pace.rates().seconds, 2);
+        // A server that tells nothing is measured all the same.
+        pace.resumed(at(7));
+        pace.tick(at(20), (200_000_000, 0), true);
+        pace.tick(at(21), (200_000_700, 0), true);
+        assert_eq!(pace.rates().bytes_max, 700);
     }
 
     #[test]

@@ -68,6 +68,7 @@ impl Owner<'_> {
         let queue_max = memory.queue_max(self.given.config.link.queue_bytes_max);
         let session = Session::new(attached, &self.target, queue_max, self.origin);
         self.session = Some(Box::new(session));
+        self.pace.resumed(clock::now());
         self.timers.poll = clock::now();
         self.timers.standby = clock::now();
         self.enter(State::Waiting);

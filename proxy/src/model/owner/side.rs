@@ -312,6 +312,9 @@ impl Owner<'_> {
     pub(super) fn polled(&mut self, polled: Polled) {
         let at = self.usable(polled.stamp);
         self.status.master_offset = at;
+        if let Some(at) = at {
+            self.pace.told(at);
+        }
         self.changed_places(&polled);
         let taken_for = self.session.as_ref().map(|session| session.intro.role);
         if polled.role == Role::Master && taken_for == Some(Role::Replica) {
