@@ -183,9 +183,12 @@ impl Facts {
     /// # Errors
     /// As [`Facts::survey`], or keys are not counted by pattern.
     pub fn groups(&self) -> Result<&Groups, Cannot> {
-        let groups = self.survey()?.groups();
-        groups
-            .ok_or_else(|| Cannot("keys were not counted by pattern at the last survey".to_owned()))
+        let survey = self.survey()?;
+        let why = match survey.groups.is_full() {
+            true => "most keys are of patterns beyond the first 1024 that the last survey met",
+            false => "keys were not counted by pattern at the last survey",
+        };
+        survey.groups().ok_or_else(|| Cannot(why.to_owned()))
     }
 
     fn map<'a>(

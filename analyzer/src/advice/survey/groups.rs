@@ -76,6 +76,11 @@ pub struct Groups {
 }
 
 impl Groups {
+    /// True if there were more: those that the walk met first are here.
+    pub(crate) fn is_full(&self) -> bool {
+        self.all.len() >= GROUPS_MAX
+    }
+
     /// Each with its database.
     pub fn all(&self) -> impl Iterator<Item = (u32, &Group)> {
         self.all.iter().map(|((db, _), group)| (*db, group))

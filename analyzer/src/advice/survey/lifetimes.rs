@@ -41,9 +41,39 @@ fn expiring(key: &Looked<'_>, at_ms: i64, bars: &Bars, survey: &mut Survey) {
 
 fn lasting(key: &Looked<'_>, survey: &mut Survey) {
     let queue = matches!(key.kind, Kind::List | Kind::Stream);
-    let named = |word: &&[u8]| key.name.windows(word.len()).any(|part| part == *word);
-    if queue || PRECIOUS.iter().any(named) {
+    if queue || looks_precious(key.name) {
         let seen = key.seen(0, key.bytes);
         survey.tally_mut(Point::Precious).take(key.bytes, seen);
+    }
+}
+
+/// True if a word of the name begins as one that says so: `lock:7` and `job-locks`, not `clock`.
+fn looks_precious(name: &[u8]) -> bool {
+    let begins = |at: usize| match at.checked_sub(1).and_then(|before| name.get(before)) {
+        Some(before) => !before.is_ascii_alphabetic(),
+        None => true,
+    };
+    PRECIOUS.iter().any(|word| {
+        let mut parts = name.windows(word.len()).enumerate();
+        parts.any(|(at, part)| part == *word && begins(at))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_no_lock() {
+        for (name, precious) in [
+            ("lock", true),
+            ("job:locks:7", true),
+            ("my-session", true),
+            ("clock:1", false),
+            ("block", false),
+            ("", false),
+        ] {
+            assert_eq!(looks_precious(name.as_bytes()), precious, "{name}");
+        }
     }
 }
