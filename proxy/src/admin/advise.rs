@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use analyzer::advice::{
     Decide, EVIDENCE_MAX, Effect, Evidence, Finding, Rule, Severity, Subject, Told, Verdict, rule,
-    rules,
 };
 
 use super::judge::{Judged, Known};
@@ -82,8 +81,9 @@ pub(crate) async fn advise(session: &Session, request: &Request) -> Result<Reply
     let question = parse(request)?;
     let scope = session.scope()?;
     let known = Known::of(&scope).await;
-    let wanted = |rule: &&'static Rule| question.rule.is_none_or(|only| only.id == rule.id);
-    let judged = known.judge(rules().filter(wanted));
+    let only = question.rule;
+    let wanted = move |rule: &&'static Rule| only.is_none_or(|only| only.id == rule.id);
+    let (known, judged) = known.judged(wanted).await?;
     let silenced = Table::rows("silenced", silenced(&judged));
     if question.silenced {
         let fresh = fresh_only(known.answers);

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use analyzer::advice::{
-    Asked, Before, Facts, Finding, Peer, Rule, Severity, Told, Verdict, decide,
+    Asked, Before, Facts, Finding, Peer, Rule, Severity, Told, Verdict, decide, rules,
 };
 
+use super::reply::Reply;
 use super::report::Answers;
 use super::scope::{Scope, ask_each};
 use super::standing;
@@ -78,6 +79,20 @@ impl Known {
             let loaded = answer.fresh.generation.loaded();
             loaded.then_some((master, &*answer.value, told))
         })
+    }
+
+    /// As [`Known::judge`], away from what other tasks wait for: a hundred rules look at all that was
+    /// gathered of every master.
+    pub(crate) async fn judged(
+        self,
+        wanted: impl Fn(&&'static Rule) -> bool + Send + 'static,
+    ) -> Result<(Known, Vec<Judged>), Reply> {
+        let judge = move || {
+            let judged = self.judge(rules().filter(wanted));
+            (self, judged)
+        };
+        let judged = tokio::task::spawn_blocking(judge).await;
+        judged.map_err(|_| Reply::error("ERR the rules could not be judged"))
     }
 
     /// Judges all masters by some rules; those with findings first, worst and largest first.
