@@ -152,7 +152,7 @@ async fn index() -> &'static str {
 
 async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
     const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-    let body = metrics::scrape(&shared.fleet, shared.config.compat.as_deref()).await;
+    let body = metrics::scrape(&shared.fleet, &shared.config).await;
     ([(header::CONTENT_TYPE, TEXT)], body).into_response()
 }
 

@@ -26,6 +26,17 @@ impl PatternName {
         }
     }
 
+    /// True if it has no star: then it is the name of a key, and of no other one.
+    pub fn is_literal(&self) -> bool {
+        let mut escaped = false;
+        let star = self.glob.iter().any(|&byte| {
+            let is_star = byte == b'*' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            is_star
+        });
+        !star && *self != PatternName::other()
+    }
+
     fn push(&mut self, separator: u8, label: &[u8]) {
         match separator {
             // Digits are a part of the word before them.

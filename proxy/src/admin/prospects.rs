@@ -173,7 +173,8 @@ fn sums(rows: Vec<PatternRow>) -> Patterns {
     for row in rows {
         let is_other = row.name == other;
         patterns.count += u64::from(!is_other);
-        let name = match is_other {
+        // What has no star is a key's own name, and those are in no label.
+        let name = match is_other || row.name.is_literal() {
             true => OTHER.to_owned(),
             false => readable(&row.name.glob),
         };
@@ -197,5 +198,46 @@ fn advise(all: &mut BTreeMap<MasterId, Prospect>, judged: &[Judged]) {
             };
             all.entry(master.id).or_default().advice.push(advised);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use analyzer::patterns::Classes;
+
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_key_is_no_label() {
+        let row = |glob: &[u8], bytes| PatternRow {
+            name: PatternName {
+                glob: glob.to_vec(),
+                cuts: vec![glob.len()],
+            },
+            keys: 1,
+            bytes,
+            forms: Vec::new(),
+            fixed_keys: 0,
+            fixed_bytes: 0,
+            name_bytes: 0,
+            largest: bytes,
+            largest_is_met: true,
+            ids: Classes::default(),
+            example: None,
+            db: 0,
+        };
+        let rows = vec![
+            row(b"user:*", 1),
+            row(b"leaderboard", 20),
+            row(b"odd\\*name", 300),
+            row(b"odd\\\\*", 4_000),
+            row(b"(other)", 50_000),
+        ];
+        let patterns = sums(rows);
+        let told = patterns.sums.iter();
+        let told: Vec<(&str, u64)> = told.map(|(name, sum)| (name.as_str(), sum.bytes)).collect();
+        let expected = [(OTHER, 50_320), ("odd\\\\*", 4_000), ("user:*", 1)];
+        assert_eq!(told, expected);
+        assert_eq!(patterns.count, 4);
     }
 }

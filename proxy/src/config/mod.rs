@@ -207,6 +207,8 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Requests at once.
     pub connections_max: usize,
+    /// Have series by pattern.
+    pub patterns: bool,
     /// Series by redis_exporter's names as well, and the keys that have some: database and name.
     pub compat: Option<Vec<Named>>,
 }
@@ -233,6 +235,7 @@ impl Default for Http {
         Http {
             listen: SocketAddr::from(([127, 0, 0, 1], 9479)),
             connections_max: 64,
+            patterns: true,
             compat: None,
         }
     }
@@ -262,6 +265,7 @@ impl Config {
             http: Http {
                 listen: address("http.listen", &raw.http.listen)?,
                 connections_max: at_least_one("http.connections_max", raw.http.connections_max)?,
+                patterns: raw.metrics.patterns,
                 compat: compat(&raw.metrics)?,
             },
             link: link(raw.link, credentials)?,

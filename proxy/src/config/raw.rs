@@ -242,13 +242,25 @@ pub struct Tls {
 }
 
 /// `[metrics]`.
-#[derive(Clone, Deserialize, Serialize, Default)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Metrics {
+    /// Have series by pattern.
+    pub patterns: bool,
     /// Have series by redis_exporter's names as well.
     pub compat: bool,
     /// Keys that have some, each `db0=name`.
     pub compat_keys: Vec<String>,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics {
+            patterns: true,
+            compat: false,
+            compat_keys: Vec::new(),
+        }
+    }
 }
 
 /// `[watch]`.

@@ -18,7 +18,7 @@ use super::{
     bridge, compat, flows, install, patterns, process, prospects, server, shards, sums, watch,
 };
 use crate::clock;
-use crate::config::Named;
+use crate::config;
 use crate::fleet::{Fleet, Loss, Master, Status};
 use crate::http;
 use crate::model::analytic::Analytic;
@@ -88,10 +88,14 @@ pub(super) fn labels(name: &str, cluster: &str, shard: &str) -> String {
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
 /// The body of a scrape.
-pub(crate) async fn scrape(fleet: &Fleet, compat: Option<&[Named]>) -> String {
+pub(crate) async fn scrape(fleet: &Fleet, config: &config::Http) -> String {
     let masters = fleet.masters();
-    let samples = samples(fleet, &masters).await;
-    let known = match compat {
+    let mut samples = samples(fleet, &masters).await;
+    if !config.patterns {
+        let ahead = samples.iter_mut().flat_map(|sample| &mut sample.prospect);
+        ahead.for_each(|prospect| prospect.patterns.sums.clear());
+    }
+    let known = match &config.compat {
         Some(wanted) => Some(compat::ask_all(&masters, wanted).await),
         None => None,
     };

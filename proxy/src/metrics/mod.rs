@@ -8,7 +8,8 @@
 //!
 //! Labels come from closed lists, from the configuration and what discovery found there (`master`,
 //! `cluster`, `shard`, `node`), or are bounded where they are counted (`db`, names of unknown
-//! commands, the largest slots); never from keys.
+//! commands, the largest slots, patterns of names: `[metrics] patterns`); never the name of a key,
+//! unless `[metrics] compat_keys` names it.
 
 mod bridge;
 mod compat;

@@ -435,7 +435,7 @@ async fn metrics_name_cluster_shard_and_master() {
     let [mut a, b, c] = spread();
     a.extend(keys(&[("{c}1", 777)]));
     build.cluster("", [a, b, c]);
-    let body = crate::metrics::scrape(&build.fleet, None).await;
+    let body = crate::metrics::scrape(&build.fleet, &config::Http::default()).await;
     let first = format!(
         "master=\"10.0.1.1:7001\",cluster=\"prod\",shard=\"{}\"",
         "a".repeat(40)
