@@ -32,7 +32,7 @@ const WHAT: Reply = Reply::error("ERR KS.HOT wants KEYS, PATTERNS, HASHTAGS, SLO
 const BY: Reply = Reply::error("ERR BY must be WRITES or BYTES");
 const WINDOW: Reply = Reply::error("ERR WINDOW must be 1m, 10m or 1h");
 
-/// What all forms of KS.HOT take: `[BY ..] [WINDOW ..] [count] [FORMAT ..]`.
+/// What all forms of KS.HOT take: `[BY ..] [WINDOW ..] [count | LIMIT count] [FORMAT ..]`.
 pub(super) struct Options {
     pub(super) by: By,
     pub(super) window: Window,
@@ -57,7 +57,9 @@ pub(super) fn parse(request: &Request) -> Result<Options, Reply> {
         if at + 1 == request.len() {
             return Err(SYNTAX);
         }
-        if request.is(at, "BY") {
+        if request.is(at, "LIMIT") {
+            options.limit = request.number(at + 1).ok_or(NOT_A_NUMBER)?;
+        } else if request.is(at, "BY") {
             options.by = by(request, at + 1)?;
         } else if request.is(at, "WINDOW") {
             options.window = window(request, at + 1)?;

@@ -13,7 +13,7 @@ use analyzer::value::{Encoding, Kind};
 use super::layout::{Cell, Format, Table};
 use super::refuse::{NOT_A_NUMBER, SYNTAX};
 use super::reply::Reply;
-use super::report::{Sources, finish, named_format, pairs, split};
+use super::report::{Sources, finish, limit, named_format, pairs, split};
 use super::request::Request;
 use super::scope::Scope;
 use super::session::Session;
@@ -23,8 +23,9 @@ use crate::model::analytic::Analytic;
 use crate::model::ask::Ask;
 use crate::model::patterns::Counted;
 
-/// Rows by default.
+/// Rows by default, and at most: a database has no more patterns.
 const LIMIT_DEFAULT: usize = 20;
+const LIMIT_MAX: usize = 100_000;
 
 /// Writes are those of so many seconds.
 const MINUTE_S: u32 = 60;
@@ -150,7 +151,7 @@ fn parse(request: &Request) -> Result<Options, Reply> {
         if request.is(at, "BY") {
             options.by = by(request, at + 1)?;
         } else if request.is(at, "LIMIT") {
-            options.limit = Some(request.number(at + 1).ok_or(NOT_A_NUMBER)?);
+            options.limit = Some(limit(request, at + 1, LIMIT_MAX)?);
         } else if request.is(at, "DEPTH") {
             let depth: usize = request.number(at + 1).ok_or(NOT_A_NUMBER)?;
             options.depth = Some(depth.max(1));

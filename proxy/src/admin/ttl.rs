@@ -41,6 +41,11 @@ fn parse(request: &Request) -> Result<Options, Reply> {
         format: Format::Resp,
     };
     pairs(request, 1, |at| {
+        let is_choice = request.is(at, "MATCH") || request.is(at, "PATTERN");
+        if is_choice && !matches!(options.which, Which::All) {
+            // One of them: which keys would be meant by both?
+            return Err(SYNTAX);
+        }
         if request.is(at, "MATCH") {
             options.which = Which::Match(request.arg(at + 1).to_vec());
         } else if request.is(at, "PATTERN") {

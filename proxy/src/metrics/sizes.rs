@@ -69,7 +69,7 @@ pub(super) fn write(samples: &[Sample], text: &mut Text) {
         let own = sums.entry(sample.deployment()).or_default();
         own.add(sample, sizes);
     }
-    let help = "Keys by what they take on their master.";
+    let help = "Keys by what they take on their master now: goes down as well, so not for rate().";
     let mut family = text.family("keyscape_key_size_bytes", Series::Histogram, help);
     for (head, sum) in &sums {
         let all = Kind::ALL.iter().zip(&sum.sizes.bytes).zip(&sum.totals);
@@ -79,7 +79,7 @@ pub(super) fn write(samples: &[Sample], text: &mut Text) {
             family.histogram((head, &labels), (classes, &ends), *bytes);
         }
     }
-    let help = "Collections by their number of elements.";
+    let help = "Collections by their number of elements now: goes down as well, so not for rate().";
     let mut family = text.family("keyscape_key_elements", Series::Histogram, help);
     for (head, sum) in &sums {
         let all = Kind::ALL.iter().zip(&sum.sizes.elements).zip(&sum.totals);

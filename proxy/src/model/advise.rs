@@ -1,8 +1,9 @@
 //! KS.ADVISE on one master: totals, and a survey of all its keys that is never old.
 //!
-//! Keys are walked over when advice is first wanted, and then again and again, in slices that leave
-//! most of the time to the stream, and nearly all of it to one that waits. An answer is what is there: it costs no walk, and says how old it
-//! is. What the server tells of itself is asked for by `telling`.
+//! Keys are walked over from the first question on, which the watcher asks within half a minute of the
+//! start (metrics tell what is advised), and then again and again, in slices that leave most of the time
+//! to the stream, and nearly all of it to one that waits. An answer is what is there: it costs no walk,
+//! and says how old it is. What the server tells of itself is asked for by `telling`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -36,8 +36,8 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::new("ks.hot", -2, Handler::Model(Model::Hot))
         .flags(READ)
         .syntax(
-            "<KEYS | PATTERNS | HASHTAGS | SLOTS | COMMANDS> [BY <WRITES | BYTES>] [WINDOW <1m | 10m | 1h>] \
-             [count] [FORMAT <TEXT | JSON>]",
+            "<<KEYS | HASHTAGS | SLOTS | COMMANDS> [BY <WRITES | BYTES>] | PATTERNS [BY WRITES]> \
+             [WINDOW <1m | 10m | 1h>] [count | LIMIT count] [FORMAT <TEXT | JSON>]",
         )
         .about(
             "analytics",
@@ -75,7 +75,9 @@ pub(super) const COMMANDS: &[Command] = &[
         ),
     Command::new("ks.slots", -1, Handler::Model(Model::Slots))
         .flags(READ)
-        .syntax("[HASHTAGS] [BY <BYTES | KEYS | WRITES>] [LIMIT count] [FORMAT <TEXT | JSON>]")
+        .syntax(
+            "<[BY <BYTES | KEYS | WRITES>] | HASHTAGS [BY <BYTES | KEYS>]> [LIMIT count] [FORMAT <TEXT | JSON>]",
+        )
         .about(
             "analytics",
             "0.1.0",
@@ -107,7 +109,7 @@ pub(super) const COMMANDS: &[Command] = &[
         ),
     Command::new("ks.ttl", -1, Handler::Model(Model::Ttl))
         .flags(READ)
-        .syntax("[MATCH glob] [PATTERN pattern] [FORMAT <TEXT | JSON>]")
+        .syntax("[MATCH glob | PATTERN pattern] [FORMAT <TEXT | JSON>]")
         .about(
             "analytics",
             "0.1.0",

@@ -49,5 +49,6 @@ async fn lives_of_several_masters_are_added_up() {
     let some = json(&mut c, "KS.TTL MATCH {c}*").await;
     assert_eq!(some["total"]["keys"], 5);
     assert_eq!(some["total"]["expiring_keys"], 2);
-    exchange(&mut c, "KS.TTL MATCH\r\n", "-ERR syntax").await;
+    let both = "KS.TTL MATCH\r\nKS.TTL MATCH a* PATTERN b\r\n";
+    exchange(&mut c, both, &"-ERR syntax error\r\n".repeat(2)).await;
 }
