@@ -34,6 +34,9 @@ const TAGS_KEPT: usize = 10;
 /// Growth is told from so many seconds.
 const WINDOW_S: u32 = 3600;
 
+/// That of patterns, from so many, and from half of them at least.
+const MINUTE_S: u32 = 60;
+
 /// What is ahead of each master that has a model.
 pub(crate) async fn prospects(fleet: &Arc<Fleet>) -> BTreeMap<MasterId, Prospect> {
     let Ok(scope) = Scope::of(fleet, &Target::All) else {
@@ -45,6 +48,11 @@ pub(crate) async fn prospects(fleet: &Arc<Fleet>) -> BTreeMap<MasterId, Prospect
     let grown = |reply| Ask::Analytic(Analytic::Growth { window_s, reply });
     each(scope.ask_all(grown).await, |master, growth| {
         grow(all.entry(master.id).or_default(), master, &growth);
+    });
+    let window_s = MINUTE_S;
+    let lately = |reply| Ask::Analytic(Analytic::Growth { window_s, reply });
+    each(scope.ask_all(lately).await, |master, growth| {
+        all.entry(master.id).or_default().grown = grown_by(&growth);
     });
     let wall = i64::try_from(now_ms).unwrap_or(i64::MAX);
     let lives = |reply| {
@@ -80,7 +88,6 @@ pub(crate) async fn prospects(fleet: &Arc<Fleet>) -> BTreeMap<MasterId, Prospect
         own.patterns = sums(counted.patterns.unwrap_or_default());
         let here = counted.groups.iter().filter(|row| row.keys > 0);
         own.groups = here.map(group).collect();
-        own.loaded_ms = master.status().loaded_ms;
     });
     let known = Known::already(&scope).await;
     // Rules look at all that was gathered of every master, which no other task should wait for.
@@ -130,6 +137,15 @@ fn grow(prospect: &mut Prospect, master: &Master, growth: &Growth) {
     let forecast = forecast_of(&master.status(), growth);
     prospect.growth_bytes_per_s = forecast.bytes_per_s;
     prospect.full_in_s = forecast.full_in_s;
+}
+
+/// Bytes a second by which the keys of each pattern grew.
+fn grown_by(growth: &Growth) -> BTreeMap<String, i64> {
+    let seconds = i64::try_from(growth.covered_s).unwrap_or(i64::MAX);
+    let rows = growth.patterns.iter();
+    let rows = rows.filter(|_| seconds >= i64::from(MINUTE_S / 2));
+    rows.map(|row| (readable(&row.of), row.flow.net_bytes() / seconds))
+        .collect()
 }
 
 fn storm(told: &Expiries, now_ms: i64) -> Option<Storm> {

@@ -1,6 +1,7 @@
-//! Which patterns grow fast: their bytes now against those of half a minute before.
+//! Which patterns grow fast, by what the stream did to their keys in the last minute. Their sums are not
+//! compared: a pattern that others are merged into, or that takes keys of others, has not grown.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::hub::Prospects;
 use crate::fleet::MasterId;
@@ -20,20 +21,13 @@ pub(crate) struct Turned {
 pub(super) struct Growing(BTreeSet<(MasterId, String)>);
 
 impl Growing {
-    /// Compares; a pattern that is new in the list is not told of, because it may only have been
-    /// found.
-    pub(super) fn look(&mut self, was: &Prospects, now: &Prospects, limit: u64) -> Vec<Turned> {
+    /// Looks at what each pattern grew by. One that is not told of one by one has ceased.
+    pub(super) fn look(&mut self, now: &Prospects, limit: u64) -> Vec<Turned> {
         let mut turned = Vec::new();
-        for (id, after) in now {
-            let Some(before) = was.get(id) else { continue };
-            let ms = after.at_ms.saturating_sub(before.at_ms);
-            if ms == 0 || before.loaded_ms != after.loaded_ms {
-                continue;
-            }
-            let old: BTreeMap<&str, u64> = before.patterns.rows().collect();
-            for (name, bytes) in after.patterns.rows() {
-                let Some(old) = old.get(name) else { continue };
-                let rate = bytes.saturating_sub(*old).saturating_mul(1000) / ms;
+        for (id, own) in now {
+            for (name, bytes) in own.patterns.rows() {
+                let grown = own.grown.get(name).copied();
+                let rate = u64::try_from(grown.unwrap_or(0)).unwrap_or(0);
                 let key = (*id, name.to_owned());
                 let raised = match self.0.contains(&key) {
                     false if rate > limit => self.0.insert(key),
@@ -62,17 +56,17 @@ mod tests {
     use super::*;
     use crate::watch::{PatternSum, Patterns, Prospect};
 
-    fn at(at_ms: u64, bytes: u64) -> Prospects {
+    fn at(bytes: u64, grown: i64) -> Prospects {
         let sum = PatternSum {
             bytes,
             ..PatternSum::default()
         };
         let prospect = Prospect {
-            at_ms,
             patterns: Patterns {
                 count: 1,
                 sums: [("user:*".to_owned(), sum)].into(),
             },
+            grown: [("user:*".to_owned(), grown)].into(),
             ..Prospect::default()
         };
         [(3, prospect)].into()
@@ -81,22 +75,20 @@ mod tests {
     #[test]
     fn a_pattern_is_told_of_once_until_it_slows_down() {
         let mut growing = Growing::default();
-        let mut before = at(0, 0);
         let mut told = Vec::new();
-        let steps = [500, 2_000, 2_000, 700, 700, 400, 400, 1_500];
+        let steps = [500, 2_000, 2_000, 700, 700, 400, -400, 1_500];
         for (step, grown) in (1..).zip(steps) {
-            let bytes = before[&3].patterns.rows().next().map_or(0, |row| row.1);
-            let now = at(step * 1000, bytes + grown);
-            let found = growing.look(&before, &now, 1000);
+            let found = growing.look(&at(9, grown), 1000);
             told.extend(found.iter().map(|one| (step, one.raised)));
-            before = now;
         }
         assert_eq!(told, [(2, true), (6, false), (8, true)]);
     }
 
+    /// As where patterns are merged, or more keys are behind each that is counted.
     #[test]
-    fn what_was_only_found_has_not_grown() {
+    fn what_only_has_more_bytes_has_not_grown() {
         let mut growing = Growing::default();
-        assert_eq!(growing.look(&Prospects::new(), &at(1000, 1 << 40), 1), []);
+        assert_eq!(growing.look(&at(0, 0), 1), []);
+        assert_eq!(growing.look(&at(1 << 40, 0), 1), []);
     }
 }

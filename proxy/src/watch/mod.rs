@@ -87,7 +87,7 @@ pub async fn look_ahead(fleet: Arc<Fleet>, config: config::Watch, shutdown: Canc
                 prospect.tags = tags.of(*master);
             }
             if let Some(limit) = config.growth_bytes_per_s {
-                let turned = growing.look(&fleet.hub.prospects(), &prospects, limit);
+                let turned = growing.look(&prospects, limit);
                 fleet.hub.patterns_grow(&fleet, &turned);
             }
             fleet.hub.set_prospects(prospects);

@@ -19,10 +19,11 @@ pub(crate) struct Prospect {
     pub(crate) full_in_s: Option<f64>,
     /// When it was gathered, unix milliseconds.
     pub(crate) at_ms: u64,
-    /// When the model was loaded that it is from, unix milliseconds.
-    pub(crate) loaded_ms: u64,
     /// Keys by pattern; none while they are being counted.
     pub(crate) patterns: Patterns,
+    /// By how many bytes a second the keys of patterns grew in the last minute, of those that are told
+    /// one by one; none before half a minute was seen.
+    pub(crate) grown: BTreeMap<String, i64>,
     /// Keys by the groups of the configuration.
     pub(crate) groups: Vec<Group>,
     /// The next minute in which very many keys or bytes expire.
