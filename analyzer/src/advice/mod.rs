@@ -43,7 +43,7 @@ pub use facts::{Asked, Before, Cannot, Facts, Flows, Heat, Peer, Told};
 pub use finding::{EVIDENCE_MAX, Effect, Evidence, Finding, Severity, Subject};
 pub use limits::Limits;
 pub use rule::{Decide, Need, Rule, Ruling, Threshold, Tuned};
-pub use standing::{Cluster, Guard, Link, Node, Pace, Standing};
+pub use standing::{Attached, Cluster, Guard, Link, Node, Pace, Standing};
 pub use survey::{
     Group, Groups, PatternGroup, Seen, Survey, Surveyor, TOP_KEYS, TagSum, Tags, Tally, Track,
     Tracks,

@@ -95,23 +95,23 @@ pub struct Cluster {
 
 /// A line `slaveN:..` of INFO.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Attached {
+pub struct Attached {
     /// `ip:port` as it announced itself.
-    pub(super) name: String,
+    pub name: String,
     /// Its host.
-    pub(super) host: String,
+    pub host: String,
     /// `online`, `wait_bgsave`, `send_bulk`.
-    pub(super) state: String,
+    pub state: String,
     /// Seconds since it was heard of.
-    pub(super) lag_s: u64,
+    pub lag_s: u64,
     /// No server: Keyscape, or another program whose port cannot be one.
-    pub(super) is_program: bool,
+    pub is_program: bool,
 }
 
 impl Attached {
     /// Reads a line's value, as `ip=10.0.0.1,port=6379,state=online,offset=5,lag=1`; `own_port` is
     /// what we announce.
-    pub(super) fn parse(value: &str, own_port: u64) -> Option<Attached> {
+    pub fn parse(value: &str, own_port: u64) -> Option<Attached> {
         let fact = |name: &str| {
             let mut facts = value.split(',').filter_map(|fact| fact.split_once('='));
             facts.find(|(key, _)| *key == name).map(|(_, value)| value)
@@ -128,7 +128,7 @@ impl Attached {
     }
 
     /// Follows the stream.
-    pub(super) fn is_online(&self) -> bool {
+    pub fn is_online(&self) -> bool {
         self.state == "online"
     }
 }

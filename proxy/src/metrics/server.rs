@@ -172,7 +172,7 @@ const MADE: [Made; 8] = [
     (
         "keyscape_server_replicas",
         Kind::Gauge,
-        "Replicas of the server, without Keyscape.",
+        "Replicas of the server, without Keyscape and programs that announce no port.",
         |v| Some(count(v.replicas)),
     ),
     (

@@ -3,7 +3,7 @@
 //! Asked every ten seconds or so, in one pipeline, on the connection that is there anyway. Only
 //! figures of the closed list [`FIELDS`] are kept, a server each; what it does not say has none.
 
-use analyzer::advice::BLOCKING_POPS;
+use analyzer::advice::{Attached, BLOCKING_POPS};
 use redis_protocol::resp2::types::BytesFrame;
 use replica_shim::Outbound;
 use replica_shim::outbound::InfoSection;
@@ -40,9 +40,6 @@ pub const FIELDS: [&str; 23] = [
     "master_link_down_since_seconds",
 ];
 
-/// A port that no server can have: what we announce so that Sentinel does not list us.
-const NO_PORT: u32 = 65_535;
-
 const SECTIONS: [InfoSection; 7] = [
     InfoSection::Server,
     InfoSection::Clients,
@@ -66,7 +63,7 @@ pub struct Vitals {
     pub cpu_s: Option<f64>,
     /// The last BGSAVE went well.
     pub saved_well: Option<bool>,
-    /// Replicas that are no Keyscape.
+    /// Replicas that are servers: no Keyscape, no redis-cli.
     pub replicas: u64,
     /// Seconds since the most silent of them was heard of; `None` without any.
     pub replica_lag_s: Option<u64>,
@@ -116,7 +113,7 @@ impl Vitals {
                 .map(|(sys, user)| sys + user),
             saved_well: info.get("rdb_last_bgsave_status").map(|said| said == "ok"),
             replicas: replicas.len() as u64,
-            replica_lag_s: replicas.into_iter().flatten().max(),
+            replica_lag_s: replicas.into_iter().max(),
             upstream_up: info.get("master_link_status").map(|said| said == "up"),
             figures: FIELDS.map(seconds),
             ..Vitals::default()
@@ -124,19 +121,13 @@ impl Vitals {
     }
 }
 
-/// The lag of every replica that is not us, where it is told.
-fn others(info: Info<'_>, own_port: u32) -> Vec<Option<u64>> {
+/// The lag of every replica that is no program, as the rules tell them.
+fn others(info: Info<'_>, own_port: u32) -> Vec<u64> {
     let line = |line: &str| {
         let (head, facts) = line.trim_end().split_once(':')?;
         head.strip_prefix("slave")?.parse::<u32>().ok()?;
-        let fact = |name: &str| {
-            let mut facts = facts.split(',').filter_map(|fact| fact.split_once('='));
-            facts.find(|(key, _)| *key == name).map(|(_, value)| value)
-        };
-        let port: u32 = fact("port")?.parse().ok()?;
-        let ours = port == own_port || port > NO_PORT;
-        let lag = fact("lag").and_then(|lag| lag.parse().ok());
-        (!ours).then_some(lag)
+        let attached = Attached::parse(facts, own_port.into())?;
+        (!attached.is_program).then_some(attached.lag_s)
     };
     info.0.lines().filter_map(line).collect()
 }
@@ -192,7 +183,8 @@ mod tests {
         connected_slaves:3\r\n\
         slave0:ip=10.0.0.2,port=6379,state=online,offset=5,lag=1\r\n\
         slave1:ip=10.0.0.9,port=65536,state=online,offset=0,lag=9\r\n\
-        slave2:ip=10.0.0.3,port=6379,state=wait_bgsave,offset=0,lag=4\r\n";
+        slave2:ip=10.0.0.3,port=6379,state=wait_bgsave,offset=0,lag=4\r\n\
+        slave3:ip=10.0.0.4,port=0,state=online,offset=0,lag=8\r\n";
 
     #[test]
     fn figures_are_read_and_we_are_no_replica() {
