@@ -56,6 +56,12 @@ impl Limits {
         });
     }
 
+    /// Rules that are silenced on one master, and what it is called there.
+    pub fn silenced_on(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = self.silences.iter();
+        all.filter_map(|silence| Some((silence.rule, silence.master.as_deref()?)))
+    }
+
     /// To be asked though it is off by default.
     pub fn enable(&mut self, rule: &'static Rule) {
         self.enabled.insert(rule.id);

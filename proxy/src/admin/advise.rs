@@ -85,10 +85,11 @@ pub(crate) async fn advise(session: &Session, request: &Request) -> Result<Reply
     let wanted = move |rule: &&'static Rule| only.is_none_or(|only| only.id == rule.id);
     let (known, judged) = known.judged(wanted).await?;
     let silenced = Table::rows("silenced", silenced(&judged));
+    let notes = silences_of_nobody(&known, &session.port.fleet.masters());
     if question.silenced {
         let fresh = fresh_only(known.answers);
         let tables = vec![silenced];
-        return Ok(finish(&scope, &fresh, tables, Vec::new(), question.format));
+        return Ok(finish(&scope, &fresh, tables, notes, question.format));
     }
     let found: Vec<&Judged> = judged
         .iter()
@@ -114,7 +115,24 @@ pub(crate) async fn advise(session: &Session, request: &Request) -> Result<Reply
         tables.push(thresholds(rule, &known));
     }
     let fresh = fresh_only(known.answers);
-    Ok(finish(&scope, &fresh, tables, Vec::new(), question.format))
+    Ok(finish(&scope, &fresh, tables, notes, question.format))
+}
+
+/// Silences that are for a master which is not there: a mistake, or one that is not discovered yet.
+fn silences_of_nobody(known: &Known, masters: &[Arc<Master>]) -> Vec<String> {
+    let limits = known
+        .masters()
+        .next()
+        .map(|(_, gathered, _)| &gathered.limits);
+    let silences = limits.into_iter().flat_map(|limits| limits.silenced_on());
+    let is_there = |name: &str| {
+        masters
+            .iter()
+            .any(|m| m.name() == name || *m.shard == *name)
+    };
+    let lost = silences.filter(|(_, master)| !is_there(master));
+    lost.map(|(rule, master)| format!("{rule} is silenced on {master}, which is not followed"))
+        .collect()
 }
 
 /// How old the facts are.
