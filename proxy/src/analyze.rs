@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::app::{self, AppError};
 use crate::cli::{Analyze, Format};
 use crate::clock;
+use crate::config::PATTERNS_DEFAULT;
 use crate::filling;
 use crate::ingest::{self, LoadReport};
 
@@ -30,9 +31,6 @@ mod patterns;
 
 /// Block size of reads.
 const READ_BYTES: usize = 1 << 20;
-
-/// Patterns of a database at most, as the service has it.
-const PATTERNS_MAX: usize = 10_000;
 
 /// Keys counted in one go: nobody waits.
 const KEYS_AT_ONCE: usize = 1_000_000;
@@ -72,7 +70,7 @@ fn report(flags: &Analyze, out: &mut dyn Write) -> anyhow::Result<()> {
     elsewhere::known(&flags.servers)?;
     let profile = Profile::defaults(Family::Redis, Version::new(7, 0));
     let plan = Plan {
-        patterns_max: PATTERNS_MAX,
+        patterns_max: PATTERNS_DEFAULT,
         ..Plan::default()
     };
     let mut keyspace = Keyspace::new(profile, app::random())

@@ -23,6 +23,7 @@ use secrecy::SecretString;
 use crate::discovery::nat::Nat;
 use crate::memory::limits::{self, Wanted};
 use crate::source::{Credentials, Kind, Spec};
+pub use patterns::PATTERNS_DEFAULT;
 pub use raw::ConfigError;
 use raw::Raw;
 

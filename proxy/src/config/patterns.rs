@@ -7,6 +7,9 @@ use regex::bytes::RegexBuilder;
 use super::ConfigError;
 use super::raw;
 
+/// Patterns of a database unless it is configured.
+pub const PATTERNS_DEFAULT: usize = 10_000;
+
 /// Most patterns of a database: more would be no overview, and 100 MB.
 const PATTERNS_MAX: usize = 100_000;
 

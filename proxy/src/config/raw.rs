@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::Value;
 
-use super::rules;
+use super::{patterns, rules};
 
 /// The whole file.
 #[derive(Clone, Deserialize, Serialize)]
@@ -372,7 +372,7 @@ impl Default for Raw {
 impl Default for Patterns {
     fn default() -> Patterns {
         Patterns {
-            max: 10_000,
+            max: patterns::PATTERNS_DEFAULT,
             groups: Vec::new(),
         }
     }
