@@ -25,11 +25,11 @@ const SLICE_MAX: Duration = Duration::from_millis(1);
 /// The least that lies between two slices.
 const PAUSE: Duration = Duration::from_millis(4);
 
-/// The same while the stream waits to be applied: a survey is a matter of minutes, a lag is not.
-const PAUSE_BUSY: Duration = Duration::from_millis(19);
+/// Both while the stream or a question waits: a survey is a matter of minutes, a lag is not.
+const BUSY: (Duration, Duration) = (Duration::from_micros(300), Duration::from_millis(6));
 
 /// Elements weighed between two looks at the clock.
-const ELEMENTS_AT_ONCE: u64 = 2_000;
+const ELEMENTS_AT_ONCE: u64 = 500;
 
 /// A survey and when it was.
 #[derive(Clone, Debug)]
@@ -124,11 +124,12 @@ impl Advise {
                 next: now,
             }),
         };
-        let until = now + SLICE_MAX;
+        let (slice, pause) = if busy { BUSY } else { (SLICE_MAX, PAUSE) };
+        let until = now + slice;
         while !mirror.keyspace.survey(&mut walk.surveyor, ELEMENTS_AT_ONCE) {
             let now = clock::now();
             if now >= until {
-                walk.next = now + if busy { PAUSE_BUSY } else { PAUSE };
+                walk.next = now + pause;
                 self.walk = Some(walk);
                 return;
             }

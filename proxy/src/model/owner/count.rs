@@ -11,8 +11,11 @@ use crate::clock;
 /// Longest slice of counting between two chunks.
 const SLICE: Duration = Duration::from_millis(1);
 
+/// The same while there is something else to do.
+const SLICE_BUSY: Duration = Duration::from_micros(300);
+
 /// Keys between two looks at the clock.
-const KEYS_AT_ONCE: usize = 500;
+const KEYS_AT_ONCE: usize = 250;
 
 /// While there is something else to do, counting has one part in so many of the time.
 const BUSY_PART: u32 = 20;
@@ -24,7 +27,7 @@ impl Owner<'_> {
         if self.count_at(now).is_none_or(|at| at > now) {
             return;
         }
-        let until = now + SLICE;
+        let until = now + if self.is_busy() { SLICE_BUSY } else { SLICE };
         while !self.mirror.keyspace.recount(KEYS_AT_ONCE) && clock::now() < until {}
         self.timers.count = now + clock::now().duration_since(now) * BUSY_PART;
     }
