@@ -60,7 +60,7 @@ struct Bucket {
     floor: Work,
 }
 
-/// What few writes look at.
+/// What few writes look at; of a row without a name it is what another one left.
 #[derive(Clone, Debug, Default)]
 struct Rest {
     db: u32,
@@ -154,7 +154,15 @@ impl Sketch {
             let row = at * WAYS + way;
             if bucket.named & (1 << way) == 0 {
                 bucket.named |= 1 << way;
-                self.name_bytes += self.rest[row].take_name(write);
+                let rest = &mut self.rest[row];
+                // It came when the row was taken and it comes now; how many bytes came then was not
+                // written down.
+                rest.error = Work {
+                    writes: bucket.writes[way].saturating_sub(2),
+                    bytes: bucket.bytes[way].saturating_sub(write.bytes),
+                };
+                rest.rewrites = Rewrites::default();
+                self.name_bytes += rest.take_name(write);
             }
             return row;
         }
@@ -199,12 +207,12 @@ impl Sketch {
         bucket.writes[way] = upper.writes;
         bucket.bytes[way] = upper.bytes;
         let row = at * WAYS + way;
-        let rest = &mut self.rest[row];
-        rest.error = bucket.floor;
-        rest.rewrites = Rewrites::default();
-        // Where names come and go, most are met once: theirs are not copied.
+        // Where names come and go, most are met once: of theirs nothing is written down.
         if is_free || write.bytes >= LARGE_WRITE {
             bucket.named |= 1 << way;
+            let rest = &mut self.rest[row];
+            rest.error = bucket.floor;
+            rest.rewrites = Rewrites::default();
             self.name_bytes += rest.take_name(write);
         } else {
             bucket.named &= !(1 << way);
