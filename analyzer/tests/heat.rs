@@ -124,9 +124,11 @@ fn an_exact_tally_lies_within_the_bounds() {
     let mut driver = Driver::new();
     let mut tally = Tally::default();
     let mut dice = Dice(1);
+    driver.keyspace.clock(driver.now_ms);
     for n in 0..120_000 {
         step(&mut driver, &mut tally, &mut dice);
         driver.now_ms += i64::from(n % 4 == 0);
+        driver.keyspace.clock(driver.now_ms);
     }
     driver.keyspace.catch_up();
     let keyspace = &driver.keyspace;
@@ -180,6 +182,7 @@ fn slots_are_counted_exactly_in_cluster_mode() {
         );
         driver.follow_line(&line);
         driver.now_ms += i64::from(n % 2);
+        driver.keyspace.clock(driver.now_ms);
     }
     driver.keyspace.catch_up();
     let heard = driver.keyspace.hot_slots(Window::Minute);
@@ -304,6 +307,7 @@ fn all_writes_of_a_window_are_known_without_its_rows() {
     for n in 0..5000 {
         driver.line(&format!("SET k{n} v"));
         driver.now_ms += 100;
+        driver.keyspace.clock(driver.now_ms);
     }
     for window in [Window::Minute, Window::TenMinutes, Window::Hour] {
         let heard = driver.keyspace.hot_keys(window, By::Writes, 1);
@@ -312,4 +316,47 @@ fn all_writes_of_a_window_are_known_without_its_rows() {
             (heard.covered_ms, heard.total)
         );
     }
+}
+
+#[test]
+fn a_stream_that_lags_takes_no_time() {
+    for lag_ms in [0, 50, 500, 5000, 100_000] {
+        let mut driver = Driver::new();
+        let start = driver.now_ms;
+        for tenth in 0..1200 {
+            let now = start + tenth * 100;
+            if tenth % 10 == 0 {
+                driver.keyspace.clock(now);
+            }
+            driver.now_ms = now - lag_ms;
+            driver.line("INCR counter");
+        }
+        let (covered_ms, work) = driver.keyspace.written(Window::Minute);
+        assert!((60_000..70_000).contains(&covered_ms), "{lag_ms} {covered_ms}");
+        let due = covered_ms / 100;
+        assert!(work.writes.abs_diff(due) <= 10, "{lag_ms} {work:?} {due}");
+        let growth = driver.keyspace.growth(60);
+        let changed: u64 = growth.kinds.iter().map(|row| row.flow.changed).sum();
+        assert!((590..=610).contains(&changed), "{lag_ms} {changed}");
+        assert_eq!(growth.covered_s, 60);
+        let begun = start / 1000 + 119 - 60;
+        assert_eq!(growth.since_s, begun, "the wall clock");
+    }
+}
+
+#[test]
+fn a_clock_that_is_put_back_goes_on_from_there() {
+    let mut driver = Driver::new();
+    for second in 0..300 {
+        if second == 100 {
+            driver.now_ms -= 3_600_000;
+        }
+        driver.now_ms += 1000;
+        driver.keyspace.clock(driver.now_ms);
+        driver.line("INCR counter");
+    }
+    let (covered_ms, work) = driver.keyspace.written(Window::TenMinutes);
+    assert_eq!((covered_ms, work.writes), (298_000, 300));
+    let growth = driver.keyspace.growth(120);
+    assert_eq!(growth.since_s, driver.now_ms / 1000 - 120);
 }

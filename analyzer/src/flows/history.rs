@@ -5,7 +5,9 @@
 //! that changed most; the others of it are one row, the rest. So the rows of an interval always sum
 //! up to what happened in it.
 //!
-//! Time here never goes back: while the clock is put back nothing passes.
+//! Time here is what passed on the wall clock, as it is told about once a second, and never by
+//! commands, which are older than that. It never goes back: in the second in which the clock is put
+//! back nothing passes.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -8,8 +8,9 @@
 //! six of those make a minute, ten minutes make one of ten. A window is made of whole spans, so it
 //! covers a little more than its name says, and every answer says how much.
 //!
-//! Time here is what passed on the wall clock: a clock that is put back stops it for an instant, one
-//! that is put forward by more than an hour empties all windows.
+//! Time here is what passed on the wall clock, which is told about once a second (never by commands,
+//! which are older than that): a clock that is put back stops it for an instant, one that is put
+//! forward by more than an hour empties all windows.
 
 use std::collections::VecDeque;
 
@@ -137,7 +138,7 @@ pub(super) struct Spans {
     pub(super) open: Open,
     /// Milliseconds since the open span began.
     open_ms: u64,
-    /// The wall clock, unix milliseconds; `None` before the first write.
+    /// The wall clock, unix milliseconds; `None` before it was first told.
     clock: Option<i64>,
     tens: VecDeque<Span>,
     minutes: VecDeque<Span>,
@@ -185,7 +186,7 @@ impl Spans {
             return;
         }
         while self.open_ms >= SPAN_MS {
-            // The clock comes with every write, so that a pause stands behind what was written.
+            // The clock comes every second, so that a pause stands behind what was written.
             let span = self.open.span(SPAN_MS);
             self.open.clear();
             self.open_ms -= SPAN_MS;

@@ -216,14 +216,21 @@ impl Keyspace {
             .collect();
     }
 
-    /// Takes the wall clock, unix milliseconds.
+    /// Takes the wall clock, unix milliseconds; call it about once a second. Windows and histories
+    /// go by it alone: a command's own time is that of its arrival, which is behind the clock by as
+    /// much as the stream has to wait, so that time told by both would go to and fro.
     pub fn clock(&mut self, now_ms: i64) {
-        self.now_ms = now_ms;
-        self.pulse.clock(now_ms);
+        self.set_now(now_ms);
         self.heat.clock(now_ms);
         if self.flows.history.is_over(now_ms) {
             self.pass_flows(now_ms);
         }
+    }
+
+    /// The time that changes are made at from now on.
+    pub(in crate::keyspace) fn set_now(&mut self, now_ms: i64) {
+        self.now_ms = now_ms;
+        self.pulse.clock(now_ms);
     }
 
     /// Everything before this offset is in the model.
@@ -240,7 +247,7 @@ impl Keyspace {
     pub fn begin_load(&mut self, now_ms: i64) {
         self.catch_up();
         self.abort_load();
-        self.clock(now_ms);
+        self.set_now(now_ms);
         let filler = Filler::new(self.seed, &self.scale, self.counted_by());
         let mut loading = Loading::new(self.seed, filler, self.hire);
         if self.elements_max != usize::MAX {
@@ -416,7 +423,7 @@ impl Keyspace {
 
     fn apply_as(&mut self, command: &Command<'_>, (call, number): Numbered, bytes: u64) -> Outcome {
         if command.now_ms != self.now_ms {
-            self.clock(command.now_ms);
+            self.set_now(command.now_ms);
         }
         self.offset = command.end_offset;
         self.command = number;

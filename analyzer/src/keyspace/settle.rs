@@ -79,7 +79,7 @@ impl Keyspace {
     /// Applies a RESTORE whose payload the caller has read.
     pub fn restore(&mut self, restore: Restore<'_>) -> Outcome {
         self.catch_up();
-        self.clock(restore.now_ms);
+        self.set_now(restore.now_ms);
         self.offset = restore.end_offset;
         let Restore {
             db,
