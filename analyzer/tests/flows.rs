@@ -225,3 +225,28 @@ fn patterns_have_flows_of_their_own() {
     assert_eq!((queues.created, queues.deleted), (300, 50));
     assert!(growth.rest.is_nothing(), "{growth:?}");
 }
+
+#[test]
+fn patterns_with_many_writes_and_with_many_bytes_are_told() {
+    let mut driver = by_pattern();
+    let value = "v".repeat(3000);
+    let loads: Vec<String> = ('a'..='z').map(|letter| format!("{letter}{letter}")).collect();
+    for second in 0..60 {
+        for _ in 0..50 {
+            driver.line("INCR hits:total");
+        }
+        for load in &loads {
+            driver.line(&format!("SET {load}:{second} {value}"));
+            driver.line(&format!("SET {load}:{second} {value}"));
+        }
+        tick(&mut driver, 1);
+    }
+    for window_s in [60, 600] {
+        let growth = driver.keyspace.growth(window_s);
+        attributed(&growth);
+        let told = |name: &[u8]| growth.patterns.iter().find(|row| row.of == name);
+        let hits = told(b"hits:total").unwrap_or_else(|| panic!("{growth:?}"));
+        assert_eq!(hits.flow.writes(), 3000, "{window_s}");
+        assert!(growth.patterns.len() > 3, "those with most bytes, too");
+    }
+}

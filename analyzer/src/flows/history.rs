@@ -2,7 +2,7 @@
 //! hours, by the hour for three days.
 //!
 //! An interval keeps a row for every type and cause that anything happened to, and for the patterns
-//! that changed most; the others of it are one row, the rest. So the rows of an interval always sum
+//! that changed most, by writes and by bytes in turns; the others of it are one row, the rest. So the rows of an interval always sum
 //! up to what happened in it.
 //!
 //! Time here is what passed on the wall clock, as it is told about once a second, and never by
@@ -19,7 +19,7 @@ const NAMES_MAX: usize = 4096;
 
 /// A resolution: the length of an interval in seconds, how many are kept, and how many patterns are
 /// told one by one in each.
-pub(crate) const SCALES: [(i64, usize, usize); 3] = [(1, 120, 8), (60, 120, 16), (3600, 72, 32)];
+pub(crate) const SCALES: [(i64, usize, usize); 3] = [(1, 120, 12), (60, 120, 20), (3600, 72, 32)];
 
 /// What happened in an interval.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ impl Ring {
         let (mut patterns, mut rows): (Vec<_>, Vec<_>) = open
             .into_iter()
             .partition(|(of, _)| matches!(of, Of::Pattern(_)));
-        patterns.sort_by_key(|(_, flow)| std::cmp::Reverse(flow.weight()));
+        most_changed_first(&mut patterns);
         let mut rest = Flow::default();
         for (_, flow) in patterns.drain(self.patterns.min(patterns.len())..) {
             rest.add(&flow);
@@ -120,6 +120,27 @@ impl Ring {
             self.closed.pop_front();
         }
     }
+}
+
+/// In front those with most writes and those with most bytes in turns: a counter that is written all
+/// the time moves no byte, and a load of large values takes few writes.
+fn most_changed_first(patterns: &mut Vec<(Of, Flow)>) {
+    let ranked = |by: fn(&Flow) -> u64| {
+        let mut order: Vec<usize> = (0..patterns.len()).collect();
+        order.sort_by_key(|at| patterns.get(*at).map(|(_, flow)| std::cmp::Reverse(by(flow))));
+        order
+    };
+    let (writes, bytes) = (ranked(Flow::writes), ranked(Flow::bytes));
+    let mut rank = vec![usize::MAX; patterns.len()];
+    let in_turns = writes.into_iter().zip(bytes);
+    for (place, at) in in_turns.flat_map(|(a, b)| [a, b]).enumerate() {
+        if let Some(rank) = rank.get_mut(at) {
+            *rank = place.min(*rank);
+        }
+    }
+    let mut ranked: Vec<(usize, (Of, Flow))> = rank.into_iter().zip(patterns.drain(..)).collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    patterns.extend(ranked.into_iter().map(|(_, row)| row));
 }
 
 /// The names of patterns, by number.

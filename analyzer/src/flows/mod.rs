@@ -123,12 +123,15 @@ impl Flow {
         signed(self.created).saturating_sub(gone)
     }
 
-    /// How much there was to do: what rows are ordered by that are kept.
-    fn weight(&self) -> u64 {
+    /// Writes to keys, whatever they did: as the heat of keys counts them, which knows no reasons.
+    pub fn writes(&self) -> u64 {
         let events = [self.created, self.changed, self.deleted, self.removed];
-        let events = events.into_iter().fold(self.expired, u64::saturating_add);
-        let bytes = self.bytes_in.saturating_add(self.bytes_out);
-        bytes.saturating_add(events)
+        events.into_iter().fold(self.expired, u64::saturating_add)
+    }
+
+    /// Bytes that came or went.
+    fn bytes(&self) -> u64 {
+        self.bytes_in.saturating_add(self.bytes_out)
     }
 
     /// Keys came and went that are no command's.

@@ -124,8 +124,8 @@ fn notes(told: &[Told], options: &Options) -> Vec<String> {
     }
     if options.pattern.is_some() {
         notes.push(
-            "of each second, minute or hour the patterns that changed most are remembered one by one; what another \
-             one did is in (rest)"
+            "of each second, minute or hour the patterns with most writes or most bytes are remembered one by one; \
+             what another one did is in (rest)"
                 .to_owned(),
         );
     }

@@ -1,8 +1,8 @@
 //! KS.HOT PATTERNS: the patterns of names whose keys are written most.
 //!
 //! It is read from the history that KS.GROWTH tells too, which remembers of each second, minute and
-//! hour the patterns that changed most one by one and sums the others up: a row is what was told of
-//! its pattern, and what is missing of it is in `(rest)`. Bytes of commands are not counted by pattern.
+//! hour the patterns with most writes and most bytes one by one and sums the others up: a row is what
+//! was told of its pattern, and what is missing of it is in `(rest)`. Bytes of commands are not counted by pattern.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -22,18 +22,6 @@ use crate::model::ask::Ask;
 
 const BY: Reply = Reply::error("ERR patterns are ordered BY WRITES; KS.GROWTH tells their bytes");
 
-/// Keys written, whatever was done to them.
-fn writes(flow: &Flow) -> u64 {
-    let kinds = [
-        flow.created,
-        flow.changed,
-        flow.deleted,
-        flow.removed,
-        flow.expired,
-    ];
-    kinds.into_iter().fold(0, u64::saturating_add)
-}
-
 /// What masters had together. Each is divided by the time that its own history covers.
 #[derive(Default)]
 struct Summed {
@@ -44,7 +32,7 @@ struct Summed {
 impl Summed {
     fn add(&mut self, flow: &Flow, covered_ms: u64) {
         self.flow.add(flow);
-        if let Some(rate) = per_second(writes(flow), covered_ms) {
+        if let Some(rate) = per_second(flow.writes(), covered_ms) {
             *self.writes_per_s.get_or_insert_default() += rate;
         }
     }
@@ -76,14 +64,14 @@ pub(super) async fn hot_patterns(session: &Session, request: &Request) -> Result
         rest.add(&answer.value.rest, covered_ms);
     }
     let covered = covered(&answers);
-    let all = sums.values().chain([&rest]).map(|sum| writes(&sum.flow));
+    let all = sums.values().chain([&rest]).map(|sum| sum.flow.writes());
     let all = all.fold(0, u64::saturating_add);
     let mut sums: Vec<(Vec<u8>, Summed)> = sums.into_iter().collect();
-    sums.sort_by_key(|(_, sum)| Reverse(writes(&sum.flow)));
+    sums.sort_by_key(|(_, sum)| Reverse(sum.flow.writes()));
     sums.truncate(options.limit);
     let row = |(name, sum): (Cell, Summed)| {
         let flow = &sum.flow;
-        let count = writes(flow);
+        let count = flow.writes();
         vec![
             ("pattern", name),
             ("writes", Cell::Count(count)),
@@ -102,8 +90,8 @@ pub(super) async fn hot_patterns(session: &Session, request: &Request) -> Result
     let (fresh, _) = split(answers);
     let notes = vec![
         READS.to_owned(),
-        "of each second, minute or hour the patterns that changed most are remembered one by one: \
-         what else a pattern had is in (rest)"
+        "of each second, minute or hour the patterns with most writes or most bytes are remembered \
+         one by one: what else a pattern had is in (rest)"
             .to_owned(),
     ];
     Ok(finish(&scope, &fresh, tables, notes, options.format))
@@ -113,7 +101,7 @@ fn covered(answers: &[Answered<Growth>]) -> Table {
     let row = |(master, answer): &Answered<Growth>| {
         let growth = &answer.as_ref()?.value;
         let flows = growth.patterns.iter().map(|row| &row.flow);
-        let all = flows.chain([&growth.rest]).map(writes);
+        let all = flows.chain([&growth.rest]).map(Flow::writes);
         let all = all.fold(0, u64::saturating_add);
         Some(vec![
             ("master", Cell::Text(master.name())),
