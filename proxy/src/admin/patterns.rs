@@ -64,7 +64,7 @@ impl By {
 /// A pattern with what happened to its keys lately, as far as that is told of it alone.
 struct Shown {
     row: PatternRow,
-    /// Commands that wrote its keys in the last minute.
+    /// Writes to its keys in the last minute.
     writes: Option<u64>,
     /// By how many bytes it changed in the last hour.
     growth: Option<i64>,
@@ -81,9 +81,7 @@ impl Lately {
     fn new(minute: Vec<Growth>, hour: Vec<Growth>) -> Lately {
         let mut lately = Lately::default();
         for row in minute.into_iter().flat_map(|growth| growth.patterns) {
-            let flow = row.flow;
-            let writes = flow.created + flow.changed + flow.deleted + flow.removed;
-            *lately.writes.entry(row.of).or_default() += writes;
+            *lately.writes.entry(row.of).or_default() += row.flow.writes();
         }
         for row in hour.into_iter().flat_map(|growth| growth.patterns) {
             let bytes = lately.growth.entry(row.of).or_default();
