@@ -154,6 +154,45 @@ fn events_are_told_apart() {
     let growth = driver.keyspace.growth(60);
     assert_eq!(cause(&growth, Cause::Flushed).removed, 3);
     assert_eq!(growth.now.bytes, 0);
+    let ever = driver.keyspace.flow_ever();
+    assert_eq!(ever.removed, all.removed + 3, "a flush is a command");
+    assert_eq!(ever.net_bytes(), 0, "nothing is left of what came");
+}
+
+#[test]
+fn a_key_of_another_type_is_in_no_rest() {
+    let mut driver = by_pattern();
+    driver.line("RPUSH a 1 2 3");
+    driver.line("RPUSH b 1 2 3");
+    driver.line("SET c v");
+    for seconds in [1, 200] {
+        tick(&mut driver, seconds);
+    }
+    for line in [
+        "SET a v",
+        "SET c vv",
+        "COPY c b REPLACE",
+        "RPUSH d 1",
+        "RENAME d c",
+    ] {
+        driver.line(line);
+        let growth = driver.keyspace.growth(60);
+        attributed(&growth);
+        assert!(growth.rest.is_nothing(), "{line} {growth:?}");
+        let all = |rows: &mut dyn Iterator<Item = Flow>| {
+            rows.fold(Flow::default(), |mut sum, flow| {
+                sum.add(&flow);
+                sum
+            })
+        };
+        let kinds = all(&mut growth.kinds.iter().map(|row| row.flow));
+        let patterns = all(&mut growth.patterns.iter().map(|row| row.flow));
+        assert_eq!(kinds, patterns, "{line}");
+    }
+    let growth = driver.keyspace.growth(60);
+    let a = growth.patterns.iter().find(|row| row.of == b"a");
+    let a = a.expect("it was written").flow;
+    assert_eq!((a.created, a.removed, a.changed), (1, 1, 0));
 }
 
 #[test]

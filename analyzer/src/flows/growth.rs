@@ -87,7 +87,8 @@ impl Keyspace {
         self.flows_mut().evicted(keys);
     }
 
-    /// What commands did to keys since the model was made, up to the last full second.
+    /// What commands did to keys since the model was made, up to the last full second; what FLUSHALL
+    /// and FLUSHDB took is removed.
     pub fn flow_ever(&self) -> Flow {
         self.flows().ever
     }
@@ -102,9 +103,16 @@ impl Keyspace {
         });
         let verb = if needs_verb { self.verb() } else { Verb::Other };
         let change = Change::new(turn, verb, self.now_ms());
-        self.flows_mut().enter(&change);
-        if let Some(flow) = self.live_mut().db_mut(db).census.flow_mut(turn.pattern) {
-            change.enter(flow);
+        let across = self.flows_mut().enter(&change);
+        let Some(flow) = self.live_mut().db_mut(db).census.flow_mut(turn.pattern) else {
+            return;
+        };
+        match across {
+            None => change.enter(flow),
+            Some(across) => {
+                flow.add(&across.went);
+                flow.add(&across.came);
+            }
         }
     }
 

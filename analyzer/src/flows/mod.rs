@@ -10,7 +10,7 @@
 //!   unless a client was as quick. Of other DELs and UNLINKs the stream does not say whether a client
 //!   or an eviction sent them; the server's own counter tells how many were evictions.
 //! - A key is changed when it was there and still is. What that adds to its bytes comes in, what it
-//!   takes goes out.
+//!   takes goes out. One that gets another type is removed and created, by type and by pattern.
 
 mod forecast;
 mod growth;
@@ -34,7 +34,8 @@ pub struct Flow {
     pub changed: u64,
     /// Keys that DEL or UNLINK removed before their expiry: by a client, or evicted.
     pub deleted: u64,
-    /// Keys that another command removed: the last element taken, renamed, flushed.
+    /// Keys that another command removed: the last element taken, renamed, replaced by one of another
+    /// type; in sums since the beginning flushed ones, too.
     pub removed: u64,
     /// Keys that DEL or UNLINK removed past their expiry.
     pub expired: u64,
@@ -259,17 +260,37 @@ impl Change {
         }
     }
 
-    /// The type of the key, and what became of another type that it had.
-    fn kinds(&self) -> (Kind, Option<(Kind, Weight)>) {
+    /// The type of the key, if it has no other one than before.
+    fn kind(&self) -> Option<Kind> {
         let kind = |weight: &Weight| weight.form.kind();
         match (&self.before, &self.after) {
-            (Some(before), Some(after)) if kind(before) != kind(after) => {
-                (kind(after), Some((kind(before), *before)))
+            (Some(before), Some(after)) => {
+                (kind(before) == kind(after)).then(|| kind(after))
             }
-            (_, Some(weight)) | (Some(weight), None) => (kind(weight), None),
-            (None, None) => (Kind::String, None),
+            (None, Some(weight)) | (Some(weight), None) => Some(kind(weight)),
+            (None, None) => Some(Kind::String),
         }
     }
+
+    /// As two events: the key of the old type goes, that of the new one comes.
+    #[cold]
+    pub(crate) fn across(&self) -> Across {
+        let (mut went, mut came) = (Flow::default(), Flow::default());
+        if let (Some(before), Some(after)) = (&self.before, &self.after) {
+            (went.removed, went.bytes_out) = (1, before.bytes);
+            (came.created, came.bytes_in) = (1, after.bytes);
+            let lost = before.expire_ms.is_some() && after.expire_ms.is_none();
+            came.ttl_overwritten = u64::from(lost);
+        }
+        Across { went, came }
+    }
+}
+
+/// What a command did that gave a key another type.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Across {
+    pub(crate) went: Flow,
+    pub(crate) came: Flow,
 }
 
 /// The flows of a keyspace.
@@ -285,32 +306,26 @@ pub(crate) struct Flows {
 }
 
 impl Flows {
-    /// A command changed a key.
+    /// A command changed a key. `Some` if it has another type now: so it is to be taken elsewhere.
     #[inline]
-    pub(crate) fn enter(&mut self, change: &Change) {
-        let (kind, other) = change.kinds();
-        if other.is_some() {
-            return self.enter_across(change);
+    pub(crate) fn enter(&mut self, change: &Change) -> Option<Across> {
+        match change.kind() {
+            Some(kind) => {
+                change.enter(&mut self.kinds[kind as usize]);
+                None
+            }
+            None => Some(self.enter_across(change)),
         }
-        change.enter(&mut self.kinds[kind as usize]);
     }
 
-    /// The key has another type now: its bytes leave the one and come to the other.
     #[cold]
-    fn enter_across(&mut self, change: &Change) {
-        let (kind, other) = change.kinds();
-        let (Some((old, before)), Some(after)) = (other, change.after) else {
-            return;
-        };
-        let mut whole = Flow::default();
-        change.enter(&mut whole);
-        let flow = &mut self.kinds[kind as usize];
-        flow.created += 1;
-        flow.ttl_overwritten += whole.ttl_overwritten;
-        flow.bytes_in += after.bytes;
-        let flow = &mut self.kinds[old as usize];
-        flow.removed += 1;
-        flow.bytes_out += before.bytes;
+    fn enter_across(&mut self, change: &Change) -> Across {
+        let across = change.across();
+        if let (Some(before), Some(after)) = (&change.before, &change.after) {
+            self.kinds[before.form.kind() as usize].add(&across.went);
+            self.kinds[after.form.kind() as usize].add(&across.came);
+        }
+        across
     }
 
     /// Something that is no command on a key changed the sums.
@@ -337,6 +352,7 @@ impl Flows {
             rows.push((Of::Kind(kind), flow));
         }
         self.ever.add(&all);
+        self.ever.add(&causes[Cause::Flushed as usize]);
         let mut change = all;
         for (cause, flow) in Cause::ALL.into_iter().zip(causes) {
             change.add(&flow);
