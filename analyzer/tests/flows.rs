@@ -269,7 +269,9 @@ fn patterns_have_flows_of_their_own() {
 fn patterns_with_many_writes_and_with_many_bytes_are_told() {
     let mut driver = by_pattern();
     let value = "v".repeat(3000);
-    let loads: Vec<String> = ('a'..='z').map(|letter| format!("{letter}{letter}")).collect();
+    let loads: Vec<String> = ('a'..='z')
+        .map(|letter| format!("{letter}{letter}"))
+        .collect();
     for second in 0..60 {
         for _ in 0..50 {
             driver.line("INCR hits:total");
@@ -288,4 +290,32 @@ fn patterns_with_many_writes_and_with_many_bytes_are_told() {
         assert_eq!(hits.flow.writes(), 3000, "{window_s}");
         assert!(growth.patterns.len() > 3, "those with most bytes, too");
     }
+}
+
+#[test]
+fn an_expiry_that_is_given_back_is_not_lost() {
+    let mut driver = by_pattern();
+    let sum = |driver: &mut Driver| {
+        let growth = driver.keyspace.growth(60);
+        growth.kinds.iter().fold(Flow::default(), |mut sum, row| {
+            sum.add(&row.flow);
+            sum
+        })
+    };
+    for round in 0..3 {
+        for n in 0..200 {
+            driver.line(&format!("SET session:{n} {round}"));
+            driver.line(&format!("PEXPIREAT session:{n} 1900000000000"));
+        }
+    }
+    let all = sum(&mut driver);
+    assert_eq!((all.ttl_overwritten, all.ttl_given), (400, 600));
+    assert_eq!(all.ttl_lost(), 0);
+    driver.line("PERSIST session:1");
+    assert_eq!(sum(&mut driver).ttl_lost(), 1);
+    tick(&mut driver, 100);
+    for n in 0..200 {
+        driver.line(&format!("SET session:{n} new"));
+    }
+    assert_eq!(sum(&mut driver).ttl_lost(), 199, "one had none before");
 }

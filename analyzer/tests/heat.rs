@@ -332,7 +332,10 @@ fn a_stream_that_lags_takes_no_time() {
             driver.line("INCR counter");
         }
         let (covered_ms, work) = driver.keyspace.written(Window::Minute);
-        assert!((60_000..70_000).contains(&covered_ms), "{lag_ms} {covered_ms}");
+        assert!(
+            (60_000..70_000).contains(&covered_ms),
+            "{lag_ms} {covered_ms}"
+        );
         let due = covered_ms / 100;
         assert!(work.writes.abs_diff(due) <= 10, "{lag_ms} {work:?} {due}");
         let growth = driver.keyspace.growth(60);

@@ -54,7 +54,10 @@ pub(super) const RULES: &[Rule] = &[
             "SET without KEEPTTL and PERSIST take away the expiry that a key had: it then stays for \
              ever.",
         )
-        .caveat("PERSIST may be meant."),
+        .caveat(
+            "PERSIST may be meant. Expiries given to keys that had none are taken off, pattern by \
+             pattern: clients that SET and then EXPIRE lose nothing, and some losses may hide behind them.",
+        ),
     Rule::new("TTL-03", "Expired, not reclaimed", &[Need::Survey, Need::Info], expired)
         .thresholds(&[
             Threshold::new("percent", 5, "percent of the dataset that may be expired and there"),
@@ -171,8 +174,9 @@ fn leak(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
 
 fn lost(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let flows = &facts.flows;
-    let of = |flow: &Flow| flow.ttl_overwritten + flow.ttl_persisted;
-    let all = of(&flows.all);
+    let of = Flow::ttl_lost;
+    let told = flows.by_pattern.iter().map(|row| of(&row.1)).sum();
+    let all = of(&flows.all).max(told);
     if all < tuned.of("keys").max(1) {
         return Ok(None);
     }
@@ -182,14 +186,14 @@ fn lost(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let rows = patterns.iter().map(|(glob, flow)| Evidence {
         subject: Subject::Pattern(glob.clone()),
         seen: format!(
-            "{} overwritten, {} by PERSIST",
-            flow.ttl_overwritten, flow.ttl_persisted
+            "{} overwritten, {} by PERSIST, {} given to keys without one",
+            flow.ttl_overwritten, flow.ttl_persisted, flow.ttl_given
         ),
         bytes: 0,
         saving: 0,
     });
     let what = format!(
-        "{all} keys lost their expiry in the last {} s",
+        "{all} expiries were lost and not given back in the last {} s",
         flows.covered_s
     );
     Ok(Some(

@@ -127,7 +127,11 @@ impl Ring {
 fn most_changed_first(patterns: &mut Vec<(Of, Flow)>) {
     let ranked = |by: fn(&Flow) -> u64| {
         let mut order: Vec<usize> = (0..patterns.len()).collect();
-        order.sort_by_key(|at| patterns.get(*at).map(|(_, flow)| std::cmp::Reverse(by(flow))));
+        order.sort_by_key(|at| {
+            patterns
+                .get(*at)
+                .map(|(_, flow)| std::cmp::Reverse(by(flow)))
+        });
         order
     };
     let (writes, bytes) = (ranked(Flow::writes), ranked(Flow::bytes));

@@ -39,10 +39,12 @@ pub struct Flow {
     pub removed: u64,
     /// Keys that DEL or UNLINK removed past their expiry.
     pub expired: u64,
-    /// Expiries lost because a key was written over without KEEPTTL.
+    /// Expiries lost because a key was written over without KEEPTTL; see [`Flow::ttl_lost`].
     pub ttl_overwritten: u64,
     /// Expiries taken away by PERSIST, or by GETEX PERSIST.
     pub ttl_persisted: u64,
+    /// Expiries given to keys that were there without one: by EXPIRE, or by SET with EX.
+    pub ttl_given: u64,
     /// Bytes (MEMORY USAGE) that came.
     pub bytes_in: u64,
     /// Bytes that went.
@@ -60,6 +62,7 @@ impl Flow {
             (&mut self.expired, more.expired),
             (&mut self.ttl_overwritten, more.ttl_overwritten),
             (&mut self.ttl_persisted, more.ttl_persisted),
+            (&mut self.ttl_given, more.ttl_given),
             (&mut self.bytes_in, more.bytes_in),
             (&mut self.bytes_out, more.bytes_out),
         ];
@@ -81,6 +84,7 @@ impl Flow {
             &mut self.expired,
             &mut self.ttl_overwritten,
             &mut self.ttl_persisted,
+            &mut self.ttl_given,
             &mut self.bytes_in,
             &mut self.bytes_out,
         ];
@@ -99,6 +103,7 @@ impl Flow {
             (&mut self.expired, part.expired),
             (&mut self.ttl_overwritten, part.ttl_overwritten),
             (&mut self.ttl_persisted, part.ttl_persisted),
+            (&mut self.ttl_given, part.ttl_given),
             (&mut self.bytes_in, part.bytes_in),
             (&mut self.bytes_out, part.bytes_out),
         ];
@@ -115,6 +120,14 @@ impl Flow {
     /// By how many bytes the sum changed.
     pub fn net_bytes(&self) -> i64 {
         signed(self.bytes_in).saturating_sub(signed(self.bytes_out))
+    }
+
+    /// Expiries lost that were not given back, at the least. A client that writes with SET and then
+    /// EXPIRE loses one with each SET and gives one with each EXPIRE, so what was given is taken off
+    /// what overwriting took; that some of it went to new keys makes this less than the truth.
+    pub fn ttl_lost(&self) -> u64 {
+        let overwritten = self.ttl_overwritten.saturating_sub(self.ttl_given);
+        overwritten.saturating_add(self.ttl_persisted)
     }
 
     /// By how many the number of keys changed.
@@ -241,11 +254,11 @@ impl Change {
                 flow.changed += 1;
                 flow.bytes_in += after.bytes.saturating_sub(before.bytes);
                 flow.bytes_out += before.bytes.saturating_sub(after.bytes);
-                if before.expire_ms.is_some() && after.expire_ms.is_none() {
-                    match self.verb {
-                        Verb::Persist => flow.ttl_persisted += 1,
-                        Verb::Delete | Verb::Other => flow.ttl_overwritten += 1,
-                    }
+                match (before.expire_ms, after.expire_ms, self.verb) {
+                    (None, None, _) | (Some(_), Some(_), _) => {}
+                    (None, Some(_), _) => flow.ttl_given += 1,
+                    (Some(_), None, Verb::Persist) => flow.ttl_persisted += 1,
+                    (Some(_), None, Verb::Delete | Verb::Other) => flow.ttl_overwritten += 1,
                 }
             }
             (Some(before), None) => {
@@ -264,9 +277,7 @@ impl Change {
     fn kind(&self) -> Option<Kind> {
         let kind = |weight: &Weight| weight.form.kind();
         match (&self.before, &self.after) {
-            (Some(before), Some(after)) => {
-                (kind(before) == kind(after)).then(|| kind(after))
-            }
+            (Some(before), Some(after)) => (kind(before) == kind(after)).then(|| kind(after)),
             (None, Some(weight)) | (Some(weight), None) => Some(kind(weight)),
             (None, None) => Some(Kind::String),
         }
@@ -279,8 +290,9 @@ impl Change {
         if let (Some(before), Some(after)) = (&self.before, &self.after) {
             (went.removed, went.bytes_out) = (1, before.bytes);
             (came.created, came.bytes_in) = (1, after.bytes);
-            let lost = before.expire_ms.is_some() && after.expire_ms.is_none();
-            came.ttl_overwritten = u64::from(lost);
+            let (had, has) = (before.expire_ms.is_some(), after.expire_ms.is_some());
+            came.ttl_overwritten = u64::from(had && !has);
+            came.ttl_given = u64::from(has && !had);
         }
         Across { went, came }
     }

@@ -143,6 +143,7 @@ fn cells(flow: &Flow) -> Line {
         ("expired", Cell::Count(flow.expired)),
         ("ttl_overwritten", Cell::Count(flow.ttl_overwritten)),
         ("ttl_persisted", Cell::Count(flow.ttl_persisted)),
+        ("ttl_given", Cell::Count(flow.ttl_given)),
         ("keys_change", Cell::Signed(flow.net_keys())),
         ("bytes_in", Cell::Count(flow.bytes_in)),
         ("bytes_out", Cell::Count(flow.bytes_out)),

@@ -15,7 +15,7 @@ type Split = (
     &'static [(&'static str, Figure)],
 );
 
-const PLAIN: [(&str, &str, Figure); 2] = [
+const PLAIN: [(&str, &str, Figure); 3] = [
     (
         "keyscape_created_keys_total",
         "Keys that were not there before.",
@@ -25,6 +25,11 @@ const PLAIN: [(&str, &str, Figure); 2] = [
         "keyscape_changed_keys_total",
         "Writes to keys that were there and still are.",
         |flow| flow.changed,
+    ),
+    (
+        "keyscape_expiries_given_total",
+        "Expiries given to keys that were there without one.",
+        |flow| flow.ttl_given,
     ),
 ];
 
@@ -47,7 +52,7 @@ const SPLIT: [Split; 3] = [
     ),
     (
         "keyscape_expiries_lost_total",
-        "Expiries that a key lost: written over without KEEPTTL, or by PERSIST.",
+        "Expiries that a key lost: written over without KEEPTTL (and maybe given another one by EXPIRE), or by PERSIST.",
         "cause",
         &[
             ("overwritten", |flow| flow.ttl_overwritten),
