@@ -116,3 +116,35 @@ fn a_word_that_becomes_heavy_is_told_apart_later() {
     driver.keyspace.audit().expect("counts agree");
     assert_eq!(wait(&mut driver), 0, "nothing to learn");
 }
+
+/// A lock that comes and goes all the time is heavy by the keys that came with its word, and no
+/// sample keeps a word that one key has.
+#[test]
+fn a_name_that_is_made_again_and_again_is_not_learned_for_each_time() {
+    let mut driver = counting();
+    while !driver.keyspace.recount(1000) {}
+    for n in 0..20_000u32 {
+        driver.line(&format!("SET lock:{n} v"));
+    }
+    for first in ["al", "be", "ga", "de", "om", "si", "ka", "la"] {
+        for last in ["pha", "ta", "mma", "lta", "ega", "gma"] {
+            driver.line(&format!("SET lock:{first}{last} v"));
+        }
+    }
+    let mut recounts = 0;
+    for _ in 0..40 {
+        for _ in 0..4000 {
+            driver.line("SET lock:cron v");
+            driver.line("DEL lock:cron");
+        }
+        driver.now_ms += 61_000;
+        driver.keyspace.clock(driver.now_ms);
+        let mut slices = 0;
+        while !driver.keyspace.recount(1000) {
+            slices += 1;
+        }
+        recounts += u32::from(slices > 10);
+    }
+    assert!((1..=10).contains(&recounts), "{recounts} of 40");
+    driver.keyspace.audit().expect("counts agree");
+}

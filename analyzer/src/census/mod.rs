@@ -172,10 +172,10 @@ impl Count {
         }
     }
 
-    /// All keys are counted.
-    fn finish(mut self) -> Count {
+    /// All keys are counted, which takes the place of what was counted before.
+    fn finish(mut self, before: Option<&Count>) -> Count {
         if let Some(patterns) = &mut self.patterns {
-            patterns.finish();
+            patterns.finish(before.and_then(|before| before.patterns.as_ref()));
         }
         self
     }
@@ -399,7 +399,8 @@ impl Census {
             // An empty page costs something, too.
             met += 1 + fresh.page(table, scale);
             if fresh.order >= END {
-                running.kept = running.fresh.take().map(|fresh| fresh.count.finish());
+                let fresh = running.fresh.take();
+                running.kept = fresh.map(|fresh| fresh.count.finish(running.kept.as_ref()));
                 break;
             }
         }

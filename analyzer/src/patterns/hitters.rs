@@ -4,6 +4,11 @@
 //! keys one is looked at: its first such word is counted by the scheme of Misra and Gries, in a table
 //! that is small and forgets what is rare. A word that has a good share of its place's keys by that
 //! count, which is never too high, is a reason to learn the tree anew.
+//!
+//! What is counted is keys that came. A name that is deleted and made again all the time, such as a
+//! lock, is heavy by that and has one key: learning does not keep its word, and it would be learned
+//! for again and again. So each time that a heavy word was the reason, the next one has to wait for
+//! twice as many new keys; that is forgotten when none was heavy for long.
 
 /// Words that are counted at once.
 const WORDS_MAX: usize = 64;
@@ -13,6 +18,16 @@ const EVERY: u64 = 8;
 
 /// Keys that came with a word that is worth it.
 const KEYS_MIN: u64 = 64;
+
+/// New keys that a heavy word has to wait for once it was learned for, as one part in so many of all
+/// keys; then twice as many, and so on.
+const WAIT_SHARE: u64 = 16;
+
+/// How often that is doubled at most.
+const DOUBLED_MAX: u32 = 16;
+
+/// So many times the new keys that were to be waited for came before a word was heavy: it is another.
+const FORGET: u64 = 64;
 
 /// What came with one word.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +43,8 @@ struct Word {
 pub(super) struct Hitters {
     new: u64,
     words: Vec<Word>,
+    /// How often in a row the tree was learned for heavy words.
+    learned: u32,
 }
 
 impl Hitters {
@@ -53,6 +70,33 @@ impl Hitters {
                 word.keys -= EVERY;
             }
             self.words.retain(|word| word.keys > 0);
+        }
+    }
+
+    /// New keys that heavy words are waited for, of so many keys.
+    fn wait(&self, keys: u64) -> u64 {
+        match self.learned.checked_sub(1) {
+            Some(doubled) => (keys / WAIT_SHARE).max(KEYS_MIN) << doubled.min(DOUBLED_MAX),
+            None => 0,
+        }
+    }
+
+    /// True if heavy words were waited for long enough, of so many keys.
+    pub(super) fn is_patient(&self, keys: u64) -> bool {
+        self.new >= self.wait(keys)
+    }
+
+    /// Those of a tree that is learned in place of this one's, for a heavy word or not.
+    pub(super) fn next(&self, keys: u64, for_heavy: bool) -> Hitters {
+        let waited = self.wait(keys);
+        let learned = match for_heavy {
+            true if self.learned > 0 && self.new / FORGET >= waited => 1,
+            true => self.learned.saturating_add(1),
+            false => self.learned,
+        };
+        Hitters {
+            learned,
+            ..Hitters::default()
         }
     }
 
@@ -87,5 +131,25 @@ mod tests {
             matches!(heavy[..], [(3, keys)] if keys <= 1000 * EVERY),
             "{heavy:?}"
         );
+    }
+
+    #[test]
+    fn learning_in_vain_is_put_off_longer_each_time() {
+        let (keys, mut hitters) = (1_600_000, Hitters::default());
+        let mut waited = Vec::new();
+        for _ in 0..5 {
+            let mut new = 0;
+            while !hitters.is_patient(keys) {
+                hitters.is_next();
+                new += 1;
+            }
+            waited.push(new);
+            hitters = hitters.next(keys, true);
+        }
+        assert_eq!(waited, [0, 100_000, 200_000, 400_000, 800_000]);
+        // A quiet time: the next heavy word is another one.
+        hitters.new = u64::MAX;
+        assert_eq!(hitters.next(keys, true).wait(keys), 100_000);
+        assert_eq!(hitters.next(keys, false).learned, 5);
     }
 }

@@ -174,11 +174,13 @@ impl Patterns {
         }
     }
 
-    /// All keys are counted.
-    pub(crate) fn finish(&mut self) {
+    /// All keys are counted, which takes the place of what was counted before.
+    pub(crate) fn finish(&mut self, before: Option<&Patterns>) {
         self.learned_at = self.keys;
         self.other_at = self.other.total().keys;
-        self.hitters = Hitters::default();
+        self.hitters = before.map_or_else(Hitters::default, |before| {
+            before.hitters.next(before.keys, before.has_heavy())
+        });
     }
 
     /// True if some patterns and nodes can be added.
@@ -347,16 +349,24 @@ impl Patterns {
             self.is_full && (self.learned_at == 0 || other / 2 > self.other_at + RELEARN_MIN);
         let grown = self.keys >= RELEARN_MIN && self.keys / 2 > self.learned_at;
         let is_open = || self.tree.nodes.iter().any(|node| node.is_any_open());
-        crowded || (grown && is_open()) || self.hitters.heavy().any(|word| self.is_heavy(word))
+        crowded || (grown && is_open()) || self.has_heavy()
+    }
+
+    /// True if a word became heavy, and has not just been learned for.
+    fn has_heavy(&self) -> bool {
+        self.hitters.is_patient(self.keys) && self.hitters.heavy().any(|word| self.is_heavy(word))
     }
 
     /// True if so many keys with one word are twice what lets it be told apart at its place.
     fn is_heavy(&self, (place, keys): (u32, u64)) -> bool {
+        if self.tree.nodes.len() <= place as usize || self.tree.is_vacant(place) {
+            return false;
+        }
         let (all, share) = match place {
             ROOT => (self.keys, ROOT_SHARE),
             _ => (self.tree.weight(place), PLACE_SHARE),
         };
-        keys.saturating_mul(share) >= all.saturating_mul(2)
+        all > 0 && keys.saturating_mul(share) >= all.saturating_mul(2)
     }
 
     /// Bytes allocated.
