@@ -6,6 +6,7 @@ mod kit;
 use std::collections::BTreeMap;
 
 use analyzer::Text;
+use analyzer::census::Plan;
 use analyzer::command::Doubt;
 use analyzer::input::{Key, Part, Shape};
 use analyzer::keyspace::{Counted, Need, Settled};
@@ -260,4 +261,50 @@ fn a_load_takes_no_elements_that_are_not_wanted() {
     let counts = ["tiny", "packed", "large"];
     let counts = counts.map(|name| driver.keyspace.facts(0, name.as_bytes()).map(|f| f.count));
     assert_eq!(counts, [Some(3), Some(60), Some(5000)]);
+}
+
+/// A sweep takes its time: what is said of all keys meanwhile must not depend on how far it is.
+#[test]
+fn figures_stay_while_keys_are_swept() {
+    let mut driver = Driver::new();
+    let plan = Plan {
+        patterns_max: 100,
+        ..Plan::default()
+    };
+    driver.keyspace = driver.keyspace.with_plan(plan);
+    driver.keyspace.clock(driver.now_ms);
+    while !driver.keyspace.recount(1000) {}
+    for n in 0..20_000 {
+        driver.line(&format!("SET user:{n} v PXAT 1900000000000"));
+    }
+    let check = |driver: &Driver, what: &str| {
+        let detail = driver.keyspace.detail();
+        let mut rows = driver.keyspace.patterns();
+        rows.iter_mut().for_each(|row| row.scale(&detail));
+        let keys: u64 = rows.iter().map(|row| row.keys).sum();
+        assert!(keys.abs_diff(20_000) <= 1, "{what}: {keys}");
+        let mut lives = driver
+            .keyspace
+            .expiries(None, driver.now_ms)
+            .expect("counted");
+        lives.scale(&detail);
+        assert!(lives.all().keys.abs_diff(20_000) <= 10, "{what}: {lives:?}");
+        assert_eq!(driver.keyspace.dbs()[0].keys, 20_000, "{what}");
+    };
+    check(&driver, "before");
+    for round in 0..3 {
+        assert!(driver.keyspace.fold());
+        check(&driver, &format!("folded {round}"));
+        for part in 0..4 {
+            driver.keyspace.sweep(1000);
+            check(&driver, &format!("swept {part} of {round}"));
+        }
+    }
+    sweep(&mut driver);
+    check(&driver, "swept");
+    let created = driver.keyspace.growth(60).kinds[0].flow.created;
+    assert_eq!(
+        created, 20_000,
+        "what was before is not scaled by what came"
+    );
 }

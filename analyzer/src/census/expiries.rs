@@ -8,7 +8,7 @@
 
 use super::Portion;
 use super::calendar::{AHEAD, Calendar, DAY_MS, HOUR_MS, MINUTE_MS};
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Detail, Keyspace};
 use crate::store::record::Form;
 use crate::view::Facts;
 
@@ -158,11 +158,12 @@ impl Expiries {
         }
     }
 
-    /// So many times as much: one in so many keys has a record.
-    pub fn scale(&mut self, m: u64) {
+    /// Makes it what it comes to for all keys, where some have no record.
+    pub fn scale(&mut self, detail: &Detail) {
         let lives = self.lives.iter_mut().chain(&mut self.minutes);
         for portion in lives.chain([&mut self.fixed, &mut self.expired]) {
-            *portion = portion.times(m);
+            portion.keys = detail.for_all(portion.keys);
+            portion.bytes = detail.for_all(portion.bytes);
         }
     }
 

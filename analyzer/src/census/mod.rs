@@ -77,15 +77,6 @@ impl Portion {
             bytes: self.bytes.wrapping_sub(part.bytes),
         }
     }
-
-    /// So many times as much: one in so many keys has a record.
-    #[must_use]
-    pub fn times(self, m: u64) -> Portion {
-        Portion {
-            keys: self.keys.saturating_mul(m),
-            bytes: self.bytes.saturating_mul(m),
-        }
-    }
 }
 
 /// Which pattern a key belongs to, in its database's count.

@@ -124,7 +124,7 @@ impl Keyspace {
     }
 
     /// Takes what happened until now into the history.
-    fn close_flows(&mut self) {
+    pub(crate) fn close_flows(&mut self) {
         let total = self.live().total();
         let m = self.live().share().one_in();
         let named = self.live_mut().take_flows();

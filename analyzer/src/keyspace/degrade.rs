@@ -269,6 +269,8 @@ pub struct Detail {
     pub one_in: u64,
     /// Keys without a record, as far as is known.
     pub folded: u64,
+    /// Keys with one: those of the share, and what is outside it and was not swept yet.
+    pub records: u64,
     /// Collections without the records of their elements.
     pub bare: u64,
     /// Bytes that the elements of a collection may take; `None` if any number.
@@ -280,6 +282,19 @@ impl Detail {
     pub fn is_degraded(&self) -> bool {
         self.one_in > 1 || self.bare > 0
     }
+
+    /// What some keys with a record come to for all keys: an estimate where some have none. Keys are
+    /// swept in the order of their digests, so that those with a record are a fair sample of all also
+    /// while a sweep is under way, when there are more of them than one in `one_in`.
+    pub fn for_all(&self, part: u64) -> u64 {
+        if self.folded == 0 || self.records == 0 {
+            return part;
+        }
+        let records = u128::from(self.records);
+        let all = records + u128::from(self.folded);
+        let whole = (u128::from(part) * all + records / 2) / records;
+        u64::try_from(whole).unwrap_or(u64::MAX)
+    }
 }
 
 impl Default for Detail {
@@ -287,6 +302,7 @@ impl Default for Detail {
         Detail {
             one_in: 1,
             folded: 0,
+            records: 0,
             bare: 0,
             elements_max: None,
         }
@@ -300,6 +316,7 @@ impl Keyspace {
         Detail {
             one_in: live.share().one_in(),
             folded: live.all().map(|(_, db)| db.folded_keys(live.share())).sum(),
+            records: live.keys(),
             bare: live.all().map(|(_, db)| db.totals.bare).sum(),
             elements_max: (self.elements_max != usize::MAX).then_some(self.elements_max),
         }
@@ -343,6 +360,8 @@ impl Keyspace {
             });
             return true;
         }
+        // What happened until now was of the share as it was.
+        self.close_flows();
         self.live.settle_folded();
         self.live.set_share(halved);
         self.sweep = Some(Sweep::default());
@@ -385,6 +404,7 @@ impl Keyspace {
     /// Drops the live generation: its memory is wanted for the load that is under way.
     pub fn forget(&mut self) {
         self.catch_up();
+        self.close_flows();
         let before = self.live.total();
         self.flows
             .cause(Cause::Resynced, before, Portion::default());
@@ -450,6 +470,7 @@ impl Keyspace {
             .iter()
             .all(|&number| kept(&self.live, number) == told(number).0);
         if all_kept && at == self.applied {
+            self.close_flows();
             self.live.unfold();
             return;
         }

@@ -322,6 +322,7 @@ impl Keyspace {
         self.counters.loaded_twice += filled.twice;
         self.counters.loaded_empty += loading.empty;
         self.counters.loaded_malformed += loading.malformed;
+        self.close_flows();
         let before = self.live.total();
         let mut old = std::mem::replace(&mut self.live, filled.generation);
         self.flows.cause(Cause::Resynced, before, self.live.total());
@@ -660,7 +661,10 @@ impl Keyspace {
             self.flows.cause(Cause::Flushed, lost, Portion::default());
             self.retired.push_back(db);
         }
-        self.live.unfold_if_empty();
+        if self.live.share().is_partial() {
+            self.close_flows();
+            self.live.unfold_if_empty();
+        }
     }
 
     /// Empties every database.

@@ -6,6 +6,7 @@ use super::tally::Tally;
 use super::token::{NONE, START};
 use super::tree::{ROOT, SINK, STAR};
 use crate::flows::Flow;
+use crate::keyspace::Detail;
 use crate::value::{Encoding, Kind};
 
 /// A pattern's name: a glob, and where its tokens end.
@@ -125,8 +126,8 @@ pub struct PatternRow {
 }
 
 impl PatternRow {
-    /// Counts each key so many times.
-    pub fn scale(&mut self, times: u64) {
+    /// Makes it what it comes to for all keys, where some have no record.
+    pub fn scale(&mut self, detail: &Detail) {
         let sums = [
             &mut self.keys,
             &mut self.bytes,
@@ -137,7 +138,7 @@ impl PatternRow {
         let forms = self.forms.iter_mut();
         let forms = forms.flat_map(|(_, _, keys, bytes)| [keys, bytes]);
         for sum in sums.into_iter().chain(forms) {
-            *sum = sum.saturating_mul(times);
+            *sum = detail.for_all(*sum);
         }
     }
 

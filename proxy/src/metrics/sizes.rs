@@ -22,11 +22,11 @@ pub(super) struct Sized {
 }
 
 impl Sized {
-    /// `None` while keys are being counted. Under a memory cap one in so many is.
+    /// `None` while keys are being counted. Under a memory cap some are.
     pub(super) fn of(answer: &Answer<Result<Sizes, Progress>>) -> Option<Sized> {
         let told = answer.value.as_ref().ok()?;
-        let one_in = answer.fresh.detail.one_in;
-        let scaled = |classes: [u64; CLASSES]| classes.map(|keys| keys.saturating_mul(one_in));
+        let detail = answer.fresh.detail;
+        let scaled = |classes: [u64; CLASSES]| classes.map(|keys| detail.for_all(keys));
         answer.fresh.generation.loaded().then(|| Sized {
             bytes: Kind::ALL.map(|kind| scaled(told.bytes(kind))),
             elements: Kind::ALL.map(|kind| scaled(told.elements(kind))),

@@ -78,10 +78,10 @@ pub(super) fn heated(keyspace: &Keyspace, wanted: &Wanted) -> Heated {
             // Once: there are up to 16384 slots.
             let dbs = keyspace.dbs().into_iter();
             let sums: Vec<&SlotSums> = dbs.filter_map(|db| keyspace.slots(db.db)).collect();
-            let one_in = keyspace.detail().one_in;
+            let detail = keyspace.detail();
             let memory = |slot| {
                 let bytes: u64 = sums.iter().map(|sums| sums.get(slot).bytes).sum();
-                bytes.saturating_mul(one_in)
+                detail.for_all(bytes)
             };
             told(keyspace.hot_slots(window), |(slot, work)| Row {
                 memory: Some(memory(slot)),

@@ -49,11 +49,10 @@ fn counted(keyspace: &Keyspace) -> Result<(), Progress> {
     }
 }
 
-/// Answers from the census. Of one key in so many there is a record: it stands for the others.
+/// Answers from the census. Where keys have no record, those that have one stand for them.
 pub(super) fn all(keyspace: &Keyspace, reply: Reply<Told>, fresh: Freshness) {
     let scaled = |mut rows: Vec<PatternRow>| {
-        rows.iter_mut()
-            .for_each(|row| row.scale(fresh.detail.one_in));
+        rows.iter_mut().for_each(|row| row.scale(&fresh.detail));
         rows
     };
     let told = counted(keyspace).map(|()| Counted {

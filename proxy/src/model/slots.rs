@@ -1,8 +1,8 @@
 //! Questions about hash slots: from the counts where the model keeps them, else by walks in slices.
 
-use analyzer::Keyspace;
 use analyzer::slots::{SLOTS, SlotSum, SlotSums};
 use analyzer::view::{Cursor, Item};
+use analyzer::{Detail, Keyspace};
 use cluster_map::{Slot, Slots};
 
 use crate::model::answer::{send, start};
@@ -47,12 +47,12 @@ pub(super) fn outside(keyspace: &Keyspace, db: Option<u32>, own: &Slots) -> Opti
 
 /// The sums over one database, or over all.
 fn added_up(keyspace: &Keyspace, db: Option<u32>) -> Vec<SlotTotal> {
-    let m = keyspace.detail().one_in;
+    let detail = keyspace.detail();
     let mut kept = kept(keyspace, db);
     let (first, second) = (kept.next(), kept.next());
     // Clusters have one database, but for some of the newest.
     let (Some(_), Some(_)) = (first, second) else {
-        return first.map_or_else(Vec::new, |sums| rows(sums.filled(), m));
+        return first.map_or_else(Vec::new, |sums| rows(sums.filled(), &detail));
     };
     let mut all = vec![SlotSum::default(); SLOTS];
     for sums in first.into_iter().chain(second).chain(kept) {
@@ -63,7 +63,7 @@ fn added_up(keyspace: &Keyspace, db: Option<u32>) -> Vec<SlotTotal> {
             }
         }
     }
-    rows((0..).zip(all), m)
+    rows((0..).zip(all), &detail)
 }
 
 /// Answers with the keys of one slot, likewise.
@@ -77,7 +77,7 @@ pub(super) fn count(
         return Some(Tally::new(db, To::One(slot, reply)));
     }
     let keys: u64 = kept(keyspace, db).map(|sums| sums.get(slot).keys).sum();
-    send(reply, fresh, keys * keyspace.detail().one_in);
+    send(reply, fresh, keyspace.detail().for_all(keys));
     None
 }
 
@@ -90,13 +90,13 @@ fn kept(keyspace: &Keyspace, db: Option<u32>) -> impl Iterator<Item = &SlotSums>
     dbs.into_iter().filter_map(|db| keyspace.slots(db))
 }
 
-/// Of keys of which one in `m` has a record: an estimate for all of them, where some were folded.
-fn rows(sums: impl Iterator<Item = (u16, SlotSum)>, m: u64) -> Vec<SlotTotal> {
+/// An estimate for all keys, where some were folded.
+fn rows(sums: impl Iterator<Item = (u16, SlotSum)>, detail: &Detail) -> Vec<SlotTotal> {
     let filled = sums.filter(|(_, sum)| sum.keys > 0);
     let row = |(slot, sum): (u16, SlotSum)| SlotTotal {
         slot,
-        keys: sum.keys * m,
-        memory: sum.bytes.saturating_mul(m),
+        keys: detail.for_all(sum.keys),
+        memory: detail.for_all(sum.bytes),
     };
     filled.map(row).collect()
 }
@@ -137,11 +137,11 @@ impl Tally {
     pub(super) fn finish(self, fresh: Freshness) {
         match self.to {
             To::All(reply) => {
-                let rows = rows(self.sums.filled(), fresh.detail.one_in);
+                let rows = rows(self.sums.filled(), &fresh.detail);
                 send(reply, fresh, rows);
             }
             To::One(slot, reply) => {
-                let keys = self.sums.get(slot).keys * fresh.detail.one_in;
+                let keys = fresh.detail.for_all(self.sums.get(slot).keys);
                 send(reply, fresh, keys);
             }
         }

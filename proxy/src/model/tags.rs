@@ -33,21 +33,19 @@ impl Job {
         self.walk.advance(keyspace, budget)
     }
 
-    /// Of keys of which one in so many has a record: an estimate for all of them.
+    /// Where keys have no record: an estimate for all of them.
     pub(super) fn finish(self, fresh: Freshness) {
-        let one_in = fresh.detail.one_in;
+        let detail = fresh.detail;
         let mut found = self.walk.finish();
-        for tag in &mut found.tags {
-            tag.keys = tag.keys.saturating_mul(one_in);
-            tag.bytes = tag.bytes.saturating_mul(one_in);
-        }
-        for figure in [
+        let tags = found.tags.iter_mut();
+        let tags = tags.flat_map(|tag| [&mut tag.keys, &mut tag.bytes]);
+        for figure in tags.chain([
             &mut found.keys,
             &mut found.bytes,
             &mut found.unlisted_keys,
             &mut found.unlisted_bytes,
-        ] {
-            *figure = figure.saturating_mul(one_in);
+        ]) {
+            *figure = detail.for_all(*figure);
         }
         send(self.reply, fresh, found);
     }

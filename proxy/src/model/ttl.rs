@@ -42,7 +42,7 @@ impl Filter {
 /// When all keys expire, from the census.
 pub(super) fn all(keyspace: &Keyspace, now_ms: i64, limits: StormLimits) -> Outlook {
     let mut told = keyspace.expiries(None, now_ms)?;
-    told.scale(keyspace.detail().one_in);
+    told.scale(&keyspace.detail());
     told.limits = limits;
     Ok(told)
 }
@@ -118,7 +118,7 @@ impl Job {
 
     pub(super) fn finish(self, fresh: Freshness) {
         let mut told = self.gathered.tell();
-        told.scale(fresh.detail.one_in);
+        told.scale(&fresh.detail);
         told.limits = self.limits;
         send(self.reply, fresh, Ok(told));
     }
