@@ -363,3 +363,79 @@ fn a_clock_that_is_put_back_goes_on_from_there() {
     let growth = driver.keyspace.growth(120);
     assert_eq!(growth.since_s, driver.now_ms / 1000 - 120);
 }
+
+#[test]
+fn keys_move_with_their_database() {
+    let mut driver = Driver::new();
+    for (db, line) in [
+        (0, "SET a 1"),
+        (1, "SET b 1"),
+        (0, "SWAPDB 0 1"),
+        (1, "SET a 2"),
+        (0, "SET b 2"),
+        (0, "SWAPDB 1 9"),
+        (9, "SET a 3"),
+        (9, "SET {t}c 3"),
+    ] {
+        driver.db = db;
+        driver.line(line);
+    }
+    let heard = driver.keyspace.hot_keys(Window::Hour, By::Writes, 10);
+    let rows = heard.rows.iter();
+    let rows: Vec<_> = rows
+        .map(|row| (row.db, row.name.as_slice(), row.work.writes))
+        .collect();
+    assert_eq!(
+        rows,
+        [(9, &b"a"[..], 3), (0, &b"b"[..], 2), (9, &b"{t}c"[..], 1)]
+    );
+    let tags = driver.keyspace.hot_tags(Window::Hour, By::Writes, 10);
+    assert_eq!(tags.rows[0].db, 9);
+}
+
+#[test]
+fn a_key_without_a_record_is_written_by_del_too() {
+    let mut driver = Driver::new();
+    for n in 0..100 {
+        driver.line(&format!("SET key:{n} 1"));
+    }
+    assert!(driver.keyspace.fold());
+    while !driver.keyspace.sweep(1000) {}
+    for n in 0..100 {
+        driver.line(&format!("SET key:{n} 2"));
+        driver.line(&format!("DEL key:{n}"));
+    }
+    let (_, work) = driver.keyspace.written(Window::Hour);
+    assert_eq!(work.writes, 300);
+}
+
+#[test]
+fn memory_has_a_bound_where_everything_is_written() {
+    let mut profile = Profile::defaults(Family::Redis, Version::new(7, 0));
+    profile.cluster = true;
+    let slot_of: analyzer::keyspace::SlotOf = |name| {
+        let digits = name.iter().filter(|byte| byte.is_ascii_digit());
+        digits.fold(0u16, |n, digit| {
+            n.wrapping_mul(10).wrapping_add(u16::from(digit - b'0'))
+        }) % 16_384
+    };
+    let mut driver = Driver::new();
+    driver.keyspace = Keyspace::new(profile, 3).with_slots(slot_of);
+    driver.keyspace.clock(driver.now_ms);
+    let pad = "x".repeat(110);
+    // Spans of ten minutes, of one, and of ten seconds.
+    for (rounds, seconds) in [(6, 600), (10, 60), (6, 10)] {
+        for _ in 0..rounds {
+            for n in 0..20_000 {
+                let line = format!("SET {{{pad}{n}}} 1");
+                driver.line(&line);
+            }
+            driver.now_ms += seconds * 1000;
+            driver.keyspace.clock(driver.now_ms);
+        }
+    }
+    let heard = driver.keyspace.hot_slots(Window::Hour);
+    assert_eq!(heard.rows.len(), 16_384);
+    let bytes = driver.keyspace.heat_bytes();
+    assert!((2_000_000..7_000_000).contains(&bytes), "{bytes}");
+}

@@ -137,7 +137,8 @@ pub struct Hot {
 pub struct Heard<T> {
     /// Milliseconds that it covers, up to now.
     pub covered_ms: u64,
-    /// All writes to keys in that time, exactly.
+    /// All writes to keys in that time, exactly; where keys have no record it is not known whether a
+    /// DEL or RENAME met any, and the keys that it names are counted.
     pub total: Work,
     /// What a name that is not listed can have had at most; zero where all is counted exactly.
     pub unlisted: Work,
@@ -151,6 +152,9 @@ pub(crate) struct Heat {
     spans: Spans,
     /// Bytes that the next written key is charged.
     bytes: u64,
+    /// Under which number the keys of a database are counted, if that is not its own: keys keep it
+    /// when SWAPDB gives another one to their database. At most as many as the server has databases.
+    places: BTreeMap<u32, u32>,
 }
 
 impl Heat {
@@ -158,7 +162,35 @@ impl Heat {
         Heat {
             spans: Spans::new(),
             bytes: 0,
+            places: BTreeMap::new(),
         }
+    }
+
+    /// Two databases exchange their numbers.
+    pub(crate) fn swap(&mut self, a: u32, b: u32) {
+        let (of_a, of_b) = (self.place(a), self.place(b));
+        for (db, place) in [(a, of_b), (b, of_a)] {
+            if db == place {
+                self.places.remove(&db);
+            } else {
+                self.places.insert(db, place);
+            }
+        }
+    }
+
+    #[inline]
+    fn place(&self, db: u32) -> u32 {
+        if self.places.is_empty() {
+            return db;
+        }
+        self.places.get(&db).copied().unwrap_or(db)
+    }
+
+    /// The number of a database now whose keys are counted under that one.
+    fn db_at(&self, place: u32) -> u32 {
+        let mut moved = self.places.iter();
+        let moved = moved.find(|(_, moved)| **moved == place);
+        moved.map_or(place, |(db, _)| *db)
     }
 
     /// Takes the wall clock, unix milliseconds.
@@ -184,6 +216,7 @@ impl Heat {
     /// A command changed a key.
     #[inline]
     pub(crate) fn wrote(&mut self, db: u32, name: &[u8], digest: u64, turn: Option<&Turn>) {
+        let db = self.place(db);
         let write = Write {
             digest: of_db(digest, db),
             db,
@@ -201,6 +234,7 @@ impl Heat {
     /// The key has a hash tag.
     #[inline]
     pub(crate) fn wrote_tag(&mut self, db: u32, tag: &[u8], digest: u64) {
+        let db = self.place(db);
         self.spans.open.tags.add(&Write {
             digest: of_db(digest, db),
             db,
@@ -255,7 +289,8 @@ pub fn hash_tag(name: &[u8]) -> Option<&[u8]> {
 }
 
 impl Keyspace {
-    /// Bytes that heat takes: some 2 MB where very much is written, nothing where nothing is.
+    /// Bytes that heat takes: nothing where nothing is written, at most some 4 MB where very many long
+    /// names are, and in cluster mode 3 MB more where all slots are written all the time.
     pub fn heat_bytes(&self) -> usize {
         self.heat().heap_bytes()
     }
@@ -268,19 +303,39 @@ impl Keyspace {
     /// The keys that were written most, at most `n`.
     pub fn hot_keys(&self, window: Window, by: By, n: usize) -> Heard<Hot> {
         let span = self.heat().spans.window(window);
-        heard(&span, listed(&span.keys, by, n), span.keys.floor)
+        heard(&span, self.listed(&span.keys, by, n), span.keys.floor)
     }
 
     /// The hash tags that were written most, at most `n`. Keys without one are not in it.
     pub fn hot_tags(&self, window: Window, by: By, n: usize) -> Heard<Hot> {
         let span = self.heat().spans.window(window);
-        heard(&span, listed(&span.tags, by, n), span.tags.floor)
+        heard(&span, self.listed(&span.tags, by, n), span.tags.floor)
+    }
+
+    /// The hottest rows, by what they had at least.
+    fn listed(&self, rows: &Rows, by: By, n: usize) -> Vec<Hot> {
+        let mut order: Vec<&Row> = rows.rows.iter().collect();
+        let rank = |row: &&Row| {
+            let most = std::cmp::Reverse(row.work.by(by));
+            (most, row.db, row.digest)
+        };
+        order.sort_unstable_by_key(rank);
+        order.truncate(n);
+        let hot = order.into_iter().map(|row| Hot {
+            db: self.heat().db_at(row.db),
+            name: row.name.to_vec(),
+            name_len: row.name_len,
+            work: row.work,
+            error: row.error,
+            rewrites: row.rewrites,
+        });
+        hot.collect()
     }
 
     /// Every slot that was written, exactly and in order; none where keys are not counted by slot.
     pub fn hot_slots(&self, window: Window) -> Heard<(u16, Work)> {
         let span = self.heat().spans.window(window);
-        let slots = span.slots.clone();
+        let slots = span.slots.iter().collect();
         heard(&span, slots, Work::default())
     }
 
@@ -306,26 +361,6 @@ fn heard<T>(span: &window::Span, rows: Vec<T>, unlisted: Work) -> Heard<T> {
         unlisted,
         rows,
     }
-}
-
-/// The hottest rows, by what they had at least.
-fn listed(rows: &Rows, by: By, n: usize) -> Vec<Hot> {
-    let mut order: Vec<&Row> = rows.rows.iter().collect();
-    let rank = |row: &&Row| {
-        let most = std::cmp::Reverse(row.work.by(by));
-        (most, row.db, row.digest)
-    };
-    order.sort_unstable_by_key(rank);
-    order.truncate(n);
-    let hot = order.into_iter().map(|row| Hot {
-        db: row.db,
-        name: row.name.to_vec(),
-        name_len: row.name_len,
-        work: row.work,
-        error: row.error,
-        rewrites: row.rewrites,
-    });
-    hot.collect()
 }
 
 #[cfg(test)]

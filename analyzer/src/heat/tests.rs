@@ -173,7 +173,10 @@ fn told(spans: &Spans, window: Window) -> (u64, Vec<(String, u64)>) {
     let all: u64 = rows.iter().map(|(_, writes)| writes).sum();
     assert_eq!(span.total.writes, all);
     assert_eq!(span.commands.0.get(1).map_or(0, |work| work.writes), all);
-    assert_eq!(span.slots.first().map_or(0, |(_, work)| work.writes), all);
+    assert_eq!(
+        span.slots.iter().next().map_or(0, |(_, work)| work.writes),
+        all
+    );
     (span.took_ms, rows)
 }
 

@@ -15,7 +15,7 @@
 use std::collections::VecDeque;
 
 use super::Work;
-use super::rates::{Numbered, Slots, merge_slots};
+use super::rates::{Numbered, Packed, Slots};
 use super::sketch::{Rows, Sketch, merge};
 
 /// Milliseconds of the shortest span.
@@ -66,7 +66,7 @@ pub(super) struct Span {
     pub(super) keys: Rows,
     pub(super) tags: Rows,
     pub(super) commands: Numbered,
-    pub(super) slots: Vec<(u16, Work)>,
+    pub(super) slots: Packed,
     /// Bytes allocated for it.
     heap: usize,
 }
@@ -116,7 +116,7 @@ impl Span {
             keys: merge(parts.iter().map(|part| &part.keys), keep),
             tags: merge(parts.iter().map(|part| &part.tags), keep),
             commands,
-            slots: merge_slots(parts.iter().map(|part| part.slots.as_slice())),
+            slots: Packed::merged(parts.iter().map(|part| &part.slots)),
             heap: 0,
         }
         .weighed()
@@ -127,7 +127,7 @@ impl Span {
         let rows = rows.map(|row| size_of_val(row) + row.name.len());
         self.heap = rows.sum::<usize>()
             + self.commands.0.capacity() * size_of::<Work>()
-            + self.slots.capacity() * size_of::<(u16, Work)>();
+            + self.slots.heap_bytes();
         self
     }
 }

@@ -634,8 +634,13 @@ impl Keyspace {
 
     /// Removes a key.
     pub(crate) fn remove(&mut self, db: u32, key: &[u8]) {
+        let share = self.live.share();
         let target = self.live.db_mut(db);
         let key = target.named(key);
+        if target.is_folded(key, share) {
+            self.note_folded(db, key);
+            return;
+        }
         let turn = target.remove(key, &self.scale);
         self.note(db, key, &turn);
     }
@@ -681,6 +686,7 @@ impl Keyspace {
         self.wants.touch_db(b, self.offset);
         self.journal.begin(self.offset);
         self.live.swap(a, b);
+        self.heat.swap(a, b);
         self.writes += 1;
     }
 

@@ -1,8 +1,9 @@
 //! Questions about hash slots: from the counts where the model keeps them, else by walks in slices.
 
+use analyzer::Keyspace;
+use analyzer::keyspace::Detail;
 use analyzer::slots::{SLOTS, SlotSum, SlotSums};
 use analyzer::view::{Cursor, Item};
-use analyzer::{Detail, Keyspace};
 use cluster_map::{Slot, Slots};
 
 use crate::model::answer::{send, start};
