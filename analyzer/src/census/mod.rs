@@ -50,12 +50,14 @@ pub struct Portion {
 }
 
 impl Portion {
-    fn give(&mut self, bytes: u64) {
+    /// One more key.
+    pub(crate) fn give(&mut self, bytes: u64) {
         self.keys = self.keys.wrapping_add(1);
         self.bytes = self.bytes.wrapping_add(bytes);
     }
 
-    fn take(&mut self, bytes: u64) {
+    /// One key less.
+    pub(crate) fn take(&mut self, bytes: u64) {
         self.keys = self.keys.wrapping_sub(1);
         self.bytes = self.bytes.wrapping_sub(bytes);
     }

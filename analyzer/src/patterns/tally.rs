@@ -1,5 +1,6 @@
 //! What is counted of the keys of one pattern.
 
+use crate::census::Portion;
 use crate::flows::Flow;
 use crate::store::record::Form;
 use crate::store::weigh::Weight;
@@ -7,39 +8,15 @@ use crate::store::weigh::Weight;
 /// Longest name that is kept as an example, in bytes.
 const EXAMPLE_MAX: usize = 128;
 
-/// Keys of one type and encoding.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sum {
-    pub(crate) keys: u64,
-    pub(crate) bytes: u64,
-}
-
-impl Sum {
-    fn give(&mut self, bytes: u64) {
-        self.keys = self.keys.wrapping_add(1);
-        self.bytes = self.bytes.wrapping_add(bytes);
-    }
-
-    fn take(&mut self, bytes: u64) {
-        self.keys = self.keys.wrapping_sub(1);
-        self.bytes = self.bytes.wrapping_sub(bytes);
-    }
-
-    fn add(&mut self, other: Sum) {
-        self.keys = self.keys.wrapping_add(other.keys);
-        self.bytes = self.bytes.wrapping_add(other.bytes);
-    }
-}
-
 /// Sums over the keys of a pattern. Most patterns have keys of one form, so that one is at hand.
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
     main: Form,
-    sum: Sum,
-    others: Vec<(Form, Sum)>,
+    sum: Portion,
+    others: Vec<(Form, Portion)>,
     pub(crate) name_bytes: u64,
     /// Keys without an expiry.
-    pub(crate) fixed: Sum,
+    pub(crate) fixed: Portion,
     /// No key is larger.
     pub(crate) largest: u64,
     /// One key is as large as that.
@@ -54,10 +31,10 @@ impl Tally {
     pub(crate) fn new() -> Tally {
         Tally {
             main: Form::RAW,
-            sum: Sum::default(),
+            sum: Portion::default(),
             others: Vec::new(),
             name_bytes: 0,
-            fixed: Sum::default(),
+            fixed: Portion::default(),
             largest: 0,
             is_met: true,
             example: None,
@@ -120,18 +97,18 @@ impl Tally {
     }
 
     #[inline]
-    fn form(&mut self, form: Form) -> &mut Sum {
+    fn form(&mut self, form: Form) -> &mut Portion {
         if form == self.main {
             return &mut self.sum;
         }
-        if self.sum == Sum::default() && self.others.is_empty() {
+        if self.sum == Portion::default() && self.others.is_empty() {
             self.main = form;
             return &mut self.sum;
         }
         let found = self.others.iter().position(|(other, _)| *other == form);
         let at = found.unwrap_or(self.others.len());
         if found.is_none() {
-            self.others.push((form, Sum::default()));
+            self.others.push((form, Portion::default()));
         }
         &mut self.others[at].1
     }
@@ -140,10 +117,11 @@ impl Tally {
     pub(crate) fn merge(&mut self, other: Tally) {
         self.flow.add(&other.flow);
         for (form, sum) in other.forms() {
-            self.form(form).add(sum);
+            let own = self.form(form);
+            *own = own.and(sum);
         }
         self.name_bytes = self.name_bytes.wrapping_add(other.name_bytes);
-        self.fixed.add(other.fixed);
+        self.fixed = self.fixed.and(other.fixed);
         if other.largest > self.largest || (other.largest == self.largest && other.is_met) {
             (self.largest, self.is_met) = (other.largest, other.is_met);
         }
@@ -153,19 +131,16 @@ impl Tally {
     }
 
     /// The sums of the forms that there are keys of.
-    pub(crate) fn forms(&self) -> impl Iterator<Item = (Form, Sum)> {
+    pub(crate) fn forms(&self) -> impl Iterator<Item = (Form, Portion)> {
         let main = std::iter::once((self.main, self.sum));
         let all = main.chain(self.others.iter().copied());
-        all.filter(|(_, sum)| *sum != Sum::default())
+        all.filter(|(_, sum)| *sum != Portion::default())
     }
 
     /// All keys.
-    pub(crate) fn total(&self) -> Sum {
-        let mut total = self.sum;
-        for (_, sum) in &self.others {
-            total.add(*sum);
-        }
-        total
+    pub(crate) fn total(&self) -> Portion {
+        let others = self.others.iter();
+        others.fold(self.sum, |total, (_, sum)| total.and(*sum))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -175,7 +150,7 @@ impl Tally {
     /// Bytes allocated.
     pub(crate) fn heap_bytes(&self) -> usize {
         let example = self.example.as_ref().map_or(0, |name| name.len());
-        example + self.others.capacity() * size_of::<(Form, Sum)>()
+        example + self.others.capacity() * size_of::<(Form, Portion)>()
     }
 
     /// True if both are sums of the same keys. What history tells, like the example, may differ.
