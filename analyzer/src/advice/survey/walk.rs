@@ -53,7 +53,13 @@ pub struct Surveyor {
     lens: Lens,
     bars: Bars,
     survey: Survey,
+    /// Calls so far.
+    steps: u64,
 }
+
+/// Calls between two looks at whether groups are still what the tree of patterns calls them, which
+/// takes as long as a thousand keys; the last look is at the end.
+const STEPS_UNCHECKED: u64 = 64;
 
 impl Surveyor {
     /// A walk from the beginning, over keys of a server as `profile`. `before` is the last survey of
@@ -71,6 +77,7 @@ impl Surveyor {
             lens: Lens::new(profile),
             bars: Bars::new(limits),
             survey,
+            steps: 0,
         }
     }
 
@@ -186,12 +193,15 @@ impl Keyspace {
     /// Goes on with a survey, for about as long as `budget` elements take, or one key; true when it
     /// is done.
     pub fn survey(&self, surveyor: &mut Surveyor, budget: u64) -> bool {
-        surveyor.survey.groups.check(self);
         let mut cursor = surveyor.cursor;
         let done = self.each_record(&mut cursor, budget, &mut |at, record| {
             surveyor.key(self, at, record);
         });
         surveyor.cursor = cursor;
+        surveyor.steps += 1;
+        if done || surveyor.steps.is_multiple_of(STEPS_UNCHECKED) {
+            surveyor.survey.groups.check(self);
+        }
         done
     }
 }
