@@ -45,6 +45,10 @@ fn section(rule: &Rule, text: &mut String) {
         text.push('\n');
     }
     for row in rule.thresholds {
-        let _ = writeln!(text, "- `{}` = {}: {}", row.name, row.default, row.about);
+        let _ = write!(text, "- `{}` = {}: {}", row.name, row.default, row.about);
+        let _ = match row.most {
+            u64::MAX => writeln!(text),
+            most => writeln!(text, ", at most {most}"),
+        };
     }
 }

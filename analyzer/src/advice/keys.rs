@@ -82,13 +82,15 @@ pub(super) const RULES: &[Rule] = &[
         .caveat("Of the last minute. That the size stayed the same does not prove that the content did."),
     Rule::new("KEY-07", "Cold data", SURVEY, cold)
         .thresholds(&[
-            Threshold::new("days", 30, "days without a write"),
+            Threshold::new("days", 30, "days without a write").at_most(180),
             Threshold::new("percent", 5, "percent of the dataset that may be cold"),
         ])
         .why("What nobody writes for weeks may be archived, given a time to live, or kept elsewhere.")
         .caveat(
             "Reads are not seen here: ages begin at the last write, or at the last access where the \
-             snapshot told of it (LRU policies); after a full sync without that, at the sync.",
+             snapshot told of it (LRU policies); after a full sync without that, at the sync. Ages are \
+             kept in 24 bits of seconds, as on the server: a key that was not written for 194 days \
+             begins at 0 again.",
         ),
     Rule::traffic(
         "KEY-08",

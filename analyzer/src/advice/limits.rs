@@ -28,7 +28,8 @@ impl Limits {
     /// Another value for a threshold.
     ///
     /// # Errors
-    /// The rule has none of that name; the text names those that it has.
+    /// The rule has none of that name, and the text names those that it has; or such a value could
+    /// never be met.
     pub fn tune(&mut self, rule: &'static Rule, name: &str, value: u64) -> Result<(), String> {
         let found = rule.thresholds.iter().find(|row| row.name == name);
         let Some(found) = found else {
@@ -38,6 +39,10 @@ impl Limits {
                 false => format!("{} has {}", rule.id, names.join(", ")),
             });
         };
+        if value > found.most {
+            let (id, most) = (rule.id, found.most);
+            return Err(format!("{id}: {name} is at most {most}"));
+        }
         self.thresholds.insert((rule.id, found.name), value);
         Ok(())
     }
@@ -92,5 +97,22 @@ impl Limits {
         let configured = self.silences.iter().find(is_meant);
         let off = rule.off.filter(|_| !self.enabled.contains(rule.id));
         configured.map(|silence| silence.reason.as_str()).or(off)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::advice::rule;
+
+    #[test]
+    fn what_can_never_be_met_is_refused() {
+        let rule = rule("KEY-07").expect("it is in the catalogue");
+        let mut limits = Limits::default();
+        assert_eq!(limits.tune(rule, "days", 180), Ok(()));
+        let error = limits.tune(rule, "days", 181).expect_err("too many");
+        assert_eq!(error, "KEY-07: days is at most 180");
+        assert_eq!(limits.get(rule, "days"), 180);
+        assert_eq!(limits.tune(rule, "percent", u64::MAX), Ok(()));
     }
 }

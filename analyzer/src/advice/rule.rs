@@ -69,6 +69,8 @@ pub struct Threshold {
     pub default: u64,
     /// What it is, as a clause.
     pub about: &'static str,
+    /// The largest value that can be decided.
+    pub most: u64,
 }
 
 impl Threshold {
@@ -78,7 +80,14 @@ impl Threshold {
             name,
             default,
             about,
+            most: u64::MAX,
         }
+    }
+
+    /// No larger value can be decided.
+    #[must_use]
+    pub const fn at_most(self, most: u64) -> Threshold {
+        Threshold { most, ..self }
     }
 }
 

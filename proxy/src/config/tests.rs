@@ -139,6 +139,12 @@ fn rules_are_tuned() {
     let mute = "[[advice.silence]]\nrule = 'SEC-01'\nreason = ' '";
     let error = config(mute).err();
     assert_eq!(error.as_deref(), Some("advice: SEC-01 has no reason"));
+    let late = config("[advice.limits.KEY-07]\ndays = 365").err();
+    assert_eq!(
+        late.as_deref(),
+        Some("advice: KEY-07: days is at most 180"),
+        "ages begin anew after 194 days"
+    );
     let often = config("[advice]\nevery_ms = 5").err();
     assert_eq!(
         often.as_deref(),
