@@ -319,3 +319,30 @@ fn an_expiry_that_is_given_back_is_not_lost() {
     }
     assert_eq!(sum(&mut driver).ttl_lost(), 199, "one had none before");
 }
+
+#[test]
+fn patterns_of_databases_are_told_apart() {
+    let mut driver = by_pattern();
+    for (db, keys) in [(0, 10), (1, 30)] {
+        driver.db = db;
+        for n in 0..keys {
+            driver.line(&format!("SET user:{n} v"));
+        }
+    }
+    let told = |driver: &mut Driver| {
+        let growth = driver.keyspace.growth(60);
+        attributed(&growth);
+        let all = growth.patterns.iter().map(|row| row.flow.created);
+        assert_eq!(all.collect::<Vec<_>>(), [40]);
+        let rows = growth.patterns_of_dbs.iter();
+        rows.map(|row| (row.of.0, row.flow.created))
+            .collect::<Vec<_>>()
+    };
+    let mut rows = told(&mut driver);
+    rows.sort_unstable();
+    assert_eq!(rows, [(0, 10), (1, 30)]);
+    driver.line("SWAPDB 1 5");
+    let mut rows = told(&mut driver);
+    rows.sort_unstable();
+    assert_eq!(rows, [(0, 10), (5, 30)]);
+}

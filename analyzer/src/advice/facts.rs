@@ -99,8 +99,8 @@ impl Heat {
 pub struct Flows {
     /// Seconds that it covers, an hour at most.
     pub covered_s: u64,
-    /// By pattern, as a glob.
-    pub by_pattern: Vec<(Vec<u8>, Flow)>,
+    /// By database and pattern, as a glob.
+    pub by_pattern: Vec<((u32, Vec<u8>), Flow)>,
     /// To all keys.
     pub all: Flow,
     /// Every pattern with what is in it now.
@@ -114,7 +114,7 @@ impl Flows {
         let growth = keyspace.growth(HOUR_S);
         let mut all = Flow::default();
         growth.kinds.iter().for_each(|row| all.add(&row.flow));
-        let rows = growth.patterns.into_iter();
+        let rows = growth.patterns_of_dbs.into_iter();
         Flows {
             covered_s: growth.covered_s,
             by_pattern: rows.map(|row| (row.of, row.flow)).collect(),

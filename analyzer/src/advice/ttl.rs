@@ -129,7 +129,8 @@ fn leak(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
         expiring.saturating_mul(100) / row.keys.max(1)
     };
     let net = |row: &PatternRow| {
-        let found = flows.by_pattern.iter().find(|flow| flow.0 == row.name.glob);
+        let mut flows = flows.by_pattern.iter();
+        let found = flows.find(|((db, glob), _)| (*db, glob) == (row.db, &row.name.glob));
         found.map_or(0, |flow| i128::from(flow.1.net_bytes()))
     };
     let per_day = |row: &PatternRow| net(row) * DAY_S / i128::from(flows.covered_s.max(1));
@@ -180,10 +181,10 @@ fn lost(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     if all < tuned.of("keys").max(1) {
         return Ok(None);
     }
-    let mut patterns: Vec<&(Vec<u8>, Flow)> = flows.by_pattern.iter().collect();
+    let mut patterns: Vec<&((u32, Vec<u8>), Flow)> = flows.by_pattern.iter().collect();
     patterns.retain(|row| of(&row.1) > 0);
     patterns.sort_by_key(|row| std::cmp::Reverse(of(&row.1)));
-    let rows = patterns.iter().map(|(glob, flow)| Evidence {
+    let rows = patterns.iter().map(|((_, glob), flow)| Evidence {
         subject: Subject::Pattern(glob.clone()),
         seen: format!(
             "{} overwritten, {} by PERSIST, {} given to keys without one",

@@ -1,5 +1,7 @@
 //! How the keyspace grew: every byte of a window's change, by type, pattern and cause.
 
+use std::collections::BTreeMap;
+
 use super::{Cause, Change, Flow, Of, Verb};
 use crate::census::Portion;
 use crate::keyspace::Keyspace;
@@ -39,8 +41,11 @@ pub struct Growth {
     pub kinds: Vec<GrowthRow<Kind>>,
     /// What was no command on a key.
     pub causes: Vec<GrowthRow<Cause>>,
-    /// By pattern, as far as they are told one by one. With `rest` the sum of `kinds`.
+    /// By pattern, whatever its database, as far as they are told one by one. With `rest` the sum of
+    /// `kinds`.
     pub patterns: Vec<GrowthRow<Vec<u8>>>,
+    /// The same by database and pattern.
+    pub patterns_of_dbs: Vec<GrowthRow<(u32, Vec<u8>)>>,
     /// The other patterns.
     pub rest: Flow,
     /// Keys that the server says it evicted: they are among those deleted.
@@ -67,18 +72,23 @@ impl Keyspace {
             points: history.points(window_s),
             ..Growth::default()
         };
+        let mut globs: BTreeMap<Vec<u8>, Flow> = BTreeMap::new();
         for (of, flow) in sums {
             match of {
                 Of::Kind(of) => growth.kinds.push(GrowthRow { of, flow }),
                 Of::Cause(of) => growth.causes.push(GrowthRow { of, flow }),
                 Of::Pattern(number) => {
-                    let of = history.name(number).to_vec();
-                    growth.patterns.push(GrowthRow { of, flow });
+                    let (db, glob) = history.name(number);
+                    globs.entry(glob.to_vec()).or_default().add(&flow);
+                    let of = (db, glob.to_vec());
+                    growth.patterns_of_dbs.push(GrowthRow { of, flow });
                 }
                 Of::Rest => growth.rest.add(&flow),
                 Of::Evicted => growth.evicted = flow.changed,
             }
         }
+        let rows = globs.into_iter();
+        growth.patterns = rows.map(|(of, flow)| GrowthRow { of, flow }).collect();
         growth
     }
 

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Flow, Of, Point};
+use super::{Flow, Of, PatternOf, Point};
 use crate::census::Portion;
 
 /// Names that are remembered; what finds no room is the rest.
@@ -150,14 +150,14 @@ fn most_changed_first(patterns: &mut Vec<(Of, Flow)>) {
 /// The names of patterns, by number.
 #[derive(Debug, Default)]
 struct Names {
-    names: Vec<Option<Box<[u8]>>>,
-    numbers: BTreeMap<Box<[u8]>, u32>,
+    names: Vec<Option<PatternOf>>,
+    numbers: BTreeMap<PatternOf, u32>,
     free: Vec<u32>,
 }
 
 impl Names {
-    fn number(&mut self, name: &[u8]) -> Option<u32> {
-        if let Some(number) = self.numbers.get(name) {
+    fn number(&mut self, name: PatternOf) -> Option<u32> {
+        if let Some(number) = self.numbers.get(&name) {
             return Some(*number);
         }
         let number = match self.free.pop() {
@@ -168,9 +168,22 @@ impl Names {
             }
             None => return None,
         };
-        *self.names.get_mut(number as usize)? = Some(name.into());
-        self.numbers.insert(name.into(), number);
+        *self.names.get_mut(number as usize)? = Some(name.clone());
+        self.numbers.insert(name, number);
         Some(number)
+    }
+
+    fn swap(&mut self, a: u32, b: u32) {
+        for name in self.names.iter_mut().flatten() {
+            name.0 = match name.0 {
+                db if db == a => b,
+                db if db == b => a,
+                db => db,
+            };
+        }
+        let names = (0..).zip(&self.names);
+        let names = names.filter_map(|(number, name)| Some((name.clone()?, number)));
+        self.numbers = names.collect();
     }
 
     fn is_full(&self) -> bool {
@@ -230,7 +243,7 @@ impl History {
     pub(super) fn take(
         &mut self,
         mut rows: Vec<(Of, Flow)>,
-        named: Vec<(Vec<u8>, Flow)>,
+        named: Vec<(PatternOf, Flow)>,
         total: Portion,
     ) {
         let mut rest = Flow::default();
@@ -248,7 +261,7 @@ impl History {
             .map(|(_, flow)| i128::from(flow.net_bytes()))
             .sum::<i128>();
         for (name, flow) in named {
-            if let Some(number) = self.number(&name) {
+            if let Some(number) = self.number(name) {
                 rest.take_part(&flow);
                 rows.push((Of::Pattern(number), flow));
             }
@@ -261,7 +274,7 @@ impl History {
         self.total = total;
     }
 
-    fn number(&mut self, name: &[u8]) -> Option<u32> {
+    fn number(&mut self, name: PatternOf) -> Option<u32> {
         if self.names.is_full() {
             let mut used = vec![false; NAMES_MAX];
             for number in self.rings.iter().flat_map(Ring::patterns_told) {
@@ -354,9 +367,16 @@ impl History {
         points
     }
 
-    pub(super) fn name(&self, number: u32) -> &[u8] {
+    /// The database and the glob of a pattern by its number.
+    pub(super) fn name(&self, number: u32) -> (u32, &[u8]) {
         let name = self.names.names.get(number as usize);
-        name.and_then(Option::as_deref).unwrap_or_default()
+        let name = name.and_then(Option::as_ref);
+        name.map_or((0, &[]), |(db, glob)| (*db, glob))
+    }
+
+    /// Two databases exchange their numbers.
+    pub(crate) fn swap(&mut self, a: u32, b: u32) {
+        self.names.swap(a, b);
     }
 
     pub(super) fn now_s(&self) -> i64 {
@@ -376,7 +396,11 @@ impl History {
             let closed = ring.closed.iter().map(|interval| interval.rows.len());
             closed.sum::<usize>() + ring.open.len()
         });
-        let names = self.names.numbers.keys().map(|name| 2 * name.len() + 64);
+        let names = self
+            .names
+            .numbers
+            .keys()
+            .map(|(_, glob)| 2 * glob.len() + 80);
         rows.sum::<usize>() * row + names.sum::<usize>()
     }
 }

@@ -208,6 +208,9 @@ impl Cause {
     }
 }
 
+/// A pattern: its database and its glob.
+pub(crate) type PatternOf = (u32, Box<[u8]>);
+
 /// What one row of the history is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Of {
@@ -352,7 +355,7 @@ impl Flows {
 
     /// Takes what happened until now into the history, which comes to this sum of all keys; of
     /// patterns `named` says what is known. One in `m` keys has a record and stands for the others.
-    pub(crate) fn close(&mut self, total: Portion, m: u64, mut named: Vec<(Vec<u8>, Flow)>) {
+    pub(crate) fn close(&mut self, total: Portion, m: u64, mut named: Vec<(PatternOf, Flow)>) {
         named.iter_mut().for_each(|(_, flow)| flow.scale(m));
         let mut kinds = std::mem::take(&mut self.kinds);
         kinds.iter_mut().for_each(|flow| flow.scale(m));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::census::{Plan, Portion, Round};
-use crate::flows::Flow;
+use crate::flows::{Flow, PatternOf};
 use crate::keyspace::SlotOf;
 use crate::keyspace::db::Db;
 use crate::keyspace::degrade::Share;
@@ -53,10 +53,14 @@ impl Generation {
         round.is_none_or(|round| round.is_due(now_ms))
     }
 
-    /// What happened to the keys of each pattern since that was asked last.
-    pub(crate) fn take_flows(&mut self) -> Vec<(Vec<u8>, Flow)> {
-        let dbs = self.dbs.values_mut();
-        dbs.flat_map(|db| db.census.take_flows()).collect()
+    /// What happened to the keys of each pattern of each database since that was asked last.
+    pub(crate) fn take_flows(&mut self) -> Vec<(PatternOf, Flow)> {
+        let of = |(number, db): (&u32, &mut Db)| {
+            let number = *number;
+            let flows = db.census.take_flows().into_iter();
+            flows.map(move |(glob, flow)| ((number, glob.into()), flow))
+        };
+        self.dbs.iter_mut().flat_map(of).collect()
     }
 
     /// All keys, with a record or without.

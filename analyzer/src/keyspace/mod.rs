@@ -685,8 +685,11 @@ impl Keyspace {
         self.wants.touch_db(a, self.offset);
         self.wants.touch_db(b, self.offset);
         self.journal.begin(self.offset);
+        // What happened until now was of the databases as they were.
+        self.close_flows();
         self.live.swap(a, b);
         self.heat.swap(a, b);
+        self.flows.history.swap(a, b);
         self.writes += 1;
     }
 

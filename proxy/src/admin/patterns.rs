@@ -73,17 +73,17 @@ struct Shown {
 /// What happened in the last minute and in the last hour, by pattern.
 #[derive(Default)]
 struct Lately {
-    writes: BTreeMap<Vec<u8>, u64>,
-    growth: BTreeMap<Vec<u8>, i64>,
+    writes: BTreeMap<(u32, Vec<u8>), u64>,
+    growth: BTreeMap<(u32, Vec<u8>), i64>,
 }
 
 impl Lately {
     fn new(minute: Vec<Growth>, hour: Vec<Growth>) -> Lately {
         let mut lately = Lately::default();
-        for row in minute.into_iter().flat_map(|growth| growth.patterns) {
+        for row in minute.into_iter().flat_map(|growth| growth.patterns_of_dbs) {
             *lately.writes.entry(row.of).or_default() += row.flow.writes();
         }
-        for row in hour.into_iter().flat_map(|growth| growth.patterns) {
+        for row in hour.into_iter().flat_map(|growth| growth.patterns_of_dbs) {
             let bytes = lately.growth.entry(row.of).or_default();
             *bytes = bytes.saturating_add(row.flow.net_bytes());
         }
@@ -91,9 +91,10 @@ impl Lately {
     }
 
     fn shown(&mut self, row: PatternRow) -> Shown {
+        let of = (row.db, row.name.glob.clone());
         Shown {
-            writes: self.writes.remove(&row.name.glob),
-            growth: self.growth.remove(&row.name.glob),
+            writes: self.writes.remove(&of),
+            growth: self.growth.remove(&of),
             row,
         }
     }
