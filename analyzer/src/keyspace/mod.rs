@@ -28,10 +28,11 @@ mod settle;
 mod stage;
 mod suspects;
 mod wants;
+mod whole;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::census::{Plan, Portion, Progress};
+use crate::census::{Plan, Progress};
 use crate::command::dispatch::{Call, Dispatch, Numbered};
 use crate::command::{Args, Context, Doubt, Entry, server};
 use crate::flows::{Cause, Flows};
@@ -654,66 +655,5 @@ impl Keyspace {
             Some(db) => db.look(key, look),
             None => look(None),
         }
-    }
-
-    /// Empties a database.
-    pub(crate) fn flush(&mut self, db: u32) {
-        self.wants.touch_db(db, self.offset);
-        self.journal.begin(self.offset);
-        if let Some(db) = self.live.take(db) {
-            self.writes += 1;
-            let lost = db.total(self.live.share());
-            self.flows.cause(Cause::Flushed, lost, Portion::default());
-            self.retired.push_back(db);
-        }
-        if self.live.share().is_partial() {
-            self.close_flows();
-            self.live.unfold_if_empty();
-        }
-    }
-
-    /// Empties every database.
-    pub(crate) fn flush_all(&mut self) {
-        let numbers: Vec<u32> = self.live.all().map(|(number, _)| number).collect();
-        for number in numbers {
-            self.flush(number);
-        }
-    }
-
-    /// Exchanges two databases.
-    pub(crate) fn swap(&mut self, a: u32, b: u32) {
-        self.wants.touch_db(a, self.offset);
-        self.wants.touch_db(b, self.offset);
-        self.journal.begin(self.offset);
-        // What happened until now was of the databases as they were.
-        self.close_flows();
-        self.live.swap(a, b);
-        self.heat.swap(a, b);
-        self.flows.history.swap(a, b);
-        self.writes += 1;
-    }
-
-    /// Removes every key of a hash slot from every database, in one go. False without a slot
-    /// function.
-    pub(crate) fn flush_slot(&mut self, slot: u16) -> bool {
-        let Some(slot_of) = self.slot_of else {
-            return false;
-        };
-        let mut doomed = Vec::new();
-        for (number, db) in self.live.all() {
-            let counted = db.totals.slots().map(|slots| slots.get(slot).keys);
-            if counted == Some(0) {
-                continue;
-            }
-            let pages = 0..db.table.pages();
-            let records = pages.flat_map(|page| db.table.records(page));
-            let names = records.map(|record| db.table.name(&record));
-            let here = names.filter(|name| slot_of(name) == slot);
-            doomed.extend(here.map(|name| (number, name.to_vec())));
-        }
-        for (number, name) in doomed {
-            self.remove(number, &name);
-        }
-        true
     }
 }
