@@ -10,8 +10,8 @@
 //! It also remembers how far we were in each history, which tells whether a promoted replica had
 //! everything that we had.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -88,10 +88,10 @@ pub struct Watcher {
 }
 
 /// One server's replicas, told apart.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 struct Replicas {
-    /// Those that are servers of the deployment.
-    real: i64,
+    /// The ports of those that are not ours. One may have joined that nobody told the watcher of.
+    real: BTreeSet<u32>,
     /// Ours that are in the middle of a full sync.
     ours_syncing: u64,
 }
@@ -192,25 +192,21 @@ impl Watcher {
         let lines = info.lines().filter(|line| is_replica_line(line));
         for line in lines {
             let port = value_of(line, "port").and_then(|port| port.parse::<u32>().ok());
-            let real = self
-                .servers
-                .iter()
-                .any(|server| Some(u32::from(server.port())) == port);
             let state = value_of(line, "state").unwrap_or_default();
-            if real {
-                found.real += 1;
-            } else if port == Some(OURS) && ["wait_bgsave", "send_bulk"].contains(&state) {
+            if port != Some(OURS) {
+                found.real.extend(port);
+            } else if ["wait_bgsave", "send_bulk"].contains(&state) {
                 found.ours_syncing += 1;
             }
         }
-        self.full_sync_of(addr, &info, found);
+        self.full_sync_of(addr, &info, found.ours_syncing);
         Some((found, info))
     }
 
     /// A full sync may have begun while the server was a replica, or while we did not know yet that
     /// it is none any more.
-    fn full_sync_of(&mut self, addr: SocketAddr, info: &str, found: Replicas) {
-        if found.ours_syncing == 0 {
+    fn full_sync_of(&mut self, addr: SocketAddr, info: &str, ours_syncing: u64) {
+        if ours_syncing == 0 {
             self.syncing.remove(&addr);
         } else {
             self.syncing.entry(addr).or_insert_with(Instant::now);
@@ -268,7 +264,8 @@ impl Watcher {
         let Some((after, _)) = self.replicas(addr) else {
             return;
         };
-        let real = before.real.max(after.real);
+        // One may have left while another one joined.
+        let real = i64::try_from(before.real.union(&after.real).count()).unwrap_or(i64::MAX);
         if reply.int().is_some_and(|counted| counted > real) {
             self.violation(format!(
                 "WAIT on {addr} counted {reply:?} of {real} replicas"
