@@ -252,10 +252,9 @@ impl Peer {
 }
 
 fn is_timeout(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
-    )
+    use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    // The last one where the process was stopped and went on.
+    matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
 }
 
 pub(crate) fn answer(name: &str, argument: &str, identity: &Identity) -> String {

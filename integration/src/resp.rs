@@ -1,7 +1,7 @@
 //! A plain RESP2 client: binary safe, pipelining, blocking, exact. It drives servers and reads the
 //! truth; it is not the code under test and shares nothing with it.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -271,7 +271,13 @@ impl Client {
         }
         let len = self.input.len();
         self.input.resize(len + 64 * 1024, 0);
-        let got = self.stream.read(&mut self.input[len..]);
+        // A read with a limit is interrupted when the process is stopped and goes on.
+        let got = loop {
+            match self.stream.read(&mut self.input[len..]) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                got => break got,
+            }
+        };
         self.input
             .truncate(len + got.as_ref().copied().unwrap_or(0));
         match got.context("read a reply")? {
