@@ -30,7 +30,7 @@ pub struct Told {
     pub users: Users,
     /// The server's clock, unix milliseconds; `None` without the right to TIME.
     pub time_ms: Option<u64>,
-    /// When that was, by our clock.
+    /// When it was asked for, by our clock: nothing of it is older.
     pub at_ms: u64,
     /// How long it took to answer a PING, microseconds.
     pub ping_us: u64,
@@ -121,6 +121,8 @@ const TLS_OPTIONS: [&str; 3] = ["tls-port", "tls-replication", "tls-cluster"];
 /// # Errors
 /// The connection failed. Refusals are no error.
 pub async fn look(client: &mut Client) -> Result<Told, SideError> {
+    // Nothing of it is older than this, however long the answers take.
+    let at_ms = clock::unix_ms();
     let began: Instant = clock::now();
     client.ask_one(&Outbound::Ping).await?;
     let ping = clock::now().duration_since(began);
@@ -142,7 +144,7 @@ pub async fn look(client: &mut Client) -> Result<Told, SideError> {
         config,
         users: users(acl),
         time_ms: unix_ms(time).and_then(|ms| u64::try_from(ms).ok()),
-        at_ms: clock::unix_ms(),
+        at_ms,
         ping_us: u64::try_from(ping.as_micros()).unwrap_or(u64::MAX),
         before: None,
     })
