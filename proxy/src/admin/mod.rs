@@ -20,6 +20,7 @@ mod cluster;
 mod connection;
 mod deployments;
 mod docs;
+mod forecast;
 mod growth;
 mod guard;
 mod handlers;

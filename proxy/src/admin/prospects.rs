@@ -12,7 +12,7 @@ use analyzer::patterns::{PatternName, PatternRow};
 use cluster_map::Slot;
 use tokio::time::Instant;
 
-use super::growth::forecast_of;
+use super::forecast::forecast_of;
 use super::judge::{Judged, Known};
 use super::layout::readable;
 use super::report::Answers;
