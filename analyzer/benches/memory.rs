@@ -1,10 +1,12 @@
-//! What the model takes for a key and for an element of each encoding: the table of the README.
+//! What the model takes for a key and for an element of each encoding, and for the history of a master:
+//! the tables of the README.
 //!
 //! `cargo bench -p analyzer --bench memory`. The figures depend on nothing but the code: no clock,
 //! no allocator. Names have 20 bytes, elements 16; *Redis* is MEMORY USAGE of the same keys on 7.0.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
+use analyzer::census::Plan;
 use analyzer::input::{Command, Key, Outcome, Shape};
 use analyzer::profile::{Family, Version};
 use analyzer::{Keyspace, Profile, Text};
@@ -55,6 +57,68 @@ fn main() {
             words(&["XADD", key, &id, "field", "some value"])
         });
     }
+    println!("\n| history of three days | patterns | slots | KB |");
+    println!("| --- | --- | --- | --- |");
+    for (what, patterns, slots) in [
+        ("quiet: one pattern", 1, 0),
+        ("single server", 200, 0),
+        (
+            "single server, as many patterns as may be counted",
+            10_000,
+            0,
+        ),
+        ("one of a hundred masters of a cluster", 200, 164),
+        ("one of three masters of a cluster", 200, 5_461),
+        ("a cluster's only master", 200, 16_384),
+    ] {
+        history(what, patterns, slots);
+    }
+}
+
+/// The history of a master whose every pattern and slot was written in every second of two minutes,
+/// minute of two hours and hour of three days.
+fn history(what: &str, patterns: u64, slots: u64) {
+    let profile = Profile {
+        cluster: slots > 0,
+        ..Profile::defaults(Family::Redis, Version::new(7, 0))
+    };
+    let plan = Plan {
+        patterns_max: 10_000,
+        ..Plan::default()
+    };
+    let mut keyspace = Keyspace::new(profile, 0x5eed)
+        .with_slots(|name| {
+            let number = name.rsplit(|&byte| byte == b':').next();
+            let number = number.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+            number.unwrap_or(0)
+        })
+        .with_plan(plan);
+    let mut now_ms = 1_699_999_200_000;
+    keyspace.clock(now_ms);
+    while !keyspace.recount(10_000) {}
+    let mut offset = 0;
+    let spans = [(72, 3_600_000), (120, 60_000), (120, 1000)];
+    for span_ms in spans
+        .iter()
+        .flat_map(|(count, ms)| (0..*count).map(|_| *ms))
+    {
+        for n in 0..patterns.max(slots) {
+            let name = format!("pattern{}:of:{}", n % patterns, n % slots.max(1));
+            offset += 1;
+            keyspace.apply(&Command {
+                db: 0,
+                argv: &[&b"SET"[..], name.as_bytes(), b"some value"].map(Text::Bytes),
+                now_ms,
+                end_offset: offset,
+            });
+        }
+        now_ms += span_ms;
+        keyspace.clock(now_ms);
+        // As the proxy does every half minute.
+        keyspace.take_pattern_flows();
+    }
+    let bytes = keyspace.history_bytes();
+    println!("| {what} | {patterns} | {slots} | {} |", bytes / 1000);
 }
 
 fn keyspace() -> Keyspace {

@@ -2,9 +2,12 @@
 
 mod kit;
 
+use std::collections::BTreeMap;
+
 use analyzer::Keyspace;
 use analyzer::census::Plan;
-use analyzer::flows::{Cause, Flow, Growth};
+use analyzer::flows::{Cause, Flow, Growth, GrowthRow};
+use analyzer::profile::Profile;
 use analyzer::view::Cursor;
 use kit::{Dice, Driver, command};
 
@@ -60,6 +63,13 @@ fn attributed(growth: &Growth) {
     let patterns = net(growth.patterns.iter().map(|row| &row.flow));
     let rest = growth.rest.net_bytes();
     assert_eq!(patterns.1 + rest, kinds.1, "{growth:?}");
+    if growth.slots.is_empty() {
+        assert!(growth.slots_rest.is_nothing(), "{growth:?}");
+        return;
+    }
+    let slots = net(growth.slots.iter().map(|row| &row.flow));
+    let rest = (growth.slots_rest.net_keys(), growth.slots_rest.net_bytes());
+    assert_eq!((slots.0 + rest.0, slots.1 + rest.1), kinds, "{growth:?}");
 }
 
 fn cause(growth: &Growth, of: Cause) -> Flow {
@@ -345,4 +355,170 @@ fn patterns_of_databases_are_told_apart() {
     let mut rows = told(&mut driver);
     rows.sort_unstable();
     assert_eq!(rows, [(0, 10), (5, 30)]);
+}
+
+/// Any slot of all, by name.
+fn slot_of(name: &[u8]) -> u16 {
+    let mix = |sum: u32, byte: &u8| sum.wrapping_mul(31).wrapping_add(u32::from(*byte));
+    u16::try_from(name.iter().fold(7, mix) % 16_384).expect("small")
+}
+
+/// A driver of a server in cluster mode.
+fn by_slot() -> Driver {
+    let mut driver = Driver::new();
+    let profile = Profile {
+        cluster: true,
+        ..driver.keyspace.profile().clone()
+    };
+    driver.keyspace = Keyspace::new(profile, 0x5eed).with_slots(slot_of);
+    driver.keyspace.clock(driver.now_ms);
+    driver
+}
+
+/// Keys and bytes by slot, key by key.
+fn sums_by_slot(driver: &Driver) -> BTreeMap<u16, (i64, i64)> {
+    let mut sums: BTreeMap<u16, (i64, i64)> = BTreeMap::new();
+    let mut cursor = Cursor::start();
+    let mut take = |name: &[u8], bytes: u64| {
+        let sum = sums.entry(slot_of(name)).or_default();
+        *sum = (sum.0 + 1, sum.1 + i64::try_from(bytes).expect("small"));
+    };
+    let keyspace = &driver.keyspace;
+    while !keyspace.walk(&mut cursor, 1000, &mut |item| {
+        take(item.name, item.facts.bytes);
+    }) {}
+    sums
+}
+
+#[test]
+fn every_slot_changed_by_what_its_row_says() {
+    for seed in 1..=8 {
+        let (mut dice, mut driver) = (Dice(seed), by_slot());
+        for round in 0..4000 {
+            driver.line(&command(&mut dice));
+            if round % 10 == 0 {
+                let pause = [0, 1, 1, 7, 400][usize::try_from(dice.below(5)).expect("small")];
+                tick(&mut driver, pause);
+            }
+        }
+        // All of it is in the window, and few enough slots are written for each to have its row.
+        let growth = driver.keyspace.growth(u32::MAX);
+        attributed(&growth);
+        assert!(growth.slots_rest.is_nothing(), "{growth:?}");
+        let mut told: BTreeMap<u16, (i64, i64)> = growth
+            .slots
+            .iter()
+            .map(|row| (row.of, (row.flow.net_keys(), row.flow.net_bytes())))
+            .collect();
+        assert!(told.len() > 20, "{told:?}");
+        told.retain(|_, change| *change != (0, 0));
+        assert_eq!(told, sums_by_slot(&driver));
+    }
+}
+
+#[test]
+fn slots_beyond_the_list_are_the_rest() {
+    let mut driver = by_slot();
+    let mut written = 0;
+    for second in 0..300 {
+        for n in 0..40u64 {
+            driver.line(&format!("SET key:{second}:{n} value"));
+            written += 1;
+        }
+        // One slot of its own is written more than any other.
+        for _ in 0..50 {
+            driver.line("APPEND hot 0123456789");
+        }
+        tick(&mut driver, 1 + second % 3);
+        for window in [1, 100, 3600, 200_000] {
+            attributed(&driver.keyspace.growth(window));
+        }
+    }
+    let row = |growth: &Growth| {
+        let rows = growth.slots.iter();
+        let own = rows.filter(|row| row.of == slot_of(b"hot"));
+        own.map(|row| row.flow).next().unwrap_or_default()
+    };
+    for window in [7000, 200_000] {
+        let growth = driver.keyspace.growth(window);
+        attributed(&growth);
+        let hot = row(&growth);
+        // Other keys may be in its slot.
+        assert_eq!(
+            (hot.created > 0, hot.changed),
+            (true, 300 * 50 - 1),
+            "{window}"
+        );
+        let told = growth.slots.iter().map(|row| row.flow.created);
+        let told = told.sum::<u64>() + growth.slots_rest.created;
+        assert_eq!(told, written + 1, "{window}");
+    }
+    assert!(!driver.keyspace.growth(7000).slots_rest.is_nothing());
+    // All of a cluster's slots, every second for a whole day.
+    for second in 0..200u64 {
+        for n in 0..3000u64 {
+            driver.line(&format!("SET key:{}:{n} {second}", second % 9));
+        }
+        tick(&mut driver, if second % 4 == 0 { 1 } else { 3600 });
+    }
+    let growth = driver.keyspace.growth(u32::MAX);
+    attributed(&growth);
+    let rows = growth.slots.len();
+    assert!(rows > 1024 && rows <= 16_384, "{rows}");
+}
+
+#[test]
+fn slots_are_told_of_servers_in_cluster_mode_alone() {
+    let mut driver = Driver::new();
+    driver.keyspace.clock(driver.now_ms);
+    driver.line("SET a 1");
+    let growth = driver.keyspace.growth(60);
+    assert_eq!(growth.slots, Vec::<GrowthRow<u16>>::new());
+    assert!(growth.slots_rest.is_nothing());
+}
+
+#[test]
+fn flows_of_patterns_are_handed_over_once() {
+    let mut driver = by_pattern();
+    let (mut named, mut rest) = (BTreeMap::new(), Flow::default());
+    let mut dice = Dice(5);
+    for round in 0..3000u64 {
+        let (n, second) = (dice.below(200), dice.below(9));
+        driver.line(&format!("SET user:{n} {round}"));
+        driver.line(&format!("RPUSH queue:{n}:todo item"));
+        driver.line(&format!("DEL user:{}", dice.below(200)));
+        tick(&mut driver, u64::from(second == 0));
+        if second == 1 {
+            let told = driver.keyspace.take_pattern_flows();
+            for (name, flow) in told.named {
+                named.entry(name).or_insert_with(Flow::default).add(&flow);
+            }
+            rest.add(&told.rest);
+        }
+    }
+    let told = driver.keyspace.take_pattern_flows();
+    for (name, flow) in told.named {
+        named.entry(name).or_insert_with(Flow::default).add(&flow);
+    }
+    rest.add(&told.rest);
+    let mut all = rest;
+    named.values().for_each(|flow| all.add(flow));
+    assert_eq!(all, driver.keyspace.flow_ever());
+    let (users, queues) = (&named[&b"user:*"[..]], &named[&b"queue:*:todo"[..]]);
+    assert_eq!(users.created + users.changed, 3000);
+    assert_eq!(queues.created + queues.changed, 3000);
+    let nothing = driver.keyspace.take_pattern_flows();
+    assert_eq!((nothing.named.len(), nothing.rest), (0, Flow::default()));
+    // Where nobody asks they are bounded.
+    let mut driver = by_pattern();
+    for n in 0..20_000 {
+        driver.line(&format!("SET {}{n}:x:{n} v", ["a", "b", "c"][n % 3]));
+        tick(&mut driver, u64::from(n % 50 == 0));
+    }
+    let heap = driver.keyspace.heap_bytes();
+    let told = driver.keyspace.take_pattern_flows();
+    let mut all = told.rest;
+    told.named.values().for_each(|flow| all.add(flow));
+    assert_eq!(all.created, 20_000);
+    assert!(told.named.len() <= 4096 && heap < 10_000_000, "{heap}");
 }

@@ -156,6 +156,14 @@ fn an_exact_tally_lies_within_the_bounds() {
         let commands: BTreeMap<_, _> = keyspace.hot_commands(window).rows.into_iter().collect();
         assert_eq!(commands, tally.commands);
     }
+    // Windows forget, and this does not.
+    for hours in [0, 1, 6] {
+        driver.now_ms += hours * 3_600_000;
+        driver.line("PUBLISH channel message");
+        let sum = tally.commands.entry("PUBLISH".to_owned()).or_default();
+        add(sum, "PUBLISHchannelmessage".len());
+        assert_eq!(driver.keyspace.commands_ever(), tally.commands);
+    }
 }
 
 #[test]

@@ -11,6 +11,8 @@ use crate::store::weigh::Weight;
 pub(crate) struct Groups {
     groups: Arc<[Group]>,
     tallies: Vec<Tally>,
+    /// Keys of no group, where there are groups.
+    none: Tally,
 }
 
 /// What is known of the keys of a group.
@@ -21,6 +23,7 @@ impl Groups {
         Groups {
             groups: groups.clone(),
             tallies: groups.iter().map(|_| Tally::new()).collect(),
+            none: Tally::new(),
         }
     }
 
@@ -32,10 +35,18 @@ impl Groups {
     /// Takes one key's change: `None` is "not there".
     #[inline]
     pub(crate) fn turn(&mut self, name: &[u8], before: Option<&Weight>, after: Option<&Weight>) {
+        if self.tallies.is_empty() {
+            return;
+        }
+        let mut is_in_one = false;
         for (group, tally) in self.groups.iter().zip(&mut self.tallies) {
             if (group.matches)(name) {
                 tally.turn(name, before, after);
+                is_in_one = true;
             }
+        }
+        if !is_in_one {
+            self.none.turn(name, before, after);
         }
     }
 
@@ -45,6 +56,12 @@ impl Groups {
         groups
             .map(|(group, tally)| PatternRow::of_group(&group.name, tally))
             .collect()
+    }
+
+    /// Keys of no group; of none where there are no groups. It has the name that `redis_exporter` gives
+    /// it.
+    pub(crate) fn none(&self) -> GroupRow {
+        PatternRow::of_group("unclassified", &self.none)
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
@@ -58,6 +75,7 @@ impl PartialEq for Groups {
         let both = self.tallies.iter().zip(&other.tallies);
         self.tallies.len() == other.tallies.len()
             && both.into_iter().all(|(mine, its)| mine.counts_as(its))
+            && self.none.counts_as(&other.none)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Cause, Change, Flow, Of, Verb};
+use super::slots::REST;
+use super::{Cause, Change, Flow, Of, PatternFlows, Verb};
 use crate::census::Portion;
 use crate::keyspace::Keyspace;
 use crate::keyspace::db::Turn;
@@ -48,6 +49,10 @@ pub struct Growth {
     pub patterns_of_dbs: Vec<GrowthRow<(u32, Vec<u8>)>>,
     /// The other patterns.
     pub rest: Flow,
+    /// By hash slot, as far as they are told one by one; none where keys are not counted by slot.
+    pub slots: Vec<GrowthRow<u16>>,
+    /// The other slots. With `slots` it comes to the same change as `kinds`.
+    pub slots_rest: Flow,
     /// Keys that the server says it evicted: they are among those deleted.
     pub evicted: u64,
     /// For the slope.
@@ -61,19 +66,26 @@ impl Keyspace {
         self.catch_up();
         self.close_flows();
         let window_s = i64::from(window_s.max(1));
+        let m = self.live().share().one_in();
         let history = &self.flows().history;
-        let (since_s, before, sums) = history.window(window_s);
-        let covered = history.now_s().saturating_sub(since_s);
+        let past = history.window(window_s, m);
+        let covered = history.now_s().saturating_sub(past.since_s);
         let mut growth = Growth {
-            since_s: since_s.saturating_add(history.skew_s()),
+            since_s: past.since_s.saturating_add(history.skew_s()),
             covered_s: u64::try_from(covered).unwrap_or(0),
-            before,
+            before: past.before,
             now: history.total(),
             points: history.points(window_s),
             ..Growth::default()
         };
+        for (of, flow) in past.slots {
+            match of {
+                REST => growth.slots_rest = flow,
+                _ => growth.slots.push(GrowthRow { of, flow }),
+            }
+        }
         let mut globs: BTreeMap<Vec<u8>, Flow> = BTreeMap::new();
-        for (of, flow) in sums {
+        for (of, flow) in past.sums {
             match of {
                 Of::Kind(of) => growth.kinds.push(GrowthRow { of, flow }),
                 Of::Cause(of) => growth.causes.push(GrowthRow { of, flow }),
@@ -92,6 +104,19 @@ impl Keyspace {
         growth
     }
 
+    /// What commands did to the keys of each pattern, since this was asked last: whoever adds it up
+    /// has counters.
+    pub fn take_pattern_flows(&mut self) -> PatternFlows {
+        self.catch_up();
+        self.close_flows();
+        std::mem::take(&mut self.flows_mut().history.unasked)
+    }
+
+    /// Bytes that the history takes: some of it for every pattern and slot that is written, bounded.
+    pub fn history_bytes(&self) -> usize {
+        self.flows().history.heap_bytes()
+    }
+
     /// The server says that it evicted so many keys since it was asked last.
     pub fn told_evicted(&mut self, keys: u64) {
         self.flows_mut().evicted(keys);
@@ -103,9 +128,9 @@ impl Keyspace {
         self.flows().ever
     }
 
-    /// A command changed a key.
+    /// A command changed a key; its slot, where keys are counted by slot.
     #[inline]
-    pub(crate) fn note_flow(&mut self, db: u32, turn: &Turn) {
+    pub(crate) fn note_flow(&mut self, db: u32, turn: &Turn, slot: Option<u16>) {
         let needs_verb = turn.before.is_some_and(|before| {
             let lost = before.expire_ms.is_some()
                 && turn.after.is_some_and(|after| after.expire_ms.is_none());
@@ -113,7 +138,7 @@ impl Keyspace {
         });
         let verb = if needs_verb { self.verb() } else { Verb::Other };
         let change = Change::new(turn, verb, self.now_ms());
-        let across = self.flows_mut().enter(&change);
+        let across = self.flows_mut().enter(&change, slot);
         let Some(flow) = self.live_mut().db_mut(db).census.flow_mut(turn.pattern) else {
             return;
         };
@@ -130,7 +155,8 @@ impl Keyspace {
     #[cold]
     pub(crate) fn pass_flows(&mut self, now_ms: i64) {
         self.close_flows();
-        self.flows_mut().history.pass(now_ms);
+        let m = self.live().share().one_in();
+        self.flows_mut().history.pass(now_ms, m);
     }
 
     /// Takes what happened until now into the history.

@@ -2,8 +2,8 @@
 //! hours, by the hour for three days.
 //!
 //! An interval keeps a row for every type and cause that anything happened to, and for the patterns
-//! that changed most, by writes and by bytes in turns; the others of it are one row, the rest. So the rows of an interval always sum
-//! up to what happened in it.
+//! and hash slots that changed most, patterns by writes and by bytes in turns; the others of it are
+//! one row, the rest. So the rows of an interval always sum up to what happened in it.
 //!
 //! Time here is what passed on the wall clock, as it is told about once a second, and never by
 //! commands, which are older than that. It never goes back: in the second in which the clock is put
@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::slots::{self, SlotFlows};
 use super::{Flow, Of, PatternOf, Point};
 use crate::census::Portion;
 
@@ -27,6 +28,8 @@ struct Interval {
     /// When it ended, seconds.
     end_s: i64,
     rows: Box<[(Of, Flow)]>,
+    /// Hash slots, as [`slots`] writes them.
+    slots: Box<[u8]>,
     /// All keys at its end.
     total: Portion,
     /// What commands did to all bytes since the beginning, at its end.
@@ -64,8 +67,8 @@ impl Ring {
         }
     }
 
-    /// Closes the interval under way, which ends then.
-    fn close(&mut self, end_s: i64, total: Portion, level: i128) {
+    /// Closes the interval under way, which ends then; of hash slots this is known.
+    fn close(&mut self, end_s: i64, (total, level): (Portion, i128), slots: Box<[u8]>) {
         if self.open.is_empty() {
             return;
         }
@@ -92,6 +95,7 @@ impl Ring {
         self.closed.push_back(Interval {
             end_s,
             rows: rows.into(),
+            slots,
             total,
             level,
         });
@@ -212,6 +216,47 @@ pub(crate) struct History {
     level: i128,
     rings: [Ring; SCALES.len()],
     names: Names,
+    pub(super) slots: SlotFlows,
+    /// What nobody has asked for yet.
+    pub(super) unasked: PatternFlows,
+}
+
+/// What commands did by pattern, since that was asked last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PatternFlows {
+    /// By pattern, whatever its database; at most 4096 of them, those that came first.
+    pub named: BTreeMap<Vec<u8>, Flow>,
+    /// Other patterns, and keys that are counted by none.
+    pub rest: Flow,
+}
+
+impl PatternFlows {
+    fn take(&mut self, named: &[(PatternOf, Flow)], all: &Flow) {
+        let mut rest = *all;
+        for ((_, glob), flow) in named {
+            if let Some(sum) = self.named.get_mut(&**glob) {
+                sum.add(flow);
+            } else if self.named.len() < NAMES_MAX {
+                self.named.insert(glob.to_vec(), *flow);
+            } else {
+                continue;
+            }
+            rest.take_part(flow);
+        }
+        self.rest.add(&rest);
+    }
+}
+
+/// What is remembered of a window.
+pub(super) struct Past {
+    /// When it begins, seconds of the time that has passed.
+    pub(super) since_s: i64,
+    /// All keys then.
+    pub(super) before: Portion,
+    /// What happened since.
+    pub(super) sums: BTreeMap<Of, Flow>,
+    /// The same by hash slot.
+    pub(super) slots: slots::Sums,
 }
 
 impl Default for History {
@@ -223,6 +268,8 @@ impl Default for History {
             level: 0,
             rings: SCALES.map(Ring::new),
             names: Names::default(),
+            slots: SlotFlows::default(),
+            unasked: PatternFlows::default(),
         }
     }
 }
@@ -260,6 +307,7 @@ impl History {
         self.level += flushed
             .map(|(_, flow)| i128::from(flow.net_bytes()))
             .sum::<i128>();
+        self.unasked.take(&named, &rest);
         for (name, flow) in named {
             if let Some(number) = self.number(name) {
                 rest.take_part(&flow);
@@ -287,8 +335,8 @@ impl History {
         self.names.number(name)
     }
 
-    /// The clock went on: intervals that are over are closed.
-    pub(crate) fn pass(&mut self, now_ms: i64) {
+    /// The clock went on: intervals that are over are closed. One in `m` keys has a record.
+    pub(crate) fn pass(&mut self, now_ms: i64, m: u64) {
         let wall_s = now_ms.div_euclid(1000);
         let Some(before) = self.wall_s.replace(wall_s) else {
             self.now_s = wall_s;
@@ -299,33 +347,36 @@ impl History {
         };
         let old = self.now_s;
         self.now_s = old.saturating_add(wall_s.saturating_sub(before).max(0));
-        for ring in &mut self.rings {
+        for (scale, ring) in self.rings.iter_mut().enumerate() {
             let index = old.div_euclid(ring.length_s);
             if self.now_s.div_euclid(ring.length_s) > index {
                 let end_s = (index + 1).saturating_mul(ring.length_s);
-                ring.close(end_s, self.total, self.level);
+                let slots = self.slots.close(scale, m);
+                ring.close(end_s, (self.total, self.level), slots);
                 ring.forget(self.now_s);
             }
         }
     }
 
     /// The resolution for a window.
-    fn ring(&self, window_s: i64) -> &Ring {
-        let reach = |ring: &&Ring| {
-            let keep = i64::try_from(ring.keep).unwrap_or(i64::MAX);
-            keep.saturating_mul(ring.length_s) >= window_s
+    fn scale(window_s: i64) -> usize {
+        let reach = |(length_s, keep, _): &(i64, usize, usize)| {
+            let keep = i64::try_from(*keep).unwrap_or(i64::MAX);
+            keep.saturating_mul(*length_s) >= window_s
         };
-        let fits = self.rings.iter().find(reach);
-        fits.unwrap_or(&self.rings[SCALES.len() - 1])
+        SCALES.iter().position(reach).unwrap_or(SCALES.len() - 1)
     }
 
-    /// What happened in the last so many seconds, as far as it is remembered: since when, all keys
-    /// then, and the rows.
-    pub(super) fn window(&self, window_s: i64) -> (i64, Portion, BTreeMap<Of, Flow>) {
-        let ring = self.ring(window_s);
+    /// What happened in the last so many seconds, as far as it is remembered. One in `m` keys has a
+    /// record.
+    pub(super) fn window(&self, window_s: i64, m: u64) -> Past {
+        let scale = History::scale(window_s);
+        let ring = &self.rings[scale];
         let from = self.now_s.saturating_sub(window_s);
         let mut since = ring.base;
         let mut sums: BTreeMap<Of, Flow> = ring.open.clone();
+        let mut slots = slots::Sums::new();
+        self.slots.add_open(scale, m, &mut slots);
         for interval in &ring.closed {
             if interval.end_s <= from {
                 since = (interval.end_s, interval.total);
@@ -334,15 +385,21 @@ impl History {
             for (of, flow) in &interval.rows {
                 sums.entry(*of).or_default().add(flow);
             }
+            slots::decode(&interval.slots, &mut slots);
         }
         // Nothing happened between the end of that interval and the window, if there is a gap.
         let step = from.div_euclid(ring.length_s).saturating_mul(ring.length_s);
-        (since.0.max(step), since.1, sums)
+        Past {
+            since_s: since.0.max(step),
+            before: since.1,
+            sums,
+            slots,
+        }
     }
 
     /// What commands did to all bytes, at the end of each interval of a window, and now.
     pub(super) fn points(&self, window_s: i64) -> Vec<Point> {
-        let ring = self.ring(window_s);
+        let ring = &self.rings[History::scale(window_s)];
         let from = self.now_s.saturating_sub(window_s).max(ring.base.0);
         let mut level = ring.base_level;
         let mut closed = ring.closed.iter().peekable();
@@ -392,15 +449,16 @@ impl History {
     /// Bytes allocated, about.
     pub(crate) fn heap_bytes(&self) -> usize {
         let row = size_of::<(Of, Flow)>();
-        let rows = self.rings.iter().map(|ring| {
-            let closed = ring.closed.iter().map(|interval| interval.rows.len());
-            closed.sum::<usize>() + ring.open.len()
+        let rings = self.rings.iter().map(|ring| {
+            let closed = ring.closed.iter();
+            let closed = closed.map(|interval| interval.rows.len() * row + interval.slots.len());
+            closed.sum::<usize>() + ring.open.len() * row
         });
-        let names = self
-            .names
-            .numbers
-            .keys()
-            .map(|(_, glob)| 2 * glob.len() + 80);
-        rows.sum::<usize>() * row + names.sum::<usize>()
+        let names = self.names.numbers.keys();
+        let names = names.map(|(_, glob)| 2 * glob.len() + 80);
+        let unasked = self.unasked.named.keys();
+        let unasked = unasked.map(|name| name.len() + size_of::<(Vec<u8>, Flow)>());
+        let names = names.chain(unasked);
+        rings.sum::<usize>() + names.sum::<usize>() + self.slots.heap_bytes()
     }
 }

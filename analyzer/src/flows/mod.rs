@@ -2,9 +2,10 @@
 //! and went.
 //!
 //! Every byte by which the sum of all keys changes is in exactly one row: of a command of the stream
-//! by the type of its key (and a second time by its pattern), or of a [`Cause`] that is no command.
-//! What is left when an interval is closed, the re-reads and what memory made the model give up, is
-//! [`Cause::Corrected`], so that the rows of a window sum up to the change of the total.
+//! by the type of its key (and once more by its pattern, and in cluster mode by its hash slot), or of
+//! a [`Cause`] that is no command. [`Cause::Corrected`] is what re-reads and looks change, and what is
+//! left when an interval is closed: what memory made the model give up. So the rows of a window sum
+//! up to the change of the total.
 //!
 //! - A DEL or UNLINK of a key that is past its expiry is an expiry: masters send it for nothing else
 //!   unless a client was as quick. Of other DELs and UNLINKs the stream does not say whether a client
@@ -15,6 +16,7 @@
 mod forecast;
 mod growth;
 mod history;
+mod slots;
 
 use crate::census::Portion;
 use crate::keyspace::db::Turn;
@@ -24,6 +26,7 @@ use crate::value::Kind;
 pub use forecast::{Slope, slope};
 pub use growth::{Growth, GrowthRow, Point};
 pub(crate) use history::History;
+pub use history::PatternFlows;
 
 /// What happened to some keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,31 +55,16 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Adds another one.
-    pub fn add(&mut self, more: &Flow) {
-        let pairs = [
-            (&mut self.created, more.created),
-            (&mut self.changed, more.changed),
-            (&mut self.deleted, more.deleted),
-            (&mut self.removed, more.removed),
-            (&mut self.expired, more.expired),
-            (&mut self.ttl_overwritten, more.ttl_overwritten),
-            (&mut self.ttl_persisted, more.ttl_persisted),
-            (&mut self.ttl_given, more.ttl_given),
-            (&mut self.bytes_in, more.bytes_in),
-            (&mut self.bytes_out, more.bytes_out),
-        ];
-        for (sum, more) in pairs {
-            *sum = sum.saturating_add(more);
-        }
+    /// Its counters, in one order.
+    fn figures(&self) -> [u64; 10] {
+        let mut copy = *self;
+        copy.figures_mut().map(|figure| *figure)
     }
 
-    /// So many times as much: one in so many keys has a record.
-    fn scale(&mut self, m: u64) {
-        if m == 1 {
-            return;
-        }
-        let all = [
+    /// The same, to be changed.
+    #[inline]
+    fn figures_mut(&mut self) -> [&mut u64; 10] {
+        [
             &mut self.created,
             &mut self.changed,
             &mut self.deleted,
@@ -87,27 +75,29 @@ impl Flow {
             &mut self.ttl_given,
             &mut self.bytes_in,
             &mut self.bytes_out,
-        ];
-        for sum in all {
+        ]
+    }
+
+    /// Adds another one.
+    pub fn add(&mut self, more: &Flow) {
+        for (sum, more) in self.figures_mut().into_iter().zip(more.figures()) {
+            *sum = sum.saturating_add(more);
+        }
+    }
+
+    /// So many times as much: one in so many keys has a record.
+    fn scale(&mut self, m: u64) {
+        if m == 1 {
+            return;
+        }
+        for sum in self.figures_mut() {
             *sum = sum.saturating_mul(m);
         }
     }
 
     /// Takes a part out of it.
     fn take_part(&mut self, part: &Flow) {
-        let pairs = [
-            (&mut self.created, part.created),
-            (&mut self.changed, part.changed),
-            (&mut self.deleted, part.deleted),
-            (&mut self.removed, part.removed),
-            (&mut self.expired, part.expired),
-            (&mut self.ttl_overwritten, part.ttl_overwritten),
-            (&mut self.ttl_persisted, part.ttl_persisted),
-            (&mut self.ttl_given, part.ttl_given),
-            (&mut self.bytes_in, part.bytes_in),
-            (&mut self.bytes_out, part.bytes_out),
-        ];
-        for (sum, part) in pairs {
+        for (sum, part) in self.figures_mut().into_iter().zip(part.figures()) {
             *sum = sum.saturating_sub(part);
         }
     }
@@ -115,6 +105,18 @@ impl Flow {
     /// Nothing happened.
     pub fn is_nothing(&self) -> bool {
         *self == Flow::default()
+    }
+
+    /// Writes to keys, whatever they did: as the heat of keys counts them, which knows no reasons.
+    pub fn writes(&self) -> u64 {
+        let kinds = [
+            self.created,
+            self.changed,
+            self.deleted,
+            self.removed,
+            self.expired,
+        ];
+        kinds.into_iter().fold(0, u64::saturating_add)
     }
 
     /// By how many bytes the sum changed.
@@ -135,12 +137,6 @@ impl Flow {
         let gone = [self.deleted, self.removed, self.expired].map(signed);
         let gone = gone.into_iter().fold(0i64, i64::saturating_add);
         signed(self.created).saturating_sub(gone)
-    }
-
-    /// Writes to keys, whatever they did: as the heat of keys counts them, which knows no reasons.
-    pub fn writes(&self) -> u64 {
-        let events = [self.created, self.changed, self.deleted, self.removed];
-        events.into_iter().fold(self.expired, u64::saturating_add)
     }
 
     /// Bytes that came or went.
@@ -184,7 +180,7 @@ pub enum Cause {
     Resynced,
     /// The server turned out to be another one than was thought: every key weighs otherwise.
     Reweighed,
-    /// Re-reads, and what was given up for want of memory.
+    /// Re-reads and looks, key by key, and what was given up for want of memory.
     Corrected,
 }
 
@@ -321,9 +317,13 @@ pub(crate) struct Flows {
 }
 
 impl Flows {
-    /// A command changed a key. `Some` if it has another type now: so it is to be taken elsewhere.
+    /// A command changed a key; its slot, where keys are counted by slot. `Some` if it has another type
+    /// now: so it is to be taken elsewhere.
     #[inline]
-    pub(crate) fn enter(&mut self, change: &Change) -> Option<Across> {
+    pub(crate) fn enter(&mut self, change: &Change, slot: Option<u16>) -> Option<Across> {
+        if let Some(slot) = slot {
+            self.history.slots.enter(slot, change);
+        }
         match change.kind() {
             Some(kind) => {
                 change.enter(&mut self.kinds[kind as usize]);
@@ -346,6 +346,21 @@ impl Flows {
     /// Something that is no command on a key changed the sums.
     pub(crate) fn cause(&mut self, cause: Cause, before: Portion, after: Portion) {
         self.causes[cause as usize].add(&Flow::of(before, after));
+    }
+
+    /// A re-read or a look changed what is known of a key.
+    pub(crate) fn corrected(&mut self, turn: &Turn) {
+        let bytes = |weight: &Option<Weight>| weight.as_ref().map_or(0, |weight| weight.bytes);
+        let (before, after) = (bytes(&turn.before), bytes(&turn.after));
+        let is_new = turn.before.is_none() && turn.after.is_some();
+        let is_gone = turn.before.is_some() && turn.after.is_none();
+        self.causes[Cause::Corrected as usize].add(&Flow {
+            created: u64::from(is_new),
+            removed: u64::from(is_gone),
+            bytes_in: after.saturating_sub(before),
+            bytes_out: before.saturating_sub(after),
+            ..Flow::default()
+        });
     }
 
     /// The server says that it evicted so many keys since it said so last.

@@ -6,7 +6,7 @@
 //! commands did in it.
 //!
 //! ```text
-//! a closed interval:  (gap to the slot, nine counters) ..   all LEB128, in the order of slots
+//! a closed interval:  (gap to the slot, ten counters) ..   all LEB128, in the order of slots
 //! ```
 //!
 //! Bounds: 7 KB for every 32 slots that were ever written (3.5 MB for all of a cluster's), and for
@@ -139,7 +139,7 @@ fn shortened(mut rows: Vec<(u16, Flow)>, most: usize) -> Vec<(u16, Flow)> {
     if rows.len() <= most {
         return rows;
     }
-    rows.sort_by_key(|(_, flow)| Reverse(flow.weight()));
+    rows.sort_by_key(|(_, flow)| Reverse(flow.bytes().saturating_add(flow.writes())));
     let mut rest = Flow::default();
     rows.drain(most..).for_each(|(_, flow)| rest.add(&flow));
     rows.sort_by_key(|(slot, _)| *slot);

@@ -343,14 +343,26 @@ impl Keyspace {
     /// model does not know are one row without a name.
     pub fn hot_commands(&self, window: Window) -> Heard<(String, Work)> {
         let span = self.heat().spans.window(window);
+        let rows = self.named_commands(&span.commands);
+        heard(&span, rows.into_iter().collect(), Work::default())
+    }
+}
+
+impl Keyspace {
+    /// The same since the model was made.
+    pub fn commands_ever(&self) -> BTreeMap<String, Work> {
+        self.named_commands(&self.heat().spans.commands_ever())
+    }
+
+    fn named_commands(&self, commands: &rates::Numbered) -> BTreeMap<String, Work> {
         let mut rows: BTreeMap<String, Work> = BTreeMap::new();
-        for (number, work) in span.commands.0.iter().enumerate() {
+        for (number, work) in commands.0.iter().enumerate() {
             if work.writes > 0 {
                 let sum = rows.entry(self.command_name(number)).or_default();
                 *sum = sum.plus(*work);
             }
         }
-        heard(&span, rows.into_iter().collect(), Work::default())
+        rows
     }
 }
 

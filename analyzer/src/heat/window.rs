@@ -146,6 +146,8 @@ pub(super) struct Spans {
     /// The last of `tens` that are in no minute yet, and of `minutes` in nothing longer.
     loose_tens: usize,
     loose_minutes: usize,
+    /// Commands of all closed spans since the beginning.
+    closed_commands: Numbered,
 }
 
 impl Spans {
@@ -159,6 +161,7 @@ impl Spans {
             longs: VecDeque::new(),
             loose_tens: 0,
             loose_minutes: 0,
+            closed_commands: Numbered::default(),
         }
     }
 
@@ -177,10 +180,11 @@ impl Spans {
 
     #[cold]
     fn close(&mut self) {
+        self.closed_commands.take(&self.open.commands);
         if self.open_ms > GAP_MAX_MS {
-            let clock = self.clock;
             *self = Spans {
-                clock,
+                clock: self.clock,
+                closed_commands: std::mem::take(&mut self.closed_commands),
                 ..Spans::new()
             };
             return;
@@ -212,6 +216,13 @@ impl Spans {
         let mut parts = vec![&open];
         parts.extend(self.closed(window));
         Span::of(&parts, usize::MAX)
+    }
+
+    /// Commands since the beginning.
+    pub(super) fn commands_ever(&self) -> Numbered {
+        let mut commands = self.closed_commands.clone();
+        commands.take(&self.open.commands);
+        commands
     }
 
     /// Milliseconds and writes of a window.

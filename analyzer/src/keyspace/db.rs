@@ -318,13 +318,13 @@ impl Db {
         self.write(key, &held, entry, tools)
     }
 
-    /// Corrects what is known of a key, which is no write to it.
+    /// Corrects what is known of a key, which is no write to it; what that changed comes along.
     pub(crate) fn correct<R>(
         &mut self,
         key: Named<'_>,
         tools: &mut Tools<'_>,
         correct: impl FnOnce(&mut Entry, &mut Seated, &Scale) -> R,
-    ) -> Option<R> {
+    ) -> Option<(R, Turn)> {
         let (mut held, entry) = self.checkout(key, tools.scale);
         let (mut entry, before) = entry.zip(held.before)?;
         let mut seated = Seated {
@@ -334,8 +334,8 @@ impl Db {
         };
         let out = correct(&mut entry, &mut seated, tools.scale);
         held.corrected = Some(seated.seat);
-        self.write(key, &held, entry, tools);
-        Some(out)
+        let turn = self.write(key, &held, entry, tools);
+        Some((out, turn))
     }
 
     fn drop_held(&mut self, key: Named<'_>, held: &Held, scale: &Scale) -> Turn {

@@ -46,17 +46,24 @@ impl Keyspace {
         self.heat.begin(number, bytes);
     }
 
-    /// A command changed a key.
+    /// A command changed a key. Returns its slot, where keys are counted by slot.
     #[inline]
-    pub(super) fn note_heat(&mut self, db: u32, key: Named<'_>, turn: Option<&Turn>) {
+    pub(super) fn note_heat(
+        &mut self,
+        db: u32,
+        key: Named<'_>,
+        turn: Option<&Turn>,
+    ) -> Option<u16> {
         self.heat.wrote(db, key.name, key.digest, turn);
         if let Some(tag) = hash_tag(key.name) {
             let digest = text::digest(tag, self.seed);
             self.heat.wrote_tag(db, tag, digest);
         }
-        if let Some(slot_of) = self.live.slot_of() {
-            self.heat.wrote_slot(slot_of(key.name));
+        let slot = self.live.slot_of().map(|slot_of| slot_of(key.name));
+        if let Some(slot) = slot {
+            self.heat.wrote_slot(slot);
         }
+        slot
     }
 
     /// A command wrote a key that has no record.

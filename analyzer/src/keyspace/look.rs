@@ -260,9 +260,10 @@ impl Keyspace {
             }
             repair(entry, key, &seen, scale)
         };
-        let Some((fit, doubt_after)) = target.correct(key, &mut tools, repair) else {
+        let Some(((fit, doubt_after), turn)) = target.correct(key, &mut tools, repair) else {
             return Looked::Moot;
         };
+        self.flows.corrected(&turn);
         if doubt_after == Doubt::None {
             self.counters.settled += u64::from(doubt != Doubt::None);
         } else {

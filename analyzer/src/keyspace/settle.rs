@@ -107,8 +107,10 @@ impl Keyspace {
         // What is settled between two commands changed nothing on the server.
         if self.offset > self.applied {
             self.journal.push(self.offset, db, name);
-            self.note_heat(db, key, Some(turn));
-            self.note_flow(db, turn);
+            let slot = self.note_heat(db, key, Some(turn));
+            self.note_flow(db, turn, slot);
+        } else {
+            self.flows.corrected(turn);
         }
         if self.bigs.may_be(turn.after.as_ref()) {
             self.bigs.note((db, name), turn, self.offset);

@@ -36,6 +36,16 @@ impl Keyspace {
         rows
     }
 
+    /// Keys of no group, by database, where there are groups; under the same reserve.
+    pub fn ungrouped(&self) -> Vec<GroupRow> {
+        let mut rows = Vec::new();
+        for (number, db) in self.live().all() {
+            let none = db.census.count().map(|count| count.groups.none());
+            rows.extend(none.map(|row| GroupRow { db: number, ..row }));
+        }
+        rows
+    }
+
     /// The pattern that a key is counted in; `None` if its database is not counted yet. A key that is
     /// not there may have none.
     pub fn pattern_of(&self, db: u32, name: &[u8]) -> Option<PatternName> {
