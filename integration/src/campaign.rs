@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::app::App;
+use crate::cluster;
 use crate::driver::{self, Driver};
 use crate::fault::{Plan, Proxy};
 use crate::fill::{self, Shape};
@@ -55,12 +56,6 @@ keys = 100
 /// A line of that.
 const AUDITS: &str = "audits_per_s_max = 20000";
 
-/// What is audited: the one master.
-const VIEW: View = View {
-    masters: Vec::new(),
-    databases: 16,
-};
-
 /// What it is while analytics are computed anew: a key that is repaired meanwhile disturbs.
 const AUDITS_GENTLE: &str = "audits_per_s_max = 200";
 
@@ -91,6 +86,8 @@ pub struct Options {
     pub refusals: bool,
     /// Compute every analytic anew at each comparison, as well.
     pub analytics: bool,
+    /// The server is in cluster mode, alone with all slots.
+    pub slots: bool,
     /// Tell each mismatch with the commands that named its key.
     pub trace: bool,
 }
@@ -163,9 +160,13 @@ pub fn run(install: &Install, options: &Options, say: &mut dyn FnMut(String)) ->
             ("repl-backlog-size", backlog),
             ("repl-ping-replica-period", "3600"),
             ("repl-timeout", "7200"),
+            ("cluster-enabled", if options.slots { "yes" } else { "no" }),
         ],
     )?;
-    let control = master.client()?;
+    let mut control = master.client()?;
+    if options.slots {
+        cluster::own_all(&mut control)?;
+    }
     let tap = if options.trace {
         Some(Tap::attach(&master)?)
     } else {
@@ -193,7 +194,7 @@ impl Campaign<'_> {
             thresholds: options.thresholds,
             without: options.without.clone(),
             agreed: options.replica,
-            cluster: false,
+            cluster: options.slots,
         };
         let mut driver = Driver::attach(&self.master, &own)?;
         fill::fill(&mut self.master.client()?, Shape::Mixed, options.preload)?;
@@ -281,19 +282,20 @@ impl Campaign<'_> {
         let mut audited = Report::default();
         self.audit_expired(follower, &mut audited)?;
         // Reading deletes what has expired, so the first walk settles the keyspace.
-        let keys = truth::read(&mut self.control)?;
+        let databases = self.databases();
+        let keys = truth::read_of(&mut self.control, databases)?;
         if self.options.analytics {
             calm(&mut self.control, &keys)?;
         }
         let keys = keys.len();
         let inexact = self.settle(follower)?;
         self.audit(follower, keys)?;
-        let theirs = truth::read(&mut self.control)?;
+        let theirs = truth::read_of(&mut self.control, databases)?;
         self.settle(follower)?;
-        let ours = truth::read(&mut follower.client()?)?;
+        let ours = truth::read_of(&mut follower.client()?, databases)?;
         let mut report = truth::compare(&theirs, &ours, &self.rules());
         if let (Follower::App(app), true) = (follower, self.options.analytics) {
-            self.auditor.all(app, &VIEW, &mut audited)?;
+            self.auditor.all(app, &self.view(), &mut audited)?;
         }
         report.add(audited);
         self.control.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "1"])?;
@@ -316,6 +318,23 @@ impl Campaign<'_> {
         Ok(())
     }
 
+    /// Databases that keys may be in.
+    const fn databases(&self) -> u32 {
+        if self.options.slots {
+            1
+        } else {
+            truth::DATABASES
+        }
+    }
+
+    /// What is audited: the one master.
+    const fn view(&self) -> View {
+        View {
+            masters: Vec::new(),
+            databases: self.databases(),
+        }
+    }
+
     /// While expired keys are still there, and behind some writes of a known number.
     fn audit_expired(&mut self, follower: &Follower, report: &mut Report) -> Result<()> {
         let (Follower::App(app), true) = (follower, self.options.analytics) else {
@@ -327,7 +346,7 @@ impl Campaign<'_> {
         self.auditor
             .write_hot(|commands| writer.pipeline(commands).map(|_| ()))?;
         self.settle(follower)?;
-        self.auditor.expiries(app, &VIEW, report)
+        self.auditor.expiries(app, &self.view(), report)
     }
 
     /// The first mismatches with what the stream said of their keys.

@@ -29,7 +29,7 @@ use crate::resp::{Client, Command, Reply};
 const PIPELINE: usize = 300;
 
 /// Databases that are walked.
-const DATABASES: u32 = 16;
+pub const DATABASES: u32 = 16;
 
 /// What is known of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -23,6 +23,19 @@ fn analytics_equal_a_naive_count() {
 }
 
 #[test]
+fn analytics_equal_a_naive_count_slot_by_slot() {
+    let options = Options {
+        ops: 6_000,
+        seed: 17,
+        preload: 500,
+        analytics: true,
+        slots: true,
+        ..Options::default()
+    };
+    scene::campaign("redis-7.0", &options);
+}
+
+#[test]
 fn analytics_equal_a_naive_count_behind_resyncs() {
     check("valkey-9.1", 8);
 }

@@ -11,13 +11,14 @@ use integration::{http, servers, wait};
 use crate::scene::{self, PATIENCE};
 
 /// What both must have, name by name. Times to live are looked at apart: they pass.
-const SAME: [&str; 13] = [
+const SAME: [&str; 14] = [
     "redis_db_keys",
     "redis_db_keys_expiring",
     "redis_key_size",
     "redis_key_memory_usage_bytes",
     "redis_key_group_count",
     "redis_key_group_memory_usage_bytes",
+    "redis_number_of_distinct_key_groups",
     "redis_stream_length",
     "redis_stream_groups",
     "redis_stream_radix_tree_keys",
@@ -38,11 +39,10 @@ fn series(body: &str) -> BTreeMap<String, f64> {
         let mut labels: Vec<&str> = labels.split(',').collect();
         labels.retain(|label| !label.starts_with("master="));
         labels.sort_unstable();
-        // What is in no group has a name there, and none here. So have databases without keys.
-        let others = labels.contains(&"key_group=\"unclassified\"");
         let value: f64 = value.parse().ok()?;
-        let empty = name.starts_with("redis_db_") && value == 0.0;
-        let wanted = SAME.contains(&name) && !others && !empty;
+        // Databases without keys have series there, and none here.
+        let by_db = name.starts_with("redis_db_") || name.contains("_distinct_");
+        let wanted = SAME.contains(&name) && !(by_db && value == 0.0);
         wanted.then(|| (format!("{name}{{{}}}", labels.join(",")), value))
     });
     parsed.collect()

@@ -198,7 +198,8 @@ fn every_expression_returns_data() {
     let cluster = Cluster::start(&install, Shape::USUAL, &[]).expect("the cluster starts");
     let load = Load::on(&server, &cluster);
     let sources = [server.url(), cluster.url() + "#shop"];
-    let app = App::start(&sources, "").expect("keyscape starts");
+    let limit = "[container]\nlimit = \"64GiB\"\n";
+    let app = App::start(&sources, limit).expect("keyscape starts");
     scene::wait_synced(&app, 4);
     let prometheus = Prometheus::of(&app);
     let master = server.addr.to_string();

@@ -102,6 +102,16 @@ fn what_is_hot_lies_within_the_bounds_that_are_told() {
     let rows = told["hot"].as_array().expect("rows").iter();
     let all: u64 = rows.map(|row| number(row, "writes")).sum();
     assert_eq!(all, 30_000, "{told}");
+    let brought = ["KS.HOT", "PATTERNS", "BY", "BYTES", "WINDOW", "1h", "1000"];
+    let rows = json(&app, &brought)["hot"].clone();
+    let rows = rows.as_array().expect("rows");
+    let bytes: Vec<u64> = rows.iter().map(|row| number(row, "bytes_in")).collect();
+    let (_, named) = bytes.split_last().expect("a row of the rest");
+    assert!(named.is_sorted_by(|a, b| a >= b), "{named:?}");
+    let grown = json(&app, &["KS.GROWTH", "WINDOW", "1h"]);
+    let types = grown["by_type"].as_array().expect("rows").iter();
+    let types: u64 = types.map(|row| number(row, "bytes_in")).sum();
+    assert_eq!(bytes.iter().sum::<u64>(), types, "{grown}");
     for by in ["WRITES", "BYTES"] {
         let told = json(&app, &["KS.HOT", "KEYS", "BY", by, "WINDOW", "1h", "1000"]);
         let covered = &told["covered"][0];

@@ -14,6 +14,7 @@ mod clusters;
 mod compat;
 mod cuts;
 mod dashboards;
+mod growth;
 mod harmless;
 mod heat;
 mod hostile;

@@ -181,7 +181,7 @@ pub async fn run(
     }
     let config = Arc::new(config);
     let memory = Memory::new(config.memory_cap.cap());
-    let fleet = Fleet::within(memory.clone(), build());
+    let fleet = Fleet::within((memory.clone(), config.containers.clone()), build());
     let shared = Arc::new(Shared {
         fleet: fleet.clone(),
         gate: Gate::new(config.link.full_syncs_max),

@@ -25,6 +25,7 @@ pub use deployment::{Deployment, Guard, NotFollowed, Post, Reach, Seed, View};
 pub use status::{Bridged, Counters, Loss, Role, Server, State, Status, UNKNOWN_NAMES_MAX};
 
 use crate::clock;
+use crate::config::Containers;
 use crate::memory::Memory;
 use crate::model::ask::{ASKS_MAX, Answer, Ask, Reply};
 use crate::side::client::Target;
@@ -45,6 +46,8 @@ pub struct Fleet {
     pub build: Build,
     /// The memory that the models share.
     pub memory: Arc<Memory>,
+    /// How much memory the masters' containers may take.
+    containers: Containers,
     /// Where events are told.
     pub(crate) hub: Arc<Hub>,
 }
@@ -64,13 +67,15 @@ pub struct Build {
 impl Fleet {
     /// A fleet without masters and without a cap on memory.
     pub fn new(build: Build) -> Arc<Fleet> {
-        Fleet::within(Memory::new(None), build)
+        Fleet::within((Memory::new(None), Containers::default()), build)
     }
 
-    /// A fleet without masters, whose models share that memory.
-    pub fn within(memory: Arc<Memory>, build: Build) -> Arc<Fleet> {
+    /// A fleet without masters, whose models share that memory, and whose masters will be in
+    /// containers of those limits.
+    pub fn within((memory, containers): (Arc<Memory>, Containers), build: Build) -> Arc<Fleet> {
         Arc::new(Fleet {
             memory,
+            containers,
             masters: DashMap::with_shard_amount(16),
             deployments: RwLock::new(Vec::new()),
             routes: RwLock::new(None),
@@ -146,6 +151,14 @@ impl Fleet {
     pub fn set_routes(&self, routes: Option<Routes>) {
         let mut current = self.routes.write().unwrap_or_else(PoisonError::into_inner);
         *current = routes.map(Arc::new);
+    }
+
+    /// How much memory the master's container may take, if the operator said so: by where it is now,
+    /// its name over failovers, its host or its deployment.
+    pub fn container_limit(&self, master: &Master) -> Option<u64> {
+        let place = master.place();
+        let names = [&place.name, &*master.shard, &place.host, &*master.cluster];
+        self.containers.limit(&names)
     }
 
     /// Somebody says that this is a master now (Sentinel, by REPLICAOF to our port). Nobody's word

@@ -46,7 +46,7 @@ use crate::store::weigh::Weight;
 
 pub use class::Classes;
 pub use only::Only;
-pub use row::{PatternName, PatternRow};
+pub use row::{PatternName, PatternRow, is_literal};
 pub(crate) use tally::Tally;
 
 /// Names that a tree is learned from.

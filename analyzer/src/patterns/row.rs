@@ -18,6 +18,17 @@ pub struct PatternName {
     pub cuts: Vec<usize>,
 }
 
+/// True if a glob has no star.
+pub fn is_literal(glob: &[u8]) -> bool {
+    let mut escaped = false;
+    let star = glob.iter().any(|&byte| {
+        let is_star = byte == b'*' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        is_star
+    });
+    !star
+}
+
 impl PatternName {
     /// What is not in any pattern because there are too many.
     pub fn other() -> PatternName {
@@ -29,13 +40,7 @@ impl PatternName {
 
     /// True if it has no star: then it is the name of a key, and of no other one.
     pub fn is_literal(&self) -> bool {
-        let mut escaped = false;
-        let star = self.glob.iter().any(|&byte| {
-            let is_star = byte == b'*' && !escaped;
-            escaped = byte == b'\\' && !escaped;
-            is_star
-        });
-        !star && *self != PatternName::other()
+        is_literal(&self.glob) && *self != PatternName::other()
     }
 
     fn push(&mut self, separator: u8, label: &[u8]) {

@@ -99,6 +99,9 @@ struct Arguments {
     /// A master with two replicas and three Sentinels of each server, instead of a single one.
     #[arg(long, conflicts_with_all = ["cluster", "cuts", "replica", "trace", "thresholds"])]
     sentinel: bool,
+    /// A single server of each in cluster mode, which has all slots.
+    #[arg(long, conflicts_with_all = ["cluster", "sentinel"])]
+    slots: bool,
     /// The top of a source tree of Redis or Valkey: its own tests write instead of random commands.
     /// Needs tclsh.
     #[arg(long, conflicts_with_all = ["cluster", "sentinel", "cuts", "replica", "trace"])]
@@ -234,6 +237,7 @@ fn options(arguments: &Arguments, seed: u64) -> Options {
         without: arguments.without.clone(),
         refusals: arguments.refusals,
         analytics: arguments.facts == Which::Analytics,
+        slots: arguments.slots,
     }
 }
 

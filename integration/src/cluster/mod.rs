@@ -106,6 +106,18 @@ pub fn wait_up(client: &mut Client) -> Result<()> {
     })
 }
 
+/// Gives all slots to a server in cluster mode that is alone, and waits until it takes writes.
+///
+/// # Errors
+/// If it refuses, or does not by then.
+pub fn own_all(client: &mut Client) -> Result<()> {
+    let slots: Vec<String> = (0..SLOTS).map(|slot| slot.to_string()).collect();
+    let mut words = vec!["CLUSTER", "ADDSLOTS"];
+    words.extend(slots.iter().map(String::as_str));
+    client.ask(&words)?;
+    wait_up(client)
+}
+
 impl Cluster {
     /// Starts the nodes and waits until they agree that all slots are served.
     ///

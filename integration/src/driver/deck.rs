@@ -111,7 +111,7 @@ impl Deck {
         let units = self.make.rng.range(1, 24);
         for _ in 0..units {
             match self.make.rng.below(100) {
-                0..=2 => {
+                0..=2 if self.make.tag.is_none() => {
                     let db = *self.make.rng.pick(&DATABASES);
                     batch.push(command::c("SELECT").a(db).done());
                 }

@@ -39,6 +39,9 @@ pub use keys::{Key, Kind};
 /// Connections that write at the same time.
 const CONNECTIONS: usize = 6;
 
+/// Hash tags of a driver in a cluster.
+const TAGS: u64 = 20;
+
 /// Databases in use, most of the work in the first.
 const DATABASES: [i64; 8] = [0, 0, 0, 0, 1, 1, 5, 15];
 
@@ -67,7 +70,7 @@ pub struct Options {
     pub without: Vec<String>,
     /// Leave out what a server's own replica would do differently from it.
     pub agreed: bool,
-    /// Leave out what has no place in a cluster.
+    /// Leave out what has no place in a cluster, and keep what belongs together in one slot.
     pub cluster: bool,
 }
 
@@ -104,6 +107,8 @@ pub struct Driver {
     control: Client,
     deck: Deck,
     tally: Tally,
+    /// Where the hash tags come from, in a cluster.
+    tags: Option<Rng>,
 }
 
 impl Driver {
@@ -130,6 +135,7 @@ impl Driver {
             control,
             deck,
             tally: Tally::default(),
+            tags: options.cluster.then(|| Rng::new(options.seed ^ 0x7a65)),
         })
     }
 
@@ -141,6 +147,7 @@ impl Driver {
         let end = self.tally.sent + ops;
         while self.tally.sent < end {
             self.deck.make.now_ms = now_ms(&mut self.control)?;
+            self.choose_tag();
             self.gather_payloads()?;
             self.round()?;
         }
@@ -173,6 +180,7 @@ impl Driver {
     fn round(&mut self) -> Result<()> {
         let mut batches = Vec::new();
         for index in 0..self.clients.len() {
+            self.choose_tag();
             let batch = self.deck.batch();
             let client = &mut self.clients[index];
             for command in &batch {
@@ -190,6 +198,12 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    fn choose_tag(&mut self) {
+        if let Some(tags) = &mut self.tags {
+            self.deck.use_tag(&format!("t{}", tags.below(TAGS)));
+        }
     }
 
     /// Keeps a changing set of DUMP payloads of all types for RESTORE.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::keyspaces::Kind;
 use crate::app::App;
+use crate::cluster;
 use crate::resp::Client;
 use crate::server::Server;
 use crate::servers::Install;
@@ -193,18 +194,7 @@ fn start(install: &Install, mode: Mode) -> Result<Server> {
         install,
         &[("repl-timeout", "7200"), ("cluster-enabled", "yes")],
     )?;
-    let mut client = server.client()?;
-    let slots: Vec<String> = (0..16_384).map(|slot: u16| slot.to_string()).collect();
-    let all = ["CLUSTER", "ADDSLOTS"].into_iter();
-    let all: Vec<&str> = all.chain(slots.iter().map(String::as_str)).collect();
-    client.ask(&all)?;
-    wait::for_true(PATIENCE, "the cluster to be up", || {
-        Ok(client.info("cluster", "cluster_enabled")? == "1"
-            && client
-                .ask(&["CLUSTER", "INFO"])?
-                .string()
-                .contains("cluster_state:ok"))
-    })?;
+    cluster::own_all(&mut server.client()?)?;
     Ok(server)
 }
 

@@ -1,19 +1,21 @@
 //! KS.GROWTH: what happened to the keys in the last seconds, hours or days, and where that leads.
 //!
 //! Every byte by which the keys changed is in one row of `by_type` or `by_cause`, and those of
-//! commands a second time in `by_pattern`. The forecast looks at what commands did alone: full syncs
+//! commands once more in `by_pattern` and, in cluster mode, in `by_slot`. The forecast looks at what commands did alone: full syncs
 //! and corrections are no growth.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use analyzer::flows::{Flow, Growth};
+use cluster_map::Slot;
 
 use super::forecast;
 use super::layout::{Cell, Format, Table};
 use super::refuse::SYNTAX;
 use super::reply::Reply;
-use super::report::{finish, named_format, pairs, split};
+use super::report::{finish, limit, named_format, pairs, split};
 use super::request::Request;
 use super::session::Session;
 use crate::fleet::Master;
@@ -26,26 +28,49 @@ const WINDOW_DEFAULT: u32 = 3600;
 /// The longest one.
 const WINDOW_MAX: u32 = 72 * 3600;
 
+/// Patterns, and slots, that have rows of their own by default, and at most.
+const LIMIT_DEFAULT: usize = 50;
+const LIMIT_MAX: usize = 16_384;
+
+/// What is not told one by one.
+const REST: &str = "(rest)";
+
+const BAD_SLOT: Reply = Reply::error("ERR SLOT must be a number from 0 to 16383");
+
 const BAD_WINDOW: Reply =
     Reply::error("ERR WINDOW must be a number of seconds, or of s, m, h or d, 3d at most");
 
 struct Options {
     window_s: u32,
-    pattern: Option<Vec<u8>>,
+    only: Only,
+    limit: usize,
     format: Format,
+}
+
+/// What is asked about.
+enum Only {
+    All,
+    Pattern(Vec<u8>),
+    Slot(u16),
 }
 
 fn parse(request: &Request) -> Result<Options, Reply> {
     let mut options = Options {
         window_s: WINDOW_DEFAULT,
-        pattern: None,
+        only: Only::All,
+        limit: LIMIT_DEFAULT,
         format: Format::Resp,
     };
     pairs(request, 1, |at| {
         if request.is(at, "WINDOW") {
             options.window_s = window(request.arg(at + 1)).ok_or(BAD_WINDOW)?;
         } else if request.is(at, "PATTERN") {
-            options.pattern = Some(request.arg(at + 1).to_vec());
+            options.only = Only::Pattern(request.arg(at + 1).to_vec());
+        } else if request.is(at, "SLOT") {
+            let slot = request.number(at + 1).and_then(Slot::new);
+            options.only = Only::Slot(slot.ok_or(BAD_SLOT)?.number());
+        } else if request.is(at, "LIMIT") {
+            options.limit = limit(request, at + 1, LIMIT_MAX)?;
         } else if request.is(at, "FORMAT") {
             options.format = named_format(request, at + 1)?;
         } else {
@@ -74,7 +99,7 @@ fn window(text: &[u8]) -> Option<u32> {
 /// What one master told.
 pub(super) type Told = (Arc<Master>, Growth);
 
-/// KS.GROWTH [WINDOW time] [PATTERN p] [FORMAT ..]
+/// KS.GROWTH [WINDOW time] [PATTERN p | SLOT n] [LIMIT n] [FORMAT ..]
 pub(crate) async fn growth(session: &Session, request: &Request) -> Result<Reply, Reply> {
     let options = parse(request)?;
     let scope = session.scope()?;
@@ -88,14 +113,25 @@ pub(crate) async fn growth(session: &Session, request: &Request) -> Result<Reply
     });
     let told: Vec<Told> = loaded.collect();
     let (fresh, _) = split(answers);
-    let mut tables = Vec::new();
-    if options.pattern.is_none() {
-        tables.extend([whole(&told), by_type(&told), by_cause(&told)]);
-    }
-    tables.push(by_pattern(&told, options.pattern.as_deref()));
-    if options.pattern.is_none() {
-        tables.extend([by_master(&told), forecast::table(&told)]);
-    }
+    let patterns = |only| by_pattern(&told, only, options.limit);
+    let slots = |only| by_slot(&told, only, options.limit);
+    let tables = match &options.only {
+        Only::All => {
+            let mut tables = vec![
+                whole(&told),
+                by_type(&told),
+                by_cause(&told),
+                patterns(None),
+            ];
+            if told.iter().any(|(_, growth)| !growth.slots.is_empty()) {
+                tables.push(slots(None));
+            }
+            tables.extend([by_master(&told), forecast::table(&told, session.fleet())]);
+            tables
+        }
+        Only::Pattern(name) => vec![patterns(Some(name.as_slice()))],
+        Only::Slot(slot) => vec![slots(Some(*slot))],
+    };
     let notes = notes(&told, &options);
     Ok(finish(&scope, &fresh, tables, notes, options.format))
 }
@@ -119,12 +155,22 @@ fn notes(told: &[Told], options: &Options) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if options.pattern.is_some() {
-        notes.push(
+    match options.only {
+        Only::All => {}
+        Only::Pattern(_) => notes.push(
             "of each second, minute or hour the patterns with most writes or most bytes are remembered one by one; \
              what another one did is in (rest)"
                 .to_owned(),
-        );
+        ),
+        Only::Slot(_) if told.iter().all(|(_, growth)| growth.slots.is_empty()) => notes.push(
+            "keys are counted by slot where the server is in cluster mode; none of those changed here"
+                .to_owned(),
+        ),
+        Only::Slot(_) => notes.push(
+            "of each second the 64 slots that changed most are remembered one by one, of each minute 512, of each \
+             hour 1024; what another one did is in (rest)"
+                .to_owned(),
+        ),
     }
     notes
 }
@@ -216,7 +262,28 @@ fn by_cause(told: &[Told]) -> Table {
     Table::rows("by_cause", sums.into_iter().map(line).collect())
 }
 
-fn by_pattern(told: &[Told], only: Option<&[u8]>) -> Table {
+/// Rows by how much they changed, the first of them one by one; what is left of them is added to the
+/// rest. `only` has no limit.
+fn listed<T>(
+    name: &'static str,
+    (mut rows, mut rest): (Vec<(T, Flow)>, Flow),
+    limit: usize,
+    head: impl Fn(Option<T>) -> Line,
+) -> Table {
+    rows.sort_by_key(|(_, flow)| Reverse(flow.net_bytes().unsigned_abs()));
+    let beyond = rows.split_off(rows.len().min(limit));
+    beyond.iter().for_each(|(_, flow)| rest.add(flow));
+    let named = rows.into_iter().map(|(of, flow)| (Some(of), flow));
+    let rest = (!rest.is_nothing()).then_some((None, rest));
+    let line = |(of, flow): (Option<T>, Flow)| {
+        let mut line = head(of);
+        line.extend(cells(&flow));
+        line
+    };
+    Table::rows(name, named.chain(rest).map(line).collect())
+}
+
+fn by_pattern(told: &[Told], only: Option<&[u8]>, limit: usize) -> Table {
     let mut sums: BTreeMap<&[u8], Flow> = BTreeMap::new();
     let mut rest = Flow::default();
     for (_, growth) in told {
@@ -227,13 +294,28 @@ fn by_pattern(told: &[Told], only: Option<&[u8]>) -> Table {
     }
     let mut rows: Vec<(&[u8], Flow)> = sums.into_iter().collect();
     rows.retain(|(name, _)| only.is_none_or(|only| only == *name));
-    rows.sort_by_key(|(_, flow)| std::cmp::Reverse(flow.net_bytes().unsigned_abs()));
-    let name = |name: &[u8]| ("pattern", Cell::Name(name.to_vec()));
-    let mut lines: Vec<Line> = rows.iter().map(|(of, flow)| row(name(of), flow)).collect();
-    if !rest.is_nothing() {
-        lines.push(row(("pattern", Cell::text("(rest)")), &rest));
+    let name = |name: &[u8]| Cell::Name(name.to_vec());
+    listed("by_pattern", (rows, rest), limit, |of: Option<&[u8]>| {
+        vec![("pattern", of.map_or(Cell::text(REST), name))]
+    })
+}
+
+/// A slot stands on one master, or on two while it moves.
+fn by_slot(told: &[Told], only: Option<u16>, limit: usize) -> Table {
+    let mut rows = Vec::new();
+    let mut rest = Flow::default();
+    for (master, growth) in told {
+        let own = growth.slots.iter().map(|row| ((row.of, master), row.flow));
+        rows.extend(own.filter(|((slot, _), _)| only.is_none_or(|only| only == *slot)));
+        rest.add(&growth.slots_rest);
     }
-    Table::rows("by_pattern", lines)
+    listed("by_slot", (rows, rest), limit, |of| {
+        let (slot, master) = match of {
+            Some((slot, master)) => (Cell::Count(u64::from(slot)), Cell::Text(master.name())),
+            None => (Cell::text(REST), Cell::Nothing),
+        };
+        vec![("slot", slot), ("master", master)]
+    })
 }
 
 fn by_master(told: &[Told]) -> Table {

@@ -2,7 +2,10 @@
 //!
 //! It is read from the history that KS.GROWTH tells too, which remembers of each second, minute and
 //! hour the patterns with most writes and most bytes one by one and sums the others up: a row is what
-//! was told of its pattern, and what is missing of it is in `(rest)`. Bytes of commands are not counted by pattern.
+//! was told of its pattern, and what is missing of it is in `(rest)`.
+//!
+//! Bytes of commands are not counted by pattern: BY BYTES is by what writes brought to the keys, as
+//! MEMORY USAGE counts it, so that a value written over by one of the same size brings nothing.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -20,30 +23,44 @@ use super::session::Session;
 use crate::model::analytic::Analytic;
 use crate::model::ask::Ask;
 
-const BY: Reply = Reply::error("ERR patterns are ordered BY WRITES; KS.GROWTH tells their bytes");
+/// What BY BYTES says first.
+const BROUGHT: &str = "bytes are those that writes brought to the keys (MEMORY USAGE), not those of the commands: \
+                       a value written over by one of the same size brings none";
+
+/// What patterns are ordered by.
+fn measure(by: By, flow: &Flow) -> u64 {
+    match by {
+        By::Writes => flow.writes(),
+        By::Bytes => flow.bytes_in,
+    }
+}
 
 /// What masters had together. Each is divided by the time that its own history covers.
 #[derive(Default)]
 struct Summed {
     flow: Flow,
     writes_per_s: Option<f64>,
+    bytes_in_per_s: Option<f64>,
 }
 
 impl Summed {
     fn add(&mut self, flow: &Flow, covered_ms: u64) {
         self.flow.add(flow);
-        if let Some(rate) = per_second(flow.writes(), covered_ms) {
-            *self.writes_per_s.get_or_insert_default() += rate;
+        let rates = [
+            (&mut self.writes_per_s, flow.writes()),
+            (&mut self.bytes_in_per_s, flow.bytes_in),
+        ];
+        for (sum, count) in rates {
+            if let Some(rate) = per_second(count, covered_ms) {
+                *sum.get_or_insert_default() += rate;
+            }
         }
     }
 }
 
-/// KS.HOT PATTERNS [BY WRITES] [WINDOW ..] [count] [FORMAT ..]
+/// KS.HOT PATTERNS [BY <WRITES | BYTES>] [WINDOW ..] [count] [FORMAT ..]
 pub(super) async fn hot_patterns(session: &Session, request: &Request) -> Result<Reply, Reply> {
     let options = hot::parse(request)?;
-    if options.by != By::Writes {
-        return Err(BY);
-    }
     let scope = session.scope()?;
     let window_s = match options.window {
         Window::Minute => 60,
@@ -64,19 +81,22 @@ pub(super) async fn hot_patterns(session: &Session, request: &Request) -> Result
         rest.add(&answer.value.rest, covered_ms);
     }
     let covered = covered(&answers);
-    let all = sums.values().chain([&rest]).map(|sum| sum.flow.writes());
+    let of = |flow: &Flow| measure(options.by, flow);
+    let all = sums.values().chain([&rest]).map(|sum| of(&sum.flow));
     let all = all.fold(0, u64::saturating_add);
     let mut sums: Vec<(Vec<u8>, Summed)> = sums.into_iter().collect();
-    sums.sort_by_key(|(_, sum)| Reverse(sum.flow.writes()));
+    sums.sort_by_key(|(_, sum)| Reverse(of(&sum.flow)));
     sums.truncate(options.limit);
     let row = |(name, sum): (Cell, Summed)| {
         let flow = &sum.flow;
-        let count = flow.writes();
         vec![
             ("pattern", name),
-            ("writes", Cell::Count(count)),
-            ("share", Cell::share(count, all)),
+            ("writes", Cell::Count(flow.writes())),
+            ("share", Cell::share(of(flow), all)),
             ("writes_per_s", Cell::rate(sum.writes_per_s)),
+            ("bytes_in", Cell::Count(flow.bytes_in)),
+            ("bytes_in_per_s", Cell::rate(sum.bytes_in_per_s)),
+            ("bytes_out", Cell::Count(flow.bytes_out)),
             ("created", Cell::Count(flow.created)),
             ("changed", Cell::Count(flow.changed)),
             ("deleted", Cell::Count(flow.deleted)),
@@ -88,12 +108,15 @@ pub(super) async fn hot_patterns(session: &Session, request: &Request) -> Result
     let rows = named.chain([(Cell::text("(rest)"), rest)]);
     let tables = vec![covered, Table::rows("hot", rows.map(row).collect())];
     let (fresh, _) = split(answers);
-    let notes = vec![
+    let mut notes = vec![
         READS.to_owned(),
         "of each second, minute or hour the patterns with most writes or most bytes are remembered \
          one by one: what else a pattern had is in (rest)"
             .to_owned(),
     ];
+    if options.by == By::Bytes {
+        notes.push(BROUGHT.to_owned());
+    }
     Ok(finish(&scope, &fresh, tables, notes, options.format))
 }
 

@@ -85,7 +85,7 @@ use crate::{clock, config};
 
 pub(crate) use self::layout::readable;
 pub(crate) use self::memory::process as process_memory;
-pub(crate) use self::prospects::{large_tags, prospects};
+pub(crate) use self::prospects::{label_of, large_tags, pattern_flows, prospects};
 pub(crate) use self::scope::ask_each_until;
 
 /// Deployments without a map, and shards without a link that are ours to follow, each with why.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use analyzer::advice::rules;
 use analyzer::census::Expiries;
-use analyzer::flows::Growth;
+use analyzer::flows::{Growth, PatternFlows};
 use analyzer::heat::{By, TagSum, Window, Work};
-use analyzer::patterns::{PatternName, PatternRow};
+use analyzer::patterns::{PatternName, PatternRow, is_literal};
 use cluster_map::Slot;
 use tokio::time::Instant;
 
@@ -20,16 +20,20 @@ use super::scope::{Scope, Target, ask_each_until};
 use crate::clock;
 use crate::fleet::{Fleet, Master, MasterId};
 use crate::model::analytic::Analytic;
-use crate::model::ask::Ask;
+use crate::model::ask::{Ask, Filter, Measure, Row};
 use crate::model::hot::{Heated, Subject, Wanted, What};
 use crate::model::patterns::Told;
 use crate::model::ttl::{Outlook, Which};
 use crate::watch::{
-    Advised, Group, LargeTag, OTHER, PATTERNS_MAX, PatternSum, Patterns, Prospect, Rate, Storm,
+    Advised, Group, LargeKey, LargeTag, OTHER, PATTERNS_MAX, PatternSum, Patterns, Prospect, Rate,
+    Storm,
 };
 
 /// Hash tags of each master that are kept for scrapes.
 const TAGS_KEPT: usize = 10;
+
+/// The largest keys of each master, likewise.
+const KEYS_KEPT: usize = 10;
 
 /// Growth is told from so many seconds.
 const WINDOW_S: u32 = 3600;
@@ -47,7 +51,10 @@ pub(crate) async fn prospects(fleet: &Arc<Fleet>) -> BTreeMap<MasterId, Prospect
     let window_s = WINDOW_S;
     let grown = |reply| Ask::Analytic(Analytic::Growth { window_s, reply });
     each(scope.ask_all(grown).await, |master, growth| {
-        grow(all.entry(master.id).or_default(), master, &growth);
+        let forecast = forecast_of(fleet, master, &growth);
+        let prospect: &mut Prospect = all.entry(master.id).or_default();
+        prospect.growth_bytes_per_s = forecast.bytes_per_s;
+        prospect.full = forecast.full;
     });
     let window_s = MINUTE_S;
     let lately = |reply| Ask::Analytic(Analytic::Growth { window_s, reply });
@@ -81,14 +88,7 @@ pub(crate) async fn prospects(fleet: &Arc<Fleet>) -> BTreeMap<MasterId, Prospect
     each(scope.ask_all(written).await, |master, (ms, work)| {
         all.entry(master.id).or_default().writes_per_s = writes_per_s(ms, work);
     });
-    let patterns = |reply| Ask::Analytic(Analytic::Patterns { reply });
-    each(scope.ask_all(patterns).await, |master, told: Told| {
-        let counted = told.unwrap_or_default();
-        let own = all.entry(master.id).or_default();
-        own.patterns = sums(counted.patterns.unwrap_or_default());
-        let here = counted.groups.iter().filter(|row| row.keys > 0);
-        own.groups = here.map(group).collect();
-    });
+    by_name(&scope, &mut all).await;
     let known = Known::already(&scope).await;
     // Rules look at all that was gathered of every master, which no other task should wait for.
     let judged = tokio::task::spawn_blocking(move || known.judge(rules())).await;
@@ -97,6 +97,51 @@ pub(crate) async fn prospects(fleet: &Arc<Fleet>) -> BTreeMap<MasterId, Prospect
         prospect.at_ms = now_ms;
     }
     all
+}
+
+/// Keys by pattern and group, and the largest of them.
+async fn by_name(scope: &Scope, all: &mut BTreeMap<MasterId, Prospect>) {
+    let patterns = |reply| Ask::Analytic(Analytic::Patterns { reply });
+    each(scope.ask_all(patterns).await, |master, told: Told| {
+        let counted = told.unwrap_or_default();
+        let own = all.entry(master.id).or_default();
+        own.patterns = sums(counted.patterns.unwrap_or_default());
+        let groups = counted.groups.iter().chain(&counted.ungrouped);
+        own.groups = groups.filter(|row| row.keys > 0).map(group).collect();
+    });
+    let largest = |reply| Ask::Top {
+        by: Measure::Bytes,
+        k: KEYS_KEPT,
+        filter: Filter::default(),
+        reply,
+    };
+    each(scope.ask_all(largest).await, |master, rows: Vec<Row>| {
+        let keys = rows.iter().map(|row| LargeKey {
+            kind: row.facts.kind.name(),
+            bytes: row.facts.memory,
+        });
+        all.entry(master.id).or_default().keys = keys.collect();
+    });
+}
+
+/// What commands did to the keys of each pattern since this was asked last. Nobody else may ask.
+pub(crate) async fn pattern_flows(fleet: &Arc<Fleet>) -> Vec<(Arc<Master>, PatternFlows)> {
+    let Ok(scope) = Scope::of(fleet, &Target::All) else {
+        return Vec::new();
+    };
+    let flows = |reply| Ask::Analytic(Analytic::PatternFlows { reply });
+    let answers = scope.ask_all(flows).await.into_iter();
+    let told = answers.filter_map(|(master, answer)| Some((master, answer?.value)));
+    told.collect()
+}
+
+/// What a pattern is called in labels. What has no star is a key's own name, and those are in no
+/// label.
+pub(crate) fn label_of(glob: &[u8]) -> String {
+    match glob == PatternName::other().glob || is_literal(glob) {
+        true => OTHER.to_owned(),
+        false => readable(glob),
+    }
 }
 
 /// The largest hash tags of a master, by bytes, if it tells them until then: that is a walk over all
@@ -131,12 +176,6 @@ fn each<T>(answers: Answers<T>, mut take: impl FnMut(&Master, T)) {
             take(&master, answer.value);
         }
     }
-}
-
-fn grow(prospect: &mut Prospect, master: &Master, growth: &Growth) {
-    let forecast = forecast_of(&master.status(), growth);
-    prospect.growth_bytes_per_s = forecast.bytes_per_s;
-    prospect.full_in_s = forecast.full_in_s;
 }
 
 /// Bytes a second by which the keys of each pattern grew.
@@ -184,16 +223,11 @@ fn group(row: &PatternRow) -> Group {
 }
 
 fn sums(rows: Vec<PatternRow>) -> Patterns {
-    let other = PatternName::other();
     let mut patterns = Patterns::default();
     for row in rows {
-        let is_other = row.name == other;
-        patterns.count += u64::from(!is_other);
-        // What has no star is a key's own name, and those are in no label.
-        let name = match is_other || row.name.is_literal() {
-            true => OTHER.to_owned(),
-            false => readable(&row.name.glob),
-        };
+        let name = label_of(&row.name.glob);
+        patterns.count += u64::from(row.name != PatternName::other());
+        patterns.overflowed |= row.name == PatternName::other();
         patterns.sums.entry(name).or_default().add(PatternSum {
             keys: row.keys,
             bytes: row.bytes,

@@ -24,6 +24,7 @@ use super::scope::{Fact, Scope, Target};
 use super::sentinel::Told;
 use super::table::{self, Command, Handler};
 use super::transaction::Transaction;
+use crate::fleet::Fleet;
 use crate::model::ask::{FACTS_MAX, Facts};
 use crate::watch::Listener;
 
@@ -92,6 +93,11 @@ impl Session {
     /// The one that it chose is not followed any more.
     pub(crate) fn scope(&self) -> Result<Scope, Reply> {
         Scope::of(&self.port.fleet, &self.target)
+    }
+
+    /// Every master of the process.
+    pub(crate) fn fleet(&self) -> &Fleet {
+        &self.port.fleet
     }
 
     /// True if the client waits for messages.

@@ -4,6 +4,7 @@
 //! Flag > environment > file > default. Secrets come from the file, the environment or files named
 //! there; they are `SecretString`, so no debug output shows them.
 
+pub mod containers;
 mod patterns;
 pub mod raw;
 pub mod rules;
@@ -23,6 +24,7 @@ use secrecy::SecretString;
 use crate::discovery::nat::Nat;
 use crate::memory::limits::{self, Wanted};
 use crate::source::{Credentials, Kind, Spec};
+pub use containers::Containers;
 pub use patterns::PATTERNS_DEFAULT;
 pub use raw::ConfigError;
 use raw::Raw;
@@ -42,6 +44,8 @@ pub struct Config {
     pub admin: Admin,
     /// Advice.
     pub advice: Advice,
+    /// Limits of the masters' containers.
+    pub containers: Containers,
     /// How deployments are found out.
     pub discovery: Discovery,
     /// The HTTP port.
@@ -263,6 +267,7 @@ impl Config {
             discovery: discovery(&raw)?,
             admin: admin(raw.admin)?,
             advice: advice(&raw.advice)?,
+            containers: Containers::checked(&raw.container)?,
             http: Http {
                 listen: address("http.listen", &raw.http.listen)?,
                 connections_max: at_least_one("http.connections_max", raw.http.connections_max)?,

@@ -5,12 +5,16 @@
 //! are ignored: a Kubernetes service called keyscape makes `KEYSCAPE_PORT` and the like appear.
 //! A text that is empty means "not set". No type here is `Debug`, since secrets pass through.
 
+mod watch;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::Value;
 
+pub use self::watch::Watch;
+use super::containers::Container;
 use super::{patterns, rules};
 
 /// The whole file.
@@ -31,6 +35,8 @@ pub struct Raw {
     pub admin: Admin,
     /// Advice.
     pub advice: Advice,
+    /// Limits of the masters' containers.
+    pub container: Container,
     /// How deployments are found out.
     pub discovery: Discovery,
     /// The HTTP port.
@@ -263,28 +269,6 @@ impl Default for Metrics {
     }
 }
 
-/// `[watch]`.
-#[derive(Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Watch {
-    /// A key of so many bytes is big; 0 never.
-    pub bigkey_bytes: u64,
-    /// A collection of so many elements is big; 0 never.
-    pub bigkey_elements: u64,
-    /// A master whose keys grow faster is told of, bytes a second; 0 never.
-    pub growth_bytes_per_s: u64,
-}
-
-impl Default for Watch {
-    fn default() -> Watch {
-        Watch {
-            bigkey_bytes: 5 * 1024 * 1024,
-            bigkey_elements: 10_000,
-            growth_bytes_per_s: 10 * 1024 * 1024,
-        }
-    }
-}
-
 impl Default for Admin {
     fn default() -> Admin {
         Admin {
@@ -355,6 +339,7 @@ impl Default for Raw {
             memory_cap: "auto".to_owned(),
             admin: Admin::default(),
             advice: Advice::default(),
+            container: Container::default(),
             discovery: Discovery::default(),
             http: Http::default(),
             link: Link::default(),

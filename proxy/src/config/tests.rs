@@ -15,6 +15,18 @@ fn typed_defaults_are_those_of_the_file() {
     assert_eq!(format!("{:?}", read.http), format!("{:?}", Http::default()));
 }
 
+/// As the downward API of Kubernetes puts it there.
+#[test]
+fn the_environment_tells_the_limit_of_the_container() {
+    let name = "KEYSCAPE_CONTAINER_LIMIT".to_owned();
+    let env = [(name, "2147483648".to_owned())].into();
+    let raw = raw::parse("k.toml", "[container]\nlimits = ['b:2=1GiB']").unwrap();
+    let raw = raw::overlay(raw, &env).map_err(|e| e.to_string()).ok();
+    let read = Config::from_raw(raw.unwrap()).unwrap();
+    assert_eq!(read.containers.limit(&["a:1"]), Some(2 << 30));
+    assert_eq!(read.containers.limit(&["b:2"]), Some(1 << 30));
+}
+
 /// `configs/keyscape.toml` shows every key with its default, commented out: with the comments taken
 /// off it must be the defaults, key for key.
 #[test]

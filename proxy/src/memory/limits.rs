@@ -35,26 +35,16 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    /// `auto`, `off` or `0`, or a number of bytes with or without a unit (`512MiB`, `2g`).
+    /// `auto`, `off` or `0`, or a number of [`bytes`].
     pub fn parse(text: &str) -> Option<Wanted> {
-        let text = text.trim().to_ascii_lowercase();
-        match text.as_str() {
-            "auto" => return Some(Wanted::Auto),
-            "off" | "0" => return Some(Wanted::Off),
-            _ => {}
+        match text.trim().to_ascii_lowercase().as_str() {
+            "auto" => Some(Wanted::Auto),
+            "off" | "0" => Some(Wanted::Off),
+            text => {
+                let cap = bytes(text).filter(|bytes| *bytes >= CAP_MIN)?;
+                Some(Wanted::Bytes(cap))
+            }
         }
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let shift = match unit.trim().trim_end_matches('b').trim_end_matches('i') {
-            "" => 0,
-            "k" => 10,
-            "m" => 20,
-            "g" => 30,
-            "t" => 40,
-            _ => return None,
-        };
-        let bytes = number.parse::<u64>().ok()?.checked_mul(1 << shift)?;
-        (bytes >= CAP_MIN).then_some(Wanted::Bytes(bytes))
     }
 
     /// The cap in bytes.
@@ -66,6 +56,22 @@ impl Wanted {
             Wanted::Auto => found(&|path| fs::read_to_string(path).ok()).map(|c| c.max(CAP_MIN)),
         }
     }
+}
+
+/// A number of bytes, with or without a unit (`512MiB`, `2g`).
+pub fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim().trim_end_matches('b').trim_end_matches('i') {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 /// The cap that the limits of the process give; `read` reads a file.

@@ -5,6 +5,7 @@
 //! Names, labels and values are those of redis_exporter 1.69; our `master` label is there as well.
 //! Names of consumer groups are not kept, so there is nothing for each group.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,6 +82,7 @@ pub(super) async fn ask_all(masters: &[Arc<Master>], wanted: &[Named]) -> Vec<Kn
 pub(super) fn write(samples: &[Sample], known: &[Known], text: &mut Text) {
     databases(samples, text);
     groups(samples, text);
+    distinct_groups(samples, text);
     keys(samples, known, text);
     streams(samples, known, text);
 }
@@ -122,6 +124,7 @@ fn databases(samples: &[Sample], text: &mut Text) {
     }
 }
 
+/// Where a key is in one group at most, these are the exporter's figures.
 fn groups(samples: &[Sample], text: &mut Text) {
     type Figure = fn(&crate::watch::Group) -> u64;
     let families: [(&str, &str, Figure); 2] = [
@@ -145,6 +148,25 @@ fn groups(samples: &[Sample], text: &mut Text) {
                 let labels = [("db", db.as_str()), ("key_group", &group.name)];
                 family.put_of(&sample.labels, &labels, figure(group));
             }
+        }
+    }
+}
+
+/// How many groups have keys, as the exporter has it: `unclassified` is one of them.
+fn distinct_groups(samples: &[Sample], text: &mut Text) {
+    let mut family = text.family(
+        "redis_number_of_distinct_key_groups",
+        Kind::Gauge,
+        "Number of distinct key groups.",
+    );
+    for sample in samples {
+        let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
+        let ahead = sample.prospect.iter();
+        for group in ahead.flat_map(|prospect| &prospect.groups) {
+            *counts.entry(group.db).or_default() += 1;
+        }
+        for (db, count) in counts {
+            family.put_of(&sample.labels, &[("db", &named(db))], count);
         }
     }
 }

@@ -15,7 +15,7 @@ type Split = (
     &'static [(&'static str, Figure)],
 );
 
-const PLAIN: [(&str, &str, Figure); 3] = [
+const PLAIN: [(&str, &str, Figure); 4] = [
     (
         "keyscape_created_keys_total",
         "Keys that were not there before.",
@@ -30,6 +30,11 @@ const PLAIN: [(&str, &str, Figure); 3] = [
         "keyscape_expiries_given_total",
         "Expiries given to keys that were there without one.",
         |flow| flow.ttl_given,
+    ),
+    (
+        "keyscape_expired_keys_total",
+        "Keys whose DEL or UNLINK came past their expiry; one of the causes of keyscape_gone_keys_total.",
+        |flow| flow.expired,
     ),
 ];
 

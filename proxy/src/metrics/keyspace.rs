@@ -1,10 +1,12 @@
 //! Masters, links and keyspaces, written at every scrape from what their owners publish.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use analyzer::census::{Progress, Sizes};
+use analyzer::heat::Work;
 use analyzer::keyspace::Fact;
 use analyzer::profile::Family as ServerFamily;
 use cluster_map::Slots;
@@ -15,7 +17,8 @@ use super::sizes::{self, Sized};
 use super::text::{Kind, Text, seconds, written};
 use super::ttl::{self, Lives};
 use super::{
-    bridge, compat, flows, install, patterns, process, prospects, server, shards, sums, watch,
+    bridge, commands, compat, flows, install, largest, patterns, process, prospects, server,
+    shards, sums, watch,
 };
 use crate::clock;
 use crate::config;
@@ -29,9 +32,6 @@ use crate::watch::{Condition, Prospect};
 /// An owner that does not answer in this time is left out of the scrape but for its status.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
-/// The name for what has no name of its own because the list is full.
-const OTHER: &str = "__other__";
-
 /// Every state of a link, for the one-hot family.
 const STATES: [&str; 6] = [
     "connecting",
@@ -43,6 +43,7 @@ const STATES: [&str; 6] = [
 ];
 
 /// What is known of one master at the scrape.
+#[derive(Default)]
 pub(super) struct Sample {
     /// Label of its deployment; empty for plain servers.
     pub(super) cluster: Arc<str>,
@@ -54,6 +55,8 @@ pub(super) struct Sample {
     pub(super) status: Arc<Status>,
     pub(super) dbs: Vec<DbTotal>,
     pub(super) totals: Vec<Total>,
+    /// Bytes that its container may take, if that is known.
+    pub(super) container: Option<u64>,
     /// What is raised of it.
     pub(super) raised: Vec<Condition>,
     /// What is ahead of it, if that was gathered.
@@ -64,6 +67,8 @@ pub(super) struct Sample {
     pub(super) lives: Option<Lives>,
     /// How large they are, likewise.
     pub(super) sizes: Option<Sized>,
+    /// Commands of the stream since its model was made.
+    pub(super) commands: BTreeMap<String, Work>,
 }
 
 impl Sample {
@@ -81,6 +86,14 @@ pub(super) fn labels(name: &str, cluster: &str, shard: &str) -> String {
     let all = [("master", name), ("cluster", cluster), ("shard", shard)];
     let few = if cluster.is_empty() { 1 } else { 3 };
     written(&all[..few])
+}
+
+/// The labels of a master's deployment, as [`Sample::deployment`].
+pub(crate) fn deployment_of(master: &Master) -> String {
+    match &*master.cluster {
+        "" => labels(&master.name(), "", ""),
+        cluster => written(&[("cluster", cluster)]),
+    }
 }
 
 /// Bytes of the last scrape: the next one is about as long, and copying it as it grows would take
@@ -102,7 +115,7 @@ pub(crate) async fn scrape(fleet: &Fleet, config: &config::Http) -> String {
     let build = fleet.build.clone();
     let cap = fleet.memory.cap();
     let found = Found::of(fleet);
-    let told = fleet.hub.told();
+    let (told, counted) = (fleet.hub.told(), fleet.hub.counted());
     // Formatting a thousand masters takes tens of milliseconds, which no other task should wait for.
     let written = tokio::task::spawn_blocking(move || {
         let length = LENGTH.load(Ordering::Relaxed);
@@ -110,6 +123,8 @@ pub(crate) async fn scrape(fleet: &Fleet, config: &config::Http) -> String {
         process::write(&build, cap, &mut text);
         watch::events(told, &mut text);
         write(&samples, &found, &mut text);
+        patterns::counters(&counted, &mut text);
+        truncated(&mut text);
         if let Some(known) = known {
             compat::write(&samples, &known, &mut text);
         }
@@ -126,6 +141,7 @@ struct Asked {
     slots: oneshot::Receiver<Answer<Option<Vec<SlotTotal>>>>,
     lives: oneshot::Receiver<Answer<Outlook>>,
     sizes: oneshot::Receiver<Answer<Result<Sizes, Progress>>>,
+    commands: oneshot::Receiver<Answer<BTreeMap<String, Work>>>,
 }
 
 /// What an owner answered.
@@ -136,6 +152,7 @@ struct Answers {
     slots: Vec<SlotTotal>,
     lives: Option<Lives>,
     sizes: Option<Sized>,
+    commands: BTreeMap<String, Work>,
 }
 
 impl Asked {
@@ -146,6 +163,7 @@ impl Asked {
         let (slots_in, slots) = oneshot::channel();
         let (lives_in, lives) = oneshot::channel();
         let (sizes_in, sizes) = oneshot::channel();
+        let (commands_in, commands) = oneshot::channel();
         master.asks.try_send(Ask::Dbs { reply: dbs_in }).ok()?;
         master
             .asks
@@ -159,6 +177,8 @@ impl Asked {
         master.asks.try_send(Ask::Analytic(expiries)).ok()?;
         let classes = Analytic::Sizes { reply: sizes_in };
         master.asks.try_send(Ask::Analytic(classes)).ok()?;
+        let ever = Analytic::Commands { reply: commands_in };
+        master.asks.try_send(Ask::Analytic(ever)).ok()?;
         if !master.place().slots.is_empty() {
             let all = Ask::Outside {
                 db: None,
@@ -173,6 +193,7 @@ impl Asked {
             slots,
             lives,
             sizes,
+            commands,
         })
     }
 
@@ -189,6 +210,7 @@ impl Asked {
             slots: slots.unwrap_or_default(),
             lives: lives.as_ref().map(Lives::of),
             sizes: self.sizes.await.ok().and_then(|told| Sized::of(&told)),
+            commands: self.commands.await.ok()?.value,
         })
     }
 }
@@ -211,6 +233,7 @@ async fn samples(fleet: &Fleet, masters: &[Arc<Master>]) -> Vec<Sample> {
             cluster: master.cluster.clone(),
             own: master.place().slots.clone(),
             status: master.status(),
+            container: fleet.container_limit(&master),
             raised: fleet.hub.raised_of(master.id),
             prospect: ahead.get(&master.id).cloned(),
             dbs: answers.dbs,
@@ -218,6 +241,7 @@ async fn samples(fleet: &Fleet, masters: &[Arc<Master>]) -> Vec<Sample> {
             slots: answers.slots,
             lives: answers.lives,
             sizes: answers.sizes,
+            commands: answers.commands,
         });
     }
     samples
@@ -243,13 +267,13 @@ fn write(samples: &[Sample], found: &[Found], text: &mut Text) {
     flows::write(samples, text);
     prospects::write(samples, text);
     patterns::write(samples, text);
-    unknown_commands(samples, text);
+    commands::write(samples, text);
     sums::write(samples, text);
     sizes::write(samples, text);
     ttl::write(samples, text);
     deployments::write(samples, found, text);
     shards::write(samples, text);
-    truncated(text);
+    largest::write(samples, text);
 }
 
 type Figure = (&'static str, Kind, &'static str, fn(&Status) -> u64);
@@ -350,12 +374,6 @@ const FIGURES: &[Figure] = &[
         Kind::Counter,
         "Bytes received on the link.",
         |s| s.counters.bytes,
-    ),
-    (
-        "keyscape_stream_commands_total",
-        Kind::Counter,
-        "Commands of the stream applied.",
-        |s| s.counters.commands,
     ),
     (
         "keyscape_malformed_commands_total",
@@ -540,28 +558,6 @@ fn link(samples: &[Sample], text: &mut Text) {
     );
     for sample in samples {
         family.put_of(&sample.labels, &[("mode", "psync")], 1);
-    }
-}
-
-/// By name as far as the status has names, the rest together.
-fn unknown_commands(samples: &[Sample], text: &mut Text) {
-    let mut family = text.family(
-        "keyscape_unknown_commands_total",
-        Kind::Counter,
-        "Commands of the stream that are not known here.",
-    );
-    for sample in samples {
-        let names = &sample.status.unknown_names;
-        let named: u64 = names.values().sum();
-        for (name, count) in names {
-            family.put_of(&sample.labels, &[("cmd", name)], count);
-        }
-        let rest = sample
-            .status
-            .counters
-            .unknown_commands
-            .saturating_sub(named);
-        family.put_of(&sample.labels, &[("cmd", OTHER)], rest);
     }
 }
 

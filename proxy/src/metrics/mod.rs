@@ -12,10 +12,12 @@
 //! unless `[metrics] compat_keys` names it.
 
 mod bridge;
+mod commands;
 mod compat;
 mod deployments;
 mod flows;
 mod keyspace;
+mod largest;
 mod patterns;
 mod process;
 mod prospects;
@@ -33,7 +35,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-pub(crate) use self::keyspace::scrape;
+pub(crate) use self::keyspace::{deployment_of, scrape};
 
 /// Answer times fall into these, seconds.
 const ANSWER_SECONDS: [f64; 9] = [

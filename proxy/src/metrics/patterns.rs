@@ -1,11 +1,14 @@
 //! Keys by pattern, as gathered last, for each deployment: the largest patterns, and the others as
-//! one, so that sums are those of all keys that are counted.
+//! one, so that sums are those of all keys that are counted. Counters of what commands did to them are
+//! for fewer patterns, which keep their series while they are written.
 
 use std::collections::BTreeMap;
 
+use analyzer::flows::Flow;
+
 use super::keyspace::Sample;
 use super::text::{Kind, Text};
-use crate::watch::{PatternSum, Patterns};
+use crate::watch::{Counted, PatternSum, Patterns};
 
 /// Patterns of one deployment that have a name.
 const SHOWN: usize = 50;
@@ -47,11 +50,76 @@ pub(super) fn write(samples: &[Sample], text: &mut Text) {
     for patterns in all.values_mut() {
         patterns.shorten(SHOWN);
     }
+    let help =
+        "1 if there are more patterns than may be counted, so that the other keys are one row.";
+    let mut family = text.family("keyscape_patterns_overflowed", Kind::Gauge, help);
+    for sample in samples {
+        if let Some(prospect) = &sample.prospect {
+            let overflowed = u8::from(prospect.patterns.overflowed);
+            family.put_of(&sample.labels, &[], overflowed);
+        }
+    }
     for (name, help, figure) in FIGURES {
         let mut family = text.family(name, Kind::Gauge, help);
         for (head, patterns) in &all {
             for (pattern, sum) in &patterns.sums {
                 family.put_of(head, &[("pattern", pattern)], figure(sum));
+            }
+        }
+    }
+}
+
+/// What is counted of a flow: a value of the family's second label, if it has one, and the figure.
+type Counter = (Option<&'static str>, fn(&Flow) -> u64);
+
+/// Name, help, second label, series.
+type Counters = (&'static str, &'static str, &'static str, &'static [Counter]);
+
+const COUNTERS: [Counters; 4] = [
+    (
+        "keyscape_pattern_writes_total",
+        "Writes to keys of the stream, by the pattern of their names.",
+        "",
+        &[(None, Flow::writes)],
+    ),
+    (
+        "keyscape_pattern_created_total",
+        "Keys that were not there before, by pattern.",
+        "",
+        &[(None, |flow| flow.created)],
+    ),
+    (
+        "keyscape_pattern_deleted_total",
+        "Keys that went, by pattern: by DEL or UNLINK (of a client or an eviction), by another command, expired.",
+        "cause",
+        &[
+            (Some("deleted"), |flow| flow.deleted),
+            (Some("removed"), |flow| flow.removed),
+            (Some("expired"), |flow| flow.expired),
+        ],
+    ),
+    (
+        "keyscape_pattern_bytes_total",
+        "Bytes of keys that came and that went, by pattern.",
+        "direction",
+        &[
+            (Some("in"), |flow| flow.bytes_in),
+            (Some("out"), |flow| flow.bytes_out),
+        ],
+    ),
+];
+
+/// What commands did to the keys of patterns, by deployment.
+pub(super) fn counters(all: &BTreeMap<String, Counted>, text: &mut Text) {
+    for (name, help, label, series) in COUNTERS {
+        let mut family = text.family(name, Kind::Counter, help);
+        for (head, counted) in all {
+            for (pattern, flow) in counted.rows() {
+                for (value, figure) in series {
+                    let labels = [("pattern", pattern), (label, value.unwrap_or_default())];
+                    let labels = &labels[..1 + usize::from(value.is_some())];
+                    family.put_of(head, labels, figure(flow));
+                }
             }
         }
     }

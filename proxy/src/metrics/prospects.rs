@@ -31,14 +31,15 @@ fn forecast(samples: &[Sample], text: &mut Text) {
             family.put_of(&sample.labels, &[], format!("{rate:.3}"));
         }
     }
-    let help = "When used_memory reaches maxmemory, or the host's memory, if that goes on; no series \
-                where it cannot be told or does not grow.";
+    let help = "When used_memory reaches maxmemory, or used_memory_rss the limit of the container or, where \
+                there is neither, of the host, if that goes on; no series where it cannot be told or does \
+                not grow.";
     let name = "keyscape_memory_full_timestamp_seconds";
     let mut family = text.family(name, Kind::Gauge, help);
     for (sample, prospect) in told(samples) {
-        if let Some(left) = prospect.full_in_s {
-            let at = seconds(prospect.at_ms) + left;
-            family.put_of(&sample.labels, &[], format!("{at:.0}"));
+        for full in &prospect.full {
+            let at = seconds(prospect.at_ms) + full.in_s;
+            family.put_of(&sample.labels, &[("limit", full.limit)], format!("{at:.0}"));
         }
     }
 }
@@ -146,6 +147,28 @@ fn largest(all: BTreeMap<&str, Rate>) -> Vec<(&str, Rate)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::Full;
+
+    #[test]
+    fn each_limit_has_its_time() {
+        let limit = |limit, in_s| Full { limit, in_s };
+        let sample = Sample {
+            labels: "master=\"a:1\"".to_owned(),
+            prospect: Some(Prospect {
+                at_ms: 1_000_000,
+                full: vec![limit("maxmemory", 60.4), limit("container", 9.0)],
+                ..Prospect::default()
+            }),
+            ..Sample::default()
+        };
+        let mut text = Text::new(String::new(), 0);
+        forecast(&[sample], &mut text);
+        let name = "keyscape_memory_full_timestamp_seconds{master=\"a:1\",limit=";
+        for (limit, at) in [("maxmemory", 1060), ("container", 1009)] {
+            let line = format!("{name}\"{limit}\"}} {at}\n");
+            assert!(text.body.contains(&line), "{}", text.body);
+        }
+    }
 
     #[test]
     fn commands_beyond_the_list_are_one_row() {

@@ -202,6 +202,14 @@ pub(super) fn write(samples: &[Sample], text: &mut Text) {
     for (name, kind, help, figure) in MADE {
         put(samples, text.family(name, kind, help), figure);
     }
+    let name = "keyscape_server_container_limit_bytes";
+    let help = "Memory that the server's container may take, where the configuration says it.";
+    let mut family = text.family(name, Kind::Gauge, help);
+    for sample in samples {
+        if let Some(limit) = sample.container {
+            family.put_of(&sample.labels, &[], limit);
+        }
+    }
 }
 
 fn put(samples: &[Sample], mut family: Family<'_>, figure: impl Fn(&Vitals) -> Option<f64>) {

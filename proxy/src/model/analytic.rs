@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use analyzer::census::{Progress, Sizes};
-use analyzer::flows::Growth;
+use analyzer::flows::{Growth, PatternFlows};
 use analyzer::heat::{Tagged, Window, Work};
 
 use crate::model::advise::Advise;
@@ -54,6 +54,17 @@ pub enum Analytic {
         window_s: u32,
         /// What is remembered of them.
         reply: Reply<Growth>,
+    },
+    /// What happened to the keys of each pattern since this was asked last, which is forgotten with
+    /// the answer: one asks, and adds it up.
+    PatternFlows {
+        /// By pattern.
+        reply: Reply<PatternFlows>,
+    },
+    /// Every command of the stream since the model was made.
+    Commands {
+        /// By name, in upper case; those that are not known have none.
+        reply: Reply<BTreeMap<String, Work>>,
     },
     /// How large keys are.
     Sizes {
@@ -113,6 +124,10 @@ pub(super) fn answer(
         Analytic::Written { window, reply } => send(reply, fresh, keyspace.written(window)),
         Analytic::Tags { reply } => walks.push(generation, Job::Tags(tags::Job::new(reply))),
         Analytic::Growth { window_s, reply } => send(reply, fresh, keyspace.growth(window_s)),
+        Analytic::PatternFlows { reply } => {
+            send(reply, fresh, keyspace.take_pattern_flows());
+        }
+        Analytic::Commands { reply } => send(reply, fresh, keyspace.commands_ever()),
         Analytic::Sizes { reply } => send(reply, fresh, keyspace.sizes(None)),
         Analytic::Patterns { reply } => patterns::all(keyspace, reply, fresh),
         Analytic::PatternsOf { keys, reply } => patterns::of(keyspace, &keys, reply, fresh),

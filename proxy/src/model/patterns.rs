@@ -28,6 +28,8 @@ pub struct Counted {
     pub patterns: Option<Vec<PatternRow>>,
     /// Every group of every database.
     pub groups: Vec<GroupRow>,
+    /// Keys of no group, by database; none where there are no groups.
+    pub ungrouped: Vec<GroupRow>,
 }
 
 /// A walk in search of keys.
@@ -60,6 +62,7 @@ pub(super) fn all(keyspace: &Keyspace, reply: Reply<Told>, fresh: Freshness) {
             .counts_patterns()
             .then(|| scaled(keyspace.patterns())),
         groups: scaled(keyspace.groups()),
+        ungrouped: scaled(keyspace.ungrouped()),
     });
     send(reply, fresh, told);
 }

@@ -103,7 +103,7 @@ impl Vitals {
     }
 
     /// Reads the text of INFO; `own_port` is the port that we announce as a replica.
-    fn read(info: Info<'_>, own_port: u32) -> Vitals {
+    pub(crate) fn read(info: Info<'_>, own_port: u32) -> Vitals {
         let seconds = |name| info.get(name)?.parse::<f64>().ok();
         let replicas = others(info, own_port);
         Vitals {

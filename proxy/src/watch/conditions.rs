@@ -312,7 +312,7 @@ impl Watched {
                 None => Level::Well,
             },
             Condition::MemoryFull => {
-                let left = seen.prospect.and_then(|ahead| ahead.full_in_s);
+                let left = seen.prospect.and_then(Prospect::full_in_s);
                 Level::of(
                     left.is_some_and(|left| left < DAY_S),
                     left.is_none_or(|left| left > 2.0 * DAY_S),
@@ -356,7 +356,7 @@ impl Watched {
                 ("keys", status.keys),
             ],
             Condition::MemoryFull => {
-                let left = seen.prospect.and_then(|ahead| ahead.full_in_s);
+                let left = seen.prospect.and_then(Prospect::full_in_s);
                 left.map_or_else(Vec::new, |left| vec![("full_in_s", whole(left))])
             }
             Condition::ExpiryStorm => seen.storm().map_or_else(Vec::new, |storm| {

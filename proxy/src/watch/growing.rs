@@ -64,6 +64,7 @@ mod tests {
         let prospect = Prospect {
             patterns: Patterns {
                 count: 1,
+                overflowed: false,
                 sums: [("user:*".to_owned(), sum)].into(),
             },
             grown: [("user:*".to_owned(), grown)].into(),

@@ -5,16 +5,20 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use analyzer::flows::{Flow, PatternFlows};
 use analyzer::keyspace::Big;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::conditions::Condition;
+use super::counted::Counted;
 use super::event::{Alert, Event, Subject};
 use super::growing::Turned;
-use super::prospect::Prospect;
+use super::prospect::{OTHER, Prospect};
+use crate::admin;
 use crate::clock;
 use crate::fleet::{Fleet, Master, MasterId};
+use crate::metrics::deployment_of;
 
 /// Events that a subscriber may be behind; of the older ones it hears the number.
 const EVENTS_MAX: usize = 1024;
@@ -22,12 +26,16 @@ const EVENTS_MAX: usize = 1024;
 /// What is ahead of each master.
 pub(crate) type Prospects = BTreeMap<MasterId, Prospect>;
 
+/// What patterns did, by the labels of their deployment.
+pub(crate) type CountedAll = BTreeMap<String, Counted>;
+
 /// Where events go.
 #[derive(Debug)]
 pub(crate) struct Hub {
     ring: broadcast::Sender<Arc<Event>>,
     raised: Mutex<BTreeMap<(MasterId, Condition), Raised>>,
     prospects: Mutex<Arc<Prospects>>,
+    counted: Mutex<Arc<CountedAll>>,
     alerts: AtomicU64,
     big_keys: AtomicU64,
     missed: AtomicU64,
@@ -57,6 +65,7 @@ impl Hub {
             ring: broadcast::Sender::new(EVENTS_MAX),
             raised: Mutex::new(BTreeMap::new()),
             prospects: Mutex::default(),
+            counted: Mutex::default(),
             alerts: AtomicU64::new(0),
             big_keys: AtomicU64::new(0),
             missed: AtomicU64::new(0),
@@ -117,7 +126,7 @@ impl Hub {
             let kind = big.kind.name();
             let master = &subject.master;
             tracing::info!(master, db, kind, bytes, elements, "a key has become big");
-            let key = || crate::admin::readable(&big.name);
+            let key = || admin::readable(&big.name);
             tracing::trace!(master, db, key = key(), "its name");
             // The last one tells of those that found no room.
             let lost = if index + 1 == found.len() { lost } else { 0 };
@@ -165,6 +174,32 @@ impl Hub {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         *prospects = Arc::new(new);
+    }
+
+    /// Adds what commands did to the keys of each pattern since that was told last.
+    pub(crate) fn count(&self, told: Vec<(Arc<Master>, PatternFlows)>) {
+        let mut turns: BTreeMap<String, (BTreeMap<String, Flow>, Flow)> = BTreeMap::new();
+        for (master, flows) in told {
+            let (named, rest) = turns.entry(deployment_of(&master)).or_default();
+            rest.add(&flows.rest);
+            for (glob, flow) in flows.named {
+                match admin::label_of(&glob) {
+                    name if name == OTHER => rest.add(&flow),
+                    name => named.entry(name).or_default().add(&flow),
+                }
+            }
+        }
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = Arc::make_mut(&mut counted);
+        for (deployment, (named, rest)) in turns {
+            all.entry(deployment).or_default().turn(named, &rest);
+        }
+    }
+
+    /// What patterns did so far.
+    pub(crate) fn counted(&self) -> Arc<CountedAll> {
+        let counted = self.counted.lock();
+        counted.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What was told so far.

@@ -13,6 +13,7 @@
 //! one that is too slow is told how many it missed.
 
 mod conditions;
+mod counted;
 mod event;
 mod growing;
 mod hub;
@@ -27,12 +28,14 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use conditions::Condition;
 use conditions::{Seen, Watched};
+pub(crate) use counted::Counted;
 use event::Alert;
 use growing::Growing;
 pub(crate) use hub::{Heard, Hub, Listener, Told};
 use prospect::GATHER_EVERY_S;
 pub(crate) use prospect::{
-    Advised, Group, LargeTag, OTHER, PATTERNS_MAX, PatternSum, Patterns, Prospect, Rate, Storm,
+    Advised, Full, Group, LargeKey, LargeTag, OTHER, PATTERNS_MAX, PatternSum, Patterns, Prospect,
+    Rate, Storm,
 };
 use tags::Tags;
 
@@ -91,6 +94,7 @@ pub async fn look_ahead(fleet: Arc<Fleet>, config: config::Watch, shutdown: Canc
                 fleet.hub.patterns_grow(&fleet, &turned);
             }
             fleet.hub.set_prospects(prospects);
+            fleet.hub.count(admin::pattern_flows(&fleet).await);
         }
     };
     tokio::select! {

@@ -15,8 +15,8 @@ pub(crate) struct Prospect {
     /// By how many bytes a second its keys grow or shrink, most likely, over the last hour; `None` if
     /// that cannot be told yet. Whether they surely do says `full_in_s`.
     pub(crate) growth_bytes_per_s: Option<f64>,
-    /// When its memory is full if that goes on, seconds from when it was gathered.
-    pub(crate) full_in_s: Option<f64>,
+    /// When its memory is full if that goes on, by each of its limits.
+    pub(crate) full: Vec<Full>,
     /// When it was gathered, unix milliseconds.
     pub(crate) at_ms: u64,
     /// Keys by pattern; none while they are being counted.
@@ -34,8 +34,27 @@ pub(crate) struct Prospect {
     pub(crate) writes_per_s: Option<f64>,
     /// Its hash tags with most bytes, if it is of a cluster.
     pub(crate) tags: Vec<LargeTag>,
+    /// Its keys with most bytes.
+    pub(crate) keys: Vec<LargeKey>,
     /// What the stream brought in the last minute, a second, by command.
     pub(crate) commands: Vec<(String, Rate)>,
+}
+
+/// When a limit of memory is reached.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Full {
+    /// Which one: `maxmemory`, `container` or `total_system_memory`.
+    pub(crate) limit: &'static str,
+    /// Seconds from when it was gathered.
+    pub(crate) in_s: f64,
+}
+
+impl Prospect {
+    /// Seconds until the first limit is reached.
+    pub(super) fn full_in_s(&self) -> Option<f64> {
+        let all = self.full.iter().map(|full| full.in_s);
+        all.min_by(f64::total_cmp)
+    }
 }
 
 /// A hash tag with many bytes, without its name.
@@ -43,6 +62,14 @@ pub(crate) struct Prospect {
 pub(crate) struct LargeTag {
     pub(crate) slot: u16,
     pub(crate) keys: u64,
+    pub(crate) bytes: u64,
+}
+
+/// A key with many bytes, without its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LargeKey {
+    /// Its type, as TYPE says it.
+    pub(crate) kind: &'static str,
     pub(crate) bytes: u64,
 }
 
@@ -91,6 +118,8 @@ pub(crate) const OTHER: &str = "__other__";
 pub(crate) struct Patterns {
     /// How many there are.
     pub(crate) count: u64,
+    /// There are more of them than may be counted one by one.
+    pub(crate) overflowed: bool,
     pub(crate) sums: BTreeMap<String, PatternSum>,
 }
 

@@ -13,6 +13,7 @@
 
 mod census;
 mod lives;
+mod slots;
 mod verbs;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use serde_json::Value;
 
 pub use census::View;
 use census::{Census, Scope};
+use slots::SlotChange;
 
 use super::{Keys, Report, unix_ms};
 use crate::app::App;
@@ -50,6 +52,8 @@ fn plus(sum: &mut Sum, keys: u64, bytes: u64) {
 pub struct Auditor {
     /// What KS.GROWTH and the keys said at the last point, by what KS.TARGET was told.
     before: BTreeMap<String, (Change, Sum)>,
+    /// The same slot by slot.
+    slots: BTreeMap<String, SlotChange>,
     /// Writes of known keys so far, and the bytes of their commands.
     hot: BTreeMap<String, Sum>,
     /// How often all that was forgotten, which is part of those keys' names.
@@ -141,10 +145,10 @@ impl Auditor {
         report: &mut Report,
     ) -> Result<()> {
         let mut client = app.client()?;
-        let before = self.before.clone();
+        let before = (self.before.clone(), self.slots.clone());
         let at = (scope, databases);
         at_rest(&mut client, at, report, |client, census, report| {
-            self.before.clone_from(&before);
+            (self.before, self.slots) = before.clone();
             Facts::new("SCAN", scope, report).equal("past", 0, census.past.len());
             if census.has_twins() {
                 // Of a key that a move left on two masters each was asked by itself.
@@ -172,7 +176,7 @@ impl Auditor {
         client: &mut Client,
         facts: &mut Facts<'_>,
     ) -> Result<()> {
-        let told = json(client, &["KS.GROWTH", "WINDOW", "2h"])?;
+        let told = json(client, &["KS.GROWTH", "WINDOW", "2h", "LIMIT", "16384"])?;
         let window = &told["window"];
         let sum = census.sum();
         let now = (number(window, "keys_now"), number(window, "bytes_now"));
@@ -187,6 +191,7 @@ impl Auditor {
             patterns += signed(row, "bytes_change");
         }
         facts.equal("by pattern", change.bytes, patterns);
+        slots::compare((census, &told), change, &mut self.slots, facts);
         for row in rows(&told, "by_cause") {
             change.keys += signed(row, "keys_in") - signed(row, "keys_out");
             change.bytes += signed(row, "bytes_change");

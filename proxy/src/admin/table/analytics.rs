@@ -20,7 +20,7 @@ pub(super) const COMMANDS: &[Command] = &[
         ),
     Command::new("ks.growth", -1, Handler::Model(Model::Growth))
         .flags(READ)
-        .syntax("[WINDOW time] [PATTERN pattern] [FORMAT <TEXT | JSON>]")
+        .syntax("[WINDOW time] [PATTERN pattern] [SLOT slot] [LIMIT count] [FORMAT <TEXT | JSON>]")
         .about(
             "analytics",
             "0.1.0",

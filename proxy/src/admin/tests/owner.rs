@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use analyzer::census::{Expiries, Gathered};
 use analyzer::command::Doubt;
-use analyzer::flows::Growth;
+use analyzer::flows::{Growth, PatternFlows};
 use analyzer::glob::Glob;
 use analyzer::heat::{Tagged, Work};
 use analyzer::value::{Encoding, Kind};
@@ -214,6 +214,10 @@ fn analytic(ask: Analytic, keys: &Keys, generation: Generation) {
         Analytic::Growth { reply, .. } => {
             drop(reply.send(fresh(generation, Growth::default())));
         }
+        Analytic::PatternFlows { reply } => {
+            drop(reply.send(fresh(generation, PatternFlows::default())));
+        }
+        Analytic::Commands { reply } => drop(reply.send(fresh(generation, BTreeMap::new()))),
         Analytic::Sizes { reply } => drop(reply),
         // Its keys are counted by nothing.
         Analytic::Patterns { reply } => drop(reply),

@@ -17,12 +17,14 @@ fn scraped() -> String {
         cluster: "".into(),
         own: Slots::default(),
         slots: Vec::new(),
+        container: None,
         raised: vec![Condition::Lag],
         prospect: Some(Prospect::default()),
         status: Arc::new(status.clone()),
         dbs: vec![DbTotal::default()],
         totals: Vec::new(),
         sizes: Some(Sized::default()),
+        commands: BTreeMap::new(),
         lives: Some(Lives::of(&analyzer::census::Expiries::new(0))),
     };
     let mut text = Text::new(String::new(), 0);

@@ -3,6 +3,7 @@
 use super::*;
 use crate::fleet::Loss;
 use crate::model::ask::Generation;
+use crate::watch::Full;
 
 const CONFIG: config::Watch = config::Watch {
     big: analyzer::keyspace::BigLimits::NEVER,
@@ -176,26 +177,32 @@ fn growth_is_a_rate_over_ten_looks_of_one_generation() {
     assert_eq!(grow(&mut looks, 100, 60), []);
 }
 
+/// The later of two limits is of no matter.
+fn full(in_s: f64) -> Vec<Full> {
+    let limit = |limit, in_s| Full { limit, in_s };
+    vec![limit("container", 2.0 * in_s), limit("maxmemory", in_s)]
+}
+
 #[test]
 fn what_is_ahead_is_told_of_in_time() {
     let mut looks = Looks::new();
-    looks.prospect.full_in_s = Some(90_000.0);
+    looks.prospect.full = full(90_000.0);
     looks.prospect.storm = Some(Storm {
         in_s: 5000,
         keys: 7,
         bytes: 9,
     });
     assert_eq!(looks.pass(5), []);
-    looks.prospect.full_in_s = Some(80_000.0);
+    looks.prospect.full = full(80_000.0);
     looks.prospect.storm = looks.prospect.storm.map(|storm| Storm {
         in_s: 3000,
         ..storm
     });
     let raised = [(0, "memory_full", true), (0, "expiry_storm", true)];
     assert_eq!(looks.pass(5), raised);
-    looks.prospect.full_in_s = Some(100_000.0);
+    looks.prospect.full = full(100_000.0);
     looks.prospect.storm = None;
     assert_eq!(looks.pass(100), [(60, "expiry_storm", false)]);
-    looks.prospect.full_in_s = None;
+    looks.prospect.full.clear();
     assert_eq!(looks.pass(100), [(60, "memory_full", false)]);
 }
