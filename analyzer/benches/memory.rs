@@ -75,6 +75,17 @@ fn main() {
     }
 }
 
+/// A word for a number below 900: no place of a name may have many.
+fn word(n: u64) -> String {
+    let syllables = [
+        "ba", "co", "du", "fe", "gi", "ha", "jo", "ku", "le", "mi", "na", "po", "ru", "se", "ti",
+        "va", "wo", "yu", "ze", "bri", "cla", "dro", "fru", "gle", "pli", "sta", "tro", "vle",
+        "kri", "sna",
+    ];
+    let syllable = |n: u64| syllables[usize::try_from(n % 30).unwrap_or(0)];
+    format!("{}{}", syllable(n / 30), syllable(n))
+}
+
 /// The history of a master whose every pattern and slot was written in every second of two minutes,
 /// minute of two hours and hour of three days.
 fn history(what: &str, patterns: u64, slots: u64) {
@@ -103,7 +114,9 @@ fn history(what: &str, patterns: u64, slots: u64) {
         .flat_map(|(count, ms)| (0..*count).map(|_| *ms))
     {
         for n in 0..patterns.max(slots) {
-            let name = format!("pattern{}:of:{}", n % patterns, n % slots.max(1));
+            let pattern = n % patterns;
+            let (first, second) = (word(pattern % 200), word(pattern / 200));
+            let name = format!("{first}:{second}:{}", n % slots.max(1));
             offset += 1;
             keyspace.apply(&Command {
                 db: 0,
