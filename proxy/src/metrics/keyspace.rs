@@ -115,7 +115,11 @@ pub(crate) async fn scrape(fleet: &Fleet, config: &config::Http) -> String {
     let build = fleet.build.clone();
     let cap = fleet.memory.cap();
     let found = Found::of(fleet);
-    let (told, counted) = (fleet.hub.told(), fleet.hub.counted());
+    let told = fleet.hub.told();
+    let counted = match config.patterns {
+        true => fleet.hub.counted(),
+        false => Arc::default(),
+    };
     // Formatting a thousand masters takes tens of milliseconds, which no other task should wait for.
     let written = tokio::task::spawn_blocking(move || {
         let length = LENGTH.load(Ordering::Relaxed);

@@ -165,13 +165,8 @@ mod tests {
             labels: String::new(),
             own: Slots::from_ranges(own),
             status: Arc::new(status),
-            dbs: Vec::new(),
-            totals: Vec::new(),
-            raised: Vec::new(),
-            prospect: None,
             slots,
-            lives: None,
-            sizes: None,
+            ..Sample::default()
         }
     }
 
