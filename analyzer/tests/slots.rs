@@ -165,5 +165,6 @@ fn a_master_pays_for_the_slots_that_have_keys() {
     let empty = driver.keyspace.heap_bytes();
     driver.line("SET a 1");
     let one = driver.keyspace.heap_bytes() - empty;
-    assert!(one < 28 * 1024, "{one} bytes for one key");
+    // Of these 12 KiB are for what commands did to slots (KS.GROWTH).
+    assert!(one < 40 * 1024, "{one} bytes for one key");
 }
