@@ -1,5 +1,7 @@
 //! Events on the admin port, as a real redis-cli hears them, and in the log.
 
+mod conditions;
+
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::Command;
@@ -56,8 +58,16 @@ impl Subscriber {
     }
 
     fn wait_for(&self, what: &str, holds: impl Fn(&str) -> bool) {
-        wait::for_true(PATIENCE, what, || Ok(holds(&self.text())))
-            .unwrap_or_else(|error| panic!("{error:#}: {}", self.text()));
+        self.wait_while(what, |text| !holds(text), || {});
+    }
+
+    /// Does something again and again, until what it printed is otherwise.
+    fn wait_while(&self, what: &str, lacks: impl Fn(&str) -> bool, mut act: impl FnMut()) {
+        wait::for_true(PATIENCE, what, || {
+            act();
+            Ok(!lacks(&self.text()))
+        })
+        .unwrap_or_else(|error| panic!("{error:#}: {}", self.text()));
     }
 
     /// Every JSON object that it printed, however the line around it looks.

@@ -35,20 +35,16 @@ const TAGS_KEPT: usize = 10;
 /// The largest keys of each master, likewise.
 const KEYS_KEPT: usize = 10;
 
-/// Growth is told from so many seconds.
-const WINDOW_S: u32 = 3600;
-
-/// That of patterns, from so many, and from half of them at least.
+/// Growth of patterns is told from so many seconds, and from half of them at least.
 const MINUTE_S: u32 = 60;
 
-/// What is ahead of each master that has a model.
-pub(crate) async fn prospects(fleet: &Arc<Fleet>) -> BTreeMap<MasterId, Prospect> {
+/// What is ahead of each master that has a model; its growth is told from the last `window_s`.
+pub(crate) async fn prospects(fleet: &Arc<Fleet>, window_s: u32) -> BTreeMap<MasterId, Prospect> {
     let Ok(scope) = Scope::of(fleet, &Target::All) else {
         return BTreeMap::new();
     };
     let now_ms = clock::unix_ms();
     let mut all = BTreeMap::new();
-    let window_s = WINDOW_S;
     let grown = |reply| Ask::Analytic(Analytic::Growth { window_s, reply });
     each(scope.ask_all(grown).await, |master, growth| {
         let forecast = forecast_of(fleet, master, &growth);

@@ -69,6 +69,8 @@ pub struct Watch {
     pub big: BigLimits,
     /// Keys that grow faster than so many bytes a second are told of; `None` never.
     pub growth_bytes_per_s: Option<u64>,
+    /// How far back a forecast of metrics and alerts looks, seconds, 60 to three days.
+    pub forecast_s: u32,
 }
 
 /// How deployments are found out.
@@ -286,7 +288,7 @@ impl Config {
                 value_bytes_max: raw.reread.value_bytes_max,
             },
             tls: tls(raw.tls)?,
-            watch: watch(&raw.watch),
+            watch: watch(&raw.watch)?,
         })
     }
 }
@@ -446,15 +448,21 @@ fn compat(raw: &raw::Metrics) -> Result<Option<Vec<Named>>, ConfigError> {
     Ok(raw.compat.then_some(keys))
 }
 
-fn watch(raw: &raw::Watch) -> Watch {
+fn watch(raw: &raw::Watch) -> Result<Watch, ConfigError> {
+    const FORECAST_S: std::ops::RangeInclusive<u32> = 60..=3 * 86_400;
     let limit = |limit: u64| Some(limit).filter(|limit| *limit > 0);
-    Watch {
+    if !FORECAST_S.contains(&raw.forecast_s) {
+        let problem = format!("{} is not 60 to 259200 (three days)", raw.forecast_s);
+        return Err(ConfigError::at("watch.forecast_s", problem));
+    }
+    Ok(Watch {
         big: BigLimits {
             bytes: limit(raw.bigkey_bytes).unwrap_or(u64::MAX),
             elements: limit(raw.bigkey_elements).unwrap_or(u64::MAX),
         },
         growth_bytes_per_s: limit(raw.growth_bytes_per_s),
-    }
+        forecast_s: raw.forecast_s,
+    })
 }
 
 fn follow(text: &str) -> Result<Follow, ConfigError> {

@@ -77,6 +77,7 @@ fn what_cannot_be_used_is_named() {
         ),
         ("memory_cap = '1MiB'", "memory_cap: \"1MiB\" is not auto"),
         ("shard = '3/3'", "shard: \"3/3\" is not i/n"),
+        ("[watch]\nforecast_s = 59", "watch.forecast_s: 59 is not"),
         (
             "[discovery]\npoll_ms = 5",
             "discovery.poll_ms: must be 100 or more",

@@ -244,13 +244,14 @@ impl Watched {
 
     fn remember(&mut self, now: Instant, status: &Status) {
         let counters = &status.counters;
-        let began = counters.full_syncs > self.full_syncs;
-        self.resynced = began && self.full_syncs_done > 0;
+        let begun = counters.full_syncs.saturating_sub(self.full_syncs);
+        self.resynced = begun > 0 && self.full_syncs_done > 0;
         self.full_syncs = counters.full_syncs;
         self.full_syncs_done = counters.full_syncs_done;
-        if began {
-            self.syncs.push_back(now);
-        }
+        // Several may have begun since the last look; more than make a loop do not matter.
+        let new = usize::try_from(begun).unwrap_or(LOOP_SYNCS);
+        self.syncs
+            .extend(std::iter::repeat_n(now, new.min(LOOP_SYNCS)));
         while self.syncs.len() > LOOP_SYNCS
             || (self.syncs.front()).is_some_and(|at| now.duration_since(*at) > LOOP_TIME)
         {

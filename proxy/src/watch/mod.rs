@@ -85,7 +85,7 @@ pub async fn look_ahead(fleet: Arc<Fleet>, config: config::Watch, shutdown: Canc
         let mut growing = Growing::default();
         loop {
             turns.tick().await;
-            let mut prospects = admin::prospects(&fleet).await;
+            let mut prospects = admin::prospects(&fleet, config.forecast_s).await;
             for (master, prospect) in &mut prospects {
                 prospect.tags = tags.of(*master);
             }

@@ -12,8 +12,8 @@ pub(crate) const GATHER_EVERY_S: u64 = 30;
 /// What is ahead of one master.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Prospect {
-    /// By how many bytes a second its keys grow or shrink, most likely, over the last hour; `None` if
-    /// that cannot be told yet. Whether they surely do says `full_in_s`.
+    /// By how many bytes a second its keys grow or shrink, most likely, over the time that `[watch]
+    /// forecast_s` says; `None` if that cannot be told yet. Whether they surely do says `full_in_s`.
     pub(crate) growth_bytes_per_s: Option<f64>,
     /// When its memory is full if that goes on, by each of its limits.
     pub(crate) full: Vec<Full>,

@@ -12,6 +12,8 @@ pub struct Watch {
     pub bigkey_elements: u64,
     /// A master whose keys grow faster is told of, bytes a second; 0 never.
     pub growth_bytes_per_s: u64,
+    /// Forecasts look back so far, seconds.
+    pub forecast_s: u32,
 }
 
 impl Default for Watch {
@@ -20,6 +22,7 @@ impl Default for Watch {
             bigkey_bytes: 5 * 1024 * 1024,
             bigkey_elements: 10_000,
             growth_bytes_per_s: 10 * 1024 * 1024,
+            forecast_s: 3600,
         }
     }
 }

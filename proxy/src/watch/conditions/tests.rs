@@ -8,6 +8,7 @@ use crate::watch::Full;
 const CONFIG: config::Watch = config::Watch {
     big: analyzer::keyspace::BigLimits::NEVER,
     growth_bytes_per_s: Some(1000),
+    forecast_s: 3600,
 };
 
 /// One master, looked at once a second.

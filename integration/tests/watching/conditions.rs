@@ -1,0 +1,194 @@
+//! Every condition on a real server: a state that makes it bad, and where that can be had the one in
+//! which all is well again.
+
+use std::time::Duration;
+
+use integration::app::App;
+use integration::fault::{Ending, Plan, Proxy};
+use integration::resp::Client;
+use integration::wait;
+use serde_json::Value;
+
+use super::Subscriber;
+use crate::scene::{self, PATIENCE};
+
+/// Bytes of a link that pass before it stalls.
+const PASSED: u64 = 1 << 20;
+
+fn run(client: &mut Client, words: &[&str]) {
+    let reply = client.ask(words).expect("a reply");
+    assert!(!reply.is_error(), "{words:?}: {reply:?}");
+}
+
+/// Runs a script without keys.
+fn lua(client: &mut Client, script: &str) {
+    run(client, &["EVAL", script, "0"]);
+}
+
+/// Waits for the event, and says that it is in the log as well, with figures and without names.
+fn raised(heard: &Subscriber, app: &App, condition: &str) -> Value {
+    let told = heard.expect(&[("condition", condition.into()), ("state", "raised".into())]);
+    assert_eq!(told["event"], "alert", "{told}");
+    assert!(told["since_ms"].as_u64() > Some(0), "{told}");
+    let text = heard.text();
+    assert!(text.contains(&format!("ks.alert.{condition}\n")), "{text}");
+    in_log(app, condition, "raised: ");
+    told
+}
+
+fn cleared(heard: &Subscriber, app: &App, condition: &str) {
+    heard.expect(&[("condition", condition.into()), ("state", "cleared".into())]);
+    in_log(app, condition, "cleared: ");
+}
+
+/// The line of the log comes with the event, not before it.
+fn in_log(app: &App, condition: &str, word: &str) {
+    let named = format!("condition=\"{condition}\"");
+    wait::for_true(PATIENCE, "a line in the log", || {
+        let log = app.log();
+        let mut lines = log.lines().filter(|line| line.contains(word));
+        Ok(lines.any(|line| line.contains(&named) && line.contains("figures=")))
+    })
+    .unwrap_or_else(|error| panic!("{named}: {error:#}: {}", app.log_tail()));
+}
+
+fn alerts(app: &App) -> Subscriber {
+    Subscriber::start(app, &["PSUBSCRIBE", "ks.alert.*"])
+}
+
+#[test]
+fn a_key_that_was_changed_behind_the_stream_is_a_mismatch() {
+    let server = scene::server("redis-7.0", &[]);
+    let app = scene::follow(&server, "[reread]\naudits_per_s_max = 100\n");
+    let heard = alerts(&app);
+    let mut client = server.client().expect("connect");
+    scene::set(&mut client, "k");
+    scene::settle(&server, &app);
+    // What a script does is kept from the replicas here.
+    lua(
+        &mut client,
+        "redis.set_repl(redis.REPL_NONE) redis.call('SET', 'k', string.rep('x', 5000))",
+    );
+    let told = raised(&heard, &app, "mismatch");
+    assert!(told["figures"]["mismatches"].as_u64() > Some(0), "{told}");
+}
+
+#[test]
+fn keys_that_expire_together_are_a_storm() {
+    let server = scene::server("valkey-9.1", &[]);
+    let app = scene::follow(&server, "");
+    let heard = alerts(&app);
+    let mut client = server.client().expect("connect");
+    lua(
+        &mut client,
+        "for i = 1, 3000 do redis.call('SET', 'k' .. i, 'v', 'EX', 1800) end",
+    );
+    let told = raised(&heard, &app, "expiry_storm");
+    let figures = &told["figures"];
+    assert_eq!(figures["keys"], 3000, "{told}");
+    assert!(figures["in_s"].as_u64() < Some(3600), "{told}");
+    run(&mut client, &["FLUSHALL"]);
+    cleared(&heard, &app, "expiry_storm");
+}
+
+#[test]
+fn keys_that_grow_towards_maxmemory_are_told_of() {
+    let server = scene::server("redis-8.0", &[("maxmemory", "200mb")]);
+    let app = scene::follow(&server, "[watch]\nforecast_s = 60\n");
+    let heard = alerts(&app);
+    let mut client = server.client().expect("connect");
+    let value = "x".repeat(5_000);
+    let mut number = 0;
+    // Whatever the machine does, keys only come.
+    heard.wait_while(
+        "a forecast",
+        |text| !text.contains("memory_full"),
+        || {
+            run(&mut client, &["SET", &format!("k{number}"), &value]);
+            number += 1;
+            std::thread::sleep(Duration::from_millis(50));
+        },
+    );
+    let told = raised(&heard, &app, "memory_full");
+    let left = told["figures"]["full_in_s"].as_u64();
+    assert!(left.is_some_and(|left| left < 86_400), "{told}");
+}
+
+#[test]
+fn keys_that_nobody_reads_again_are_inexact() {
+    let server = scene::server("redis-7.0", &[]);
+    let app = scene::follow(&server, "[reread]\nvalues_per_s_max = 0\n");
+    let heard = alerts(&app);
+    let mut client = server.client().expect("connect");
+    // The stream says that lists were made of others, and not of which elements.
+    lua(&mut client, "redis.call('SADD', 's', 3, 1, 2)");
+    for number in 0..300 {
+        run(&mut client, &["SORT", "s", "STORE", &format!("l{number}")]);
+    }
+    let told = raised(&heard, &app, "inexact");
+    assert!(told["figures"]["inexact"].as_u64() > Some(100), "{told}");
+    run(&mut client, &["FLUSHALL"]);
+    cleared(&heard, &app, "inexact");
+}
+
+#[test]
+fn a_server_that_loses_its_history_again_and_again_is_a_loop() {
+    let mut server = scene::server("valkey-9.1", &[]);
+    let app = scene::follow(&server, scene::EAGER);
+    let heard = alerts(&app);
+    // With the one at the beginning that makes three.
+    for syncs in 2..=3 {
+        server.kill().expect("kill");
+        server.start_again().expect("start");
+        wait::for_true(PATIENCE, "one more full sync", || {
+            Ok(app.metric("keyscape_full_syncs_total")? >= syncs)
+        })
+        .unwrap_or_else(|error| panic!("{error:#}: {}", app.log_tail()));
+    }
+    let told = raised(&heard, &app, "resync_loop");
+    assert!(told["figures"]["full_syncs"].as_u64() >= Some(3), "{told}");
+}
+
+#[test]
+fn a_model_that_gave_up_detail_is_degraded() {
+    let server = scene::server("valkey-8.1", &[]);
+    let app = scene::follow(&server, "memory_cap = '48MiB'\n");
+    let heard = alerts(&app);
+    let mut client = server.client().expect("connect");
+    lua(
+        &mut client,
+        "for i = 1, 300000 do redis.call('SET', 'user:' .. i, 'v') end",
+    );
+    let told = raised(&heard, &app, "degraded");
+    let figures = &told["figures"];
+    let given_up = ["folded", "without_elements"].map(|name| figures[name].as_u64());
+    assert!(given_up.iter().any(|count| *count > Some(0)), "{told}");
+}
+
+#[test]
+fn a_stream_that_does_not_come_through_lags() {
+    let server = scene::server("redis-7.0", &[("repl-backlog-size", "64mb")]);
+    let stall = Plan {
+        end: Some((PASSED, Ending::Stall)),
+        ..Plan::CLEAN
+    };
+    let proxy = Proxy::start(server.addr, Box::new(move |_| stall)).expect("a proxy");
+    let url = format!("redis://{}", proxy.addr);
+    // A link that is silent for long is given up, and the next one stalls as well.
+    let app = App::start(&[url], scene::EAGER).expect("keyscape starts");
+    app.wait_synced(PATIENCE).expect("a sync");
+    let heard = alerts(&app);
+    let mut client = server.client().expect("connect");
+    let value = "x".repeat(1 << 20);
+    for number in 0..24 {
+        run(&mut client, &["SET", &format!("k{number}"), &value]);
+    }
+    let told = raised(&heard, &app, "lag");
+    assert!(
+        told["figures"]["lag_bytes"].as_u64() > Some(16 << 20),
+        "{told}"
+    );
+    proxy.reschedule(Box::new(|_| Plan::CLEAN));
+    proxy.cut();
+    cleared(&heard, &app, "lag");
+}
