@@ -65,6 +65,8 @@ fn healthy() -> Facts {
         flows: Flows::default(),
         storms: Ok(Vec::new()),
         heat: Heat::default(),
+        heat_hour: Heat::default(),
+        slots: BTreeMap::new(),
         peers: Vec::new(),
         standing: Standing {
             pace: Some(Pace {
@@ -144,8 +146,16 @@ fn cluster(facts: &mut Facts, change: impl Fn(&mut Cluster)) {
             keys: 1,
             bytes: 0,
             own_bytes: Some(0),
+            bytes_per_day: None,
         })
         .into();
+}
+
+/// One of two masters has so many MiB, and gets 100 more a day: 9000 in 90 days.
+fn grows(facts: &mut Facts, mib: u64) {
+    cluster(facts, |_| {});
+    facts.peers[1].bytes = mib << 20;
+    facts.peers[1].bytes_per_day = Some(100 << 20);
 }
 
 /// So many writes to one of a hundred slots, in the last minute.
@@ -374,6 +384,11 @@ fn cases() -> Vec<(&'static str, Vec<Point>, Vec<Point>)> {
                 cluster(facts, |cluster| cluster.masters = 2)
             })],
             vec![Point::Facts(|facts| cluster(facts, |_| {}))],
+        ),
+        (
+            "CLU-06",
+            vec![Point::Facts(|facts| grows(facts, 25 * 1024 - 9000))],
+            vec![Point::Facts(|facts| grows(facts, 25 * 1024 - 9001))],
         ),
         (
             "CLI-01",

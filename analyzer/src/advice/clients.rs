@@ -73,7 +73,7 @@ fn count(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
             format!("{clients} of {limit} possible clients are connected"),
             Severity::High,
             "further clients are refused",
-            "CONFIG SET maxclients n, with ulimit -n above it",
+            "ulimit -n above the new number, where the server is started; then CONFIG SET maxclients",
         )
     } else if clients > tuned.of("clients") {
         (
@@ -139,6 +139,9 @@ fn rejected(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
         return Ok(None);
     }
     let lately = facts.grown("rejected_connections").ok().flatten();
+    let limit = facts.info_number("maxclients")?;
+    let limit = limit.or(facts.config_number("maxclients").ok().flatten());
+    let wanted = limit.unwrap_or(10_000).saturating_mul(2);
     let lately = lately.map_or(String::new(), |(n, ms)| {
         format!(", {n} of them in the last {} s", ms / 1000)
     });
@@ -147,7 +150,8 @@ fn rejected(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
             .finding(format!("{rejected} connections were rejected{lately}"))
             .risk("applications fail to connect")
             .evidence(facts.shown(&["rejected_connections", "connected_clients", "maxclients"]))
-            .remedy("CONFIG SET maxclients n, with ulimit -n above it")
+            .remedy("ulimit -n above the new number, where the server is started")
+            .remedy(format!("CONFIG SET maxclients {wanted}"))
             .remedy("CONFIG REWRITE"),
     ))
 }

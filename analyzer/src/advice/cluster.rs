@@ -95,7 +95,11 @@ pub(super) const RULES: &[Rule] = &[
              copy it. A key this large stops them for seconds, and may run into the timeout of \
              MIGRATE and into a failover.",
     )
-    .caveat("Valkey 9 moves slots by a stream of their own, where this does not apply."),
+    .caveat(
+        "Of high severity where the slot is on its way, or would have to move for bytes to be even. \
+         KS.REBALANCE leaves such slots where they are; other tools do not. Valkey 9 moves slots by a \
+         stream of their own, where this does not apply.",
+    ),
     Rule::new(
         "CLU-05",
         "Slots uncovered or failing",
@@ -122,12 +126,16 @@ pub(super) const RULES: &[Rule] = &[
             25 * GIB,
             "bytes that one shard should not exceed",
         ),
+        Threshold::new("days", 90, "days within which it should not come to that"),
     ])
     .why(
         "With fewer than three masters a failure cannot be voted on. A shard of more than some \
-             25 GiB forks, syncs and restarts slowly.",
+             25 GiB forks, syncs and restarts slowly: one that will be as large, if it goes on growing \
+             as in the last hour, needs others to be there before.",
     )
-    .caveat("Bytes of keys without the server's overhead."),
+    .caveat(
+        "Bytes of keys without the server's overhead. Growth counts where it can be told from chance.",
+    ),
 ];
 
 fn uneven(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
@@ -265,25 +273,34 @@ fn hazard(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
         return Ok(None);
     }
     let slot = |name: &[u8]| cluster.slot_of.map(|of| of(name));
-    let is_moving = |slot: u16| cluster.moving.contains(&slot);
-    let moving = large
-        .iter()
-        .filter(|seen| slot(&seen.name).is_some_and(is_moving));
-    let moving = moving.count();
-    let what = match moving {
-        0 => format!(
+    let is_in = |slots: &[u16], seen: &Seen| slot(&seen.name).is_some_and(|n| slots.contains(&n));
+    let count = |slots: &[u16]| large.iter().filter(|seen| is_in(slots, seen)).count();
+    let (moving, planned) = (count(&cluster.moving), count(&cluster.planned));
+    let what = match (moving, planned) {
+        (0, 0) => format!(
             "{} keys are too large to be moved with their slots",
             large.len()
         ),
-        n => format!("{n} keys in slots that are being moved are too large for it"),
+        (0, n) => {
+            format!("{n} keys are too large for their slots to be moved, which would be even")
+        }
+        (n, _) => format!("{n} keys in slots that are being moved are too large for it"),
     };
-    let severity = if moving > 0 {
+    let severity = if moving + planned > 0 {
         Severity::High
     } else {
         Severity::Medium
     };
     let bytes = large.iter().map(|seen| seen.now).sum();
-    let told = |seen: &Seen| format!("slot {}", slot(&seen.name).unwrap_or_default());
+    let told = |seen: &Seen| {
+        let (on_its_way, wanted) = (is_in(&cluster.moving, seen), is_in(&cluster.planned, seen));
+        let word = match (on_its_way, wanted) {
+            (true, _) => ", being moved",
+            (false, true) => ", to be moved for bytes to be even",
+            (false, false) => "",
+        };
+        format!("slot {}{word}", slot(&seen.name).unwrap_or_default())
+    };
     let rows = large.iter().map(|seen| seen.evidence(told));
     Ok(Some(
         tuned
@@ -330,31 +347,48 @@ fn uncovered(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     ))
 }
 
+/// Days until a shard exceeds the limit, 0 if it does; `None` if it does not grow, or not that far.
+fn days_left(peer: &Peer, limit: u64, within: u64) -> Option<u64> {
+    if peer.bytes > limit {
+        return Some(0);
+    }
+    let a_day = peer.bytes_per_day.filter(|bytes| *bytes > 0)?;
+    let days = (limit - peer.bytes).div_ceil(a_day);
+    Some(days).filter(|days| *days <= within)
+}
+
 fn spare(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let Some(cluster) = facts.whole_cluster() else {
         return Ok(None);
     };
     let wanted = tuned.of("masters");
-    let limit = tuned.of("shard_bytes");
-    let large: Vec<_> = facts
-        .peers
-        .iter()
-        .filter(|peer| peer.bytes > limit)
-        .collect();
+    let (limit, within) = (tuned.of("shard_bytes"), tuned.of("days"));
+    let left = |peer: &Peer| days_left(peer, limit, within);
+    let large = facts.peers.iter();
+    let large = large.filter_map(|peer| Some((left(peer)?, peer)));
+    let mut large: Vec<(u64, &Peer)> = large.collect();
+    large.sort_by_key(|(days, peer)| (*days, std::cmp::Reverse(peer.bytes)));
     let what = if cluster.masters < wanted {
         format!("the cluster has {} masters", cluster.masters)
-    } else if let Some(first) = large.first() {
+    } else if let Some((days, first)) = large.first() {
         format!(
-            "{} shards exceed {limit} bytes, {} first",
+            "{} shards exceed {limit} bytes, now or soon: {} first, in {days} days",
             large.len(),
             first.name
         )
     } else {
         return Ok(None);
     };
-    let rows = facts.peers.iter().map(|peer| Evidence {
-        bytes: peer.bytes,
-        ..Evidence::named(&peer.name, format!("{} keys", peer.keys))
+    let rows = facts.peers.iter().map(|peer| {
+        let grows = match (peer.bytes_per_day, left(peer)) {
+            (Some(bytes), Some(days)) => format!(", {bytes} bytes more a day, {days} days left"),
+            (Some(bytes), None) => format!(", {bytes} bytes more a day"),
+            (None, _) => String::new(),
+        };
+        Evidence {
+            bytes: peer.bytes,
+            ..Evidence::named(&peer.name, format!("{} keys{grows}", peer.keys))
+        }
     });
     Ok(Some(
         tuned

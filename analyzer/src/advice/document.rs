@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::rule::{Decide, Rule};
 use super::rules;
+use super::source::sources;
 
 const HEAD: &str = "# Advice\n\n\
     What `KS.ADVISE` says, rule by rule. A rule is decided for each master from a survey of all its keys, its own figures and its\n\
@@ -41,6 +42,8 @@ fn section(rule: &Rule, text: &mut String) {
     if !rule.caveat.is_empty() {
         let _ = writeln!(text, "{}", rule.caveat);
     }
+    let from: Vec<String> = sources(rule.id).iter().map(|one| one.text()).collect();
+    let _ = writeln!(text, "\nSource: {}.", from.join("; "));
     if !rule.thresholds.is_empty() {
         text.push('\n');
     }

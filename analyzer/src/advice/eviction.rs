@@ -31,7 +31,7 @@ pub(super) const RULES: &[Rule] = &[
              the server's container must be configured: it is not told.",
         ),
     Rule::new("EVI-03", "noeviction near full", BOTH, near_full)
-        .severity(Severity::High)
+        .severity(Severity::Critical)
         .thresholds(&[Threshold::new("percent", 90, "percent of maxmemory in use")])
         .why("With maxmemory-policy noeviction all writes fail once maxmemory is reached.")
         .caveat("KS.GROWTH tells when that will be, if the keyspace grows steadily."),
@@ -74,7 +74,10 @@ pub(super) const RULES: &[Rule] = &[
             "Where few keys get most accesses, an LRU policy lets a scan push them out; LFU keeps \
              them.",
         )
-        .caveat("Of the writes of the last minute, at most a thousand keys: reads are not seen here."),
+        .caveat(
+            "Of the writes of the last hour, and of a thousand keys at most: neither reads nor scans \
+             are seen here.",
+        ),
     Rule::new("EVI-07", "Evictions without intent", &[Need::Totals, Need::Info], evictions)
         .why(
             "Every key has an expiry, and still some are evicted: they live longer than there is \
@@ -109,19 +112,26 @@ fn no_maxmemory(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
         number(facts, "total_system_memory")?,
     );
     let what = format!("maxmemory is 0; {used} bytes are used of the machine's {machine}");
-    // Three quarters leave room for buffers, fragmentation and a fork.
+    // Three quarters leave room for buffers, fragmentation and a fork. A limit that is below what is
+    // used would refuse writes at once, and 0 is none.
     let limit = machine / 4 * 3;
+    let steps = match limit > used {
+        true => vec![
+            format!("CONFIG SET maxmemory {limit}"),
+            "CONFIG REWRITE".to_owned(),
+        ],
+        false => vec!["more memory first; then a maxmemory of three quarters of it".to_owned()],
+    };
     Ok(Some(
         tuned
             .finding(what)
+            .remedies(steps)
             .risk("the kernel ends the process when memory runs out")
             .evidence([
                 Evidence::named("maxmemory", "0"),
                 Evidence::named("used_memory", used.to_string()),
                 Evidence::named("total_system_memory", machine.to_string()),
-            ])
-            .remedy(format!("CONFIG SET maxmemory {limit}"))
-            .remedy("CONFIG REWRITE"),
+            ]),
     ))
 }
 
@@ -153,6 +163,16 @@ fn does_not_fit(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
         sum - limit
     );
     let fits = maxmemory.saturating_sub(sum - limit) / 100 * 95;
+    let used = number(facts, "used_memory")?;
+    // As above: what is used must fit as well.
+    let steps = match fits > used {
+        true => vec![
+            format!("CONFIG SET maxmemory {fits}"),
+            "CONFIG REWRITE".to_owned(),
+            "or raise the memory limit of the container".to_owned(),
+        ],
+        false => vec!["raise the memory limit of the container, or add masters".to_owned()],
+    };
     let rows = parts
         .iter()
         .map(|(name, bytes)| Evidence::named(name, bytes.to_string()));
@@ -162,8 +182,7 @@ fn does_not_fit(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
             .finding(what)
             .risk("the kernel ends the process before maxmemory is reached")
             .evidence(rows)
-            .remedy(format!("CONFIG SET maxmemory {fits}"))
-            .remedy("CONFIG REWRITE; or raise the memory limit of the container"),
+            .remedies(steps),
     ))
 }
 
@@ -187,8 +206,9 @@ fn near_full(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
                 Evidence::named("maxmemory", maxmemory.to_string()),
                 Evidence::named("maxmemory-policy", "noeviction"),
             ])
-            .remedy("CONFIG SET maxmemory-policy allkeys-lru, if it is a cache")
-            .remedy("else raise maxmemory, or add masters"),
+            .remedy("if it is a cache:")
+            .remedy("CONFIG SET maxmemory-policy allkeys-lru")
+            .remedy("else a larger maxmemory, or more masters"),
     ))
 }
 
@@ -215,7 +235,8 @@ fn few_expiries(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
                 Evidence::named("maxmemory-policy", policy),
                 Evidence::named("bytes with an expiry", expiring.to_string()),
             ])
-            .remedy("CONFIG SET maxmemory-policy allkeys-lru; CONFIG REWRITE")
+            .remedy("CONFIG SET maxmemory-policy allkeys-lru")
+            .remedy("CONFIG REWRITE")
             .remedy("or give keys an expiry when they are written"),
     ))
 }
@@ -243,9 +264,8 @@ fn datastore(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
             ))
             .evidence(tally.top().map(|row| row.evidence(seen)))
             .remedy("keep what is a store and what is a cache on servers of their own")
-            .remedy(
-                "CONFIG SET maxmemory-policy volatile-lru, with an expiry on all that is a cache",
-            ),
+            .remedy("or, with an expiry on all that is a cache:")
+            .remedy("CONFIG SET maxmemory-policy volatile-lru"),
     ))
 }
 
@@ -253,7 +273,7 @@ fn lfu(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let Some(policy) = policy(facts)?.filter(|policy| policy.ends_with("-lru")) else {
         return Ok(None);
     };
-    let heat = &facts.heat;
+    let heat = &facts.heat_hour;
     let hottest = facts.keys().saturating_mul(tuned.of("keys_percent")) / 100;
     let count = usize::try_from(hottest).unwrap_or(usize::MAX);
     let writes: u64 = heat

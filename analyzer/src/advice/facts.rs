@@ -8,7 +8,7 @@ use super::survey::{Groups, Survey};
 use crate::Keyspace;
 use crate::acl::{User, Users};
 use crate::census::Storm;
-use crate::flows::Flow;
+use crate::flows::{Flow, Slope, slope};
 use crate::heat::{By, Hot, Window, Work};
 use crate::patterns::PatternRow;
 use crate::profile::Profile;
@@ -58,7 +58,7 @@ pub struct Before {
     pub counters: BTreeMap<&'static str, u64>,
 }
 
-/// The hottest keys by writes, of the last minute.
+/// The hottest keys by writes, of the last minute or hour.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heat {
     /// Milliseconds that it covers.
@@ -71,20 +71,25 @@ pub struct Heat {
     pub by_bytes: Vec<Hot>,
     /// The slots written most often, at most twenty; none where keys are not counted by slot.
     pub slots: Vec<(u16, Work)>,
+    /// Commands of the stream that were DEL.
+    pub dels: u64,
 }
 
 impl Heat {
-    /// What a keyspace saw.
-    pub fn of(keyspace: &Keyspace) -> Heat {
+    /// What a keyspace saw in that time.
+    pub fn of(keyspace: &Keyspace, window: Window) -> Heat {
         const BY_WRITES: usize = 1000;
         const BY_BYTES: usize = 100;
         const SLOTS: usize = 20;
-        let often = keyspace.hot_keys(Window::Minute, By::Writes, BY_WRITES);
-        let large = keyspace.hot_keys(Window::Minute, By::Bytes, BY_BYTES);
-        let mut slots = keyspace.hot_slots(Window::Minute).rows;
+        let often = keyspace.hot_keys(window, By::Writes, BY_WRITES);
+        let large = keyspace.hot_keys(window, By::Bytes, BY_BYTES);
+        let mut slots = keyspace.hot_slots(window).rows;
         slots.sort_by_key(|(_, work)| std::cmp::Reverse(work.writes));
         slots.truncate(SLOTS);
+        let commands = keyspace.hot_commands(window).rows;
+        let dels = commands.iter().find(|(name, _)| name == "DEL");
         Heat {
+            dels: dels.map_or(0, |(_, work)| work.writes),
             slots,
             covered_ms: often.covered_ms,
             total: often.total,
@@ -105,6 +110,8 @@ pub struct Flows {
     pub all: Flow,
     /// Every pattern with what is in it now.
     pub patterns: Vec<PatternRow>,
+    /// By how many bytes a day all keys surely grow; `None` if that cannot be told from chance.
+    pub bytes_per_day: Option<u64>,
 }
 
 impl Flows {
@@ -114,14 +121,27 @@ impl Flows {
         let growth = keyspace.growth(HOUR_S);
         let mut all = Flow::default();
         growth.kinds.iter().for_each(|row| all.add(&row.flow));
+        let surely = slope(&growth.points).filter(Slope::rises);
         let rows = growth.patterns_of_dbs.into_iter();
         Flows {
             covered_s: growth.covered_s,
             by_pattern: rows.map(|row| (row.of, row.flow)).collect(),
             all,
             patterns: keyspace.patterns(),
+            bytes_per_day: surely.map(|slope| a_day(slope.median)),
         }
     }
+}
+
+/// Bytes a day of bytes a second.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate that rises, from differences of sums of bytes"
+)]
+fn a_day(bytes_per_s: f64) -> u64 {
+    const DAY_S: f64 = 86_400.0;
+    (bytes_per_s * DAY_S) as u64
 }
 
 /// Another master of the deployment, or this one.
@@ -135,6 +155,8 @@ pub struct Peer {
     pub bytes: u64,
     /// Bytes of those that are in its own slots; `None` if it has no slots.
     pub own_bytes: Option<u64>,
+    /// By how many bytes a day they surely grow.
+    pub bytes_per_day: Option<u64>,
 }
 
 /// Everything that rules decide from, of one master.
@@ -154,8 +176,12 @@ pub struct Facts {
     pub totals: Vec<FormTotals>,
     /// The last walk over all keys; in words, why there is none.
     pub survey: Result<Arc<Survey>, String>,
-    /// Its hottest keys.
+    /// Its hottest keys of the last minute.
     pub heat: Heat,
+    /// And of the last hour.
+    pub heat_hour: Heat,
+    /// Bytes by slot; none where keys are not counted by slot.
+    pub slots: BTreeMap<u16, u64>,
     /// What happened to its keys lately.
     pub flows: Flows,
     /// The minutes of the next day in which too much expires; in words, why that is not known.

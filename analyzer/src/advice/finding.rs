@@ -190,6 +190,13 @@ impl Finding {
         self
     }
 
+    /// With these steps behind what there are.
+    #[must_use]
+    pub fn remedies(mut self, steps: Vec<String>) -> Finding {
+        self.remedy.extend(steps);
+        self
+    }
+
     /// Bytes that it would give back; 0 for a risk.
     pub fn saving(&self) -> u64 {
         match &self.effect {

@@ -8,6 +8,9 @@ const INFO: &[Need] = &[Need::Info];
 
 const MIB: u64 = 1 << 20;
 
+/// Bytes that the servers' own jemalloc rounds small blocks to.
+const BUNDLED_QUANTUM: u64 = 8;
+
 pub(super) const RULES: &[Rule] = &[
     Rule::new("MEM-26", "Peak far above use", INFO, peak)
         .severity(Severity::Low)
@@ -45,17 +48,21 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new("MEM-29", "Lua or function cache growth", INFO, scripts)
         .thresholds(&[Threshold::new(
             "scripts",
+            10,
+            "cached scripts from which on it is said",
+        ), Threshold::new(
+            "many",
             500,
-            "cached scripts; newer servers evict those of EVAL from there on",
+            "cached scripts, of medium severity: newer servers evict those of EVAL from there on",
         )])
         .why(
             "Scripts with arguments in their text are cached one by one and, up to Redis 7.2 and \
-             Valkey 7.2, for ever.",
+             Valkey 7.2, for ever. An application has a handful of scripts, not a number that grows.",
         )
         .caveat("SCRIPT FLUSH makes clients that use EVALSHA load their scripts again."),
     Rule::new("MEM-30", "Client buffers", INFO, buffers)
         .thresholds(&[
-            Threshold::new("client_bytes", 200_000, "bytes of buffers per client"),
+            Threshold::new("client_bytes", 200 * 1024, "bytes of buffers per client"),
             Threshold::new("replica_bytes", 10 * MIB, "bytes of buffers of all replicas"),
         ])
         .why(
@@ -70,10 +77,18 @@ pub(super) const RULES: &[Rule] = &[
              only (Valkey 9 has more).",
         )
         .caveat("A second database for tests or sessions may be no harm."),
-    Rule::new("MEM-32", "32-bit build", INFO, narrow)
+    Rule::new("MEM-32", "32-bit build", &[Need::Info, Need::Stream], narrow)
+        .thresholds(&[Threshold::new(
+            "percent",
+            1,
+            "percent by which the keys may have grown within the last hour",
+        )])
         .severity(Severity::Info)
         .off("legacy advice: distributions ship no 32-bit builds any more")
-        .why("Pointers of 4 bytes make small keys a third smaller, on a server that never exceeds 2 GB.")
+        .why(
+            "Pointers of 4 bytes make small keys a third smaller, on a server that never exceeds 2 GB: \
+             one that never did, and does not grow.",
+        )
         .caveat("The saving is not computed: the model has no formulas for such builds."),
 ];
 
@@ -148,9 +163,20 @@ fn fragmentation(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
         loose,
         "resident and not used; a part of it is the allocator's own",
     );
-    Ok(Some(finding.remedy("CONFIG SET activedefrag yes").remedy(
-        "MEMORY PURGE, or fail over to a replica and restart",
-    )))
+    // Only the jemalloc that comes with the server can be told where blocks should go, and it rounds
+    // finer than those of distributions. The C library's malloc cannot.
+    let is_jemalloc = facts
+        .info("mem_allocator")?
+        .is_some_and(|name| name.starts_with("jemalloc"));
+    let finding = match is_jemalloc && facts.profile.allocator.quantum == BUNDLED_QUANTUM {
+        true => finding.remedy("CONFIG SET activedefrag yes"),
+        false => finding,
+    };
+    Ok(Some(
+        finding
+            .remedy("MEMORY PURGE")
+            .remedy("or fail over to a replica and restart"),
+    ))
 }
 
 fn swapped(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
@@ -177,9 +203,13 @@ fn scripts(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let Some(count) = facts.info_number("number_of_cached_scripts")? else {
         return Ok(None);
     };
-    if count < tuned.of("scripts") {
+    if count <= tuned.of("scripts") {
         return Ok(None);
     }
+    let severity = match count >= tuned.of("many") {
+        true => Severity::Medium,
+        false => Severity::Low,
+    };
     let lua = number(facts, "used_memory_lua")?;
     let bodies = match facts.info_number("used_memory_scripts_eval")? {
         Some(bytes) => bytes,
@@ -189,6 +219,7 @@ fn scripts(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     Ok(Some(
         tuned
             .finding(what)
+            .severity(severity)
             .saves_up_to(
                 lua + bodies,
                 "the cache and the interpreter, part of which stays",
@@ -199,7 +230,7 @@ fn scripts(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
                 ("used_memory_lua", lua),
             ]))
             .remedy("EVALSHA with KEYS and ARGV in place of values in the text")
-            .remedy("SCRIPT FLUSH ASYNC"),
+            .remedy("SCRIPT FLUSH"),
     ))
 }
 
@@ -222,12 +253,14 @@ fn buffers(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     ]));
     finding = finding.saves_up_to(normal + replicas, "if all of them read and wrote in time");
     if large {
-        finding = finding
-            .remedy("CLIENT LIST: qbuf, omem and tot-mem tell whose they are")
-            .remedy("CONFIG SET maxmemory-clients 5%, from Redis 7.0 on");
+        finding = finding.remedy("CLIENT LIST: qbuf, omem and tot-mem tell whose they are");
+        let has_limit = facts.config("maxmemory-clients").ok().flatten().is_some();
+        if has_limit {
+            finding = finding.remedy("CONFIG SET maxmemory-clients 5%");
+        }
     }
     if behind {
-        finding = finding.remedy("CONFIG GET client-output-buffer-limit; see REP-04");
+        finding = finding.remedy("KS.ADVISE RULE REP-04");
     }
     Ok(Some(finding))
 }
@@ -255,6 +288,11 @@ fn narrow(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let wide = facts.info_number("arch_bits")? == Some(64);
     let peak = number(facts, "used_memory_peak")?;
     if !wide || peak == 0 || peak >= MOST {
+        return Ok(None);
+    }
+    let (bytes, grown) = (facts.bytes(), facts.flows.all.net_bytes());
+    let grown = u64::try_from(grown).unwrap_or(0);
+    if percent(grown, bytes.saturating_sub(grown)) > tuned.of("percent") {
         return Ok(None);
     }
     let what = format!("a 64-bit build whose memory never exceeded {peak} bytes");

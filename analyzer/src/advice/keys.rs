@@ -1,9 +1,9 @@
 //! Section 2 of the catalogue: keys that are large, hot, cold or without bounds.
 
-use super::facts::Facts;
+use super::facts::{Facts, Heat};
 use super::finding::{Evidence, Finding, Severity, Subject};
 use super::rule::{Need, Rule, Ruling, Threshold, Tuned};
-use super::survey::{Group, Point, Seen, Tally, Track};
+use super::survey::{Group, PatternGroup, Point, Seen, Tally, Track};
 use crate::heat::{Hot, Work};
 
 const SURVEY: &[Need] = &[Need::Survey];
@@ -39,24 +39,39 @@ pub(super) const RULES: &[Rule] = &[
              server.",
         )
         .caveat("Single elements of it are as cheap as those of a small one."),
-    Rule::new("KEY-03", "Blocking expiry", &[Need::Survey, Need::Config], blocking_expiry)
-        .severity(Severity::High)
-        .why(
-            "A big collection (KEY-02) that expires is freed element by element in the main thread \
-             while lazyfree-lazy-expire is no, which is the default before Valkey 8.",
-        )
-        .caveat("The time is an estimate, 0.2 microseconds an element."),
+    Rule::new(
+        "KEY-03",
+        "Blocking expiry or delete",
+        &[Need::Survey, Need::Config, Need::Patterns, Need::Stream],
+        blocking,
+    )
+    .severity(Severity::High)
+    .why(
+        "A big collection (KEY-02) that expires is freed element by element in the main thread while \
+         lazyfree-lazy-expire is no, and one that DEL deletes while lazyfree-lazy-user-del is no: both \
+         are, by default, before Valkey 8.",
+    )
+    .caveat(
+        "The time is an estimate, 0.2 microseconds an element. Deletes are known by pattern: those \
+         are told of that have big collections, in which keys of such a size were deleted in the last \
+         hour, while the stream had DEL.",
+    ),
     Rule::new("KEY-04", "Key dominates the instance", SURVEY, dominates)
         .severity(Severity::High)
         .thresholds(&[
             Threshold::new("percent", 5, "percent of the dataset that one key may take"),
             Threshold::new("bytes", 1_000_000, "bytes below which no key dominates anything"),
+            Threshold::new("slot_percent", 20, "percent of its slot that one key may take"),
+            Threshold::new("slot_bytes", 10_000_000, "bytes below which no key dominates its slot"),
         ])
         .why(
             "One key that is a large part of a master cannot be spread over others, and what hurts it \
              hurts all.",
         )
-        .caveat("A dataset of one purpose may well be one key."),
+        .caveat(
+            "A dataset of one purpose may well be one key. Of each master the twenty largest keys are \
+             looked at; a share of a slot alone is of low severity.",
+        ),
     Rule::new("KEY-05", "Hot write key", &[Need::Stream], hot_key)
         .severity(Severity::High)
         .thresholds(&[
@@ -68,7 +83,7 @@ pub(super) const RULES: &[Rule] = &[
             "All writes to a key are done by one thread of one master, whatever the size of the \
              cluster.",
         )
-        .caveat("Of the last minute; reads are not seen here."),
+        .caveat("In the last minute, or in the mean of the last hour; reads are not seen here."),
     Rule::new("KEY-06", "Write amplification", &[Need::Stream], rewrites)
         .thresholds(&[Threshold::new(
             "per_minute",
@@ -79,7 +94,7 @@ pub(super) const RULES: &[Rule] = &[
             "A large value that is sent whole for a small change costs its bytes on the line, in the \
              stream to each replica, in the AOF and in the backlog.",
         )
-        .caveat("Of the last minute. That the size stayed the same does not prove that the content did."),
+        .caveat("In the last minute, or in the mean of the last hour. That the size stayed the same does not prove that the content did."),
     Rule::new("KEY-07", "Cold data", SURVEY, cold)
         .thresholds(&[
             Threshold::new("days", 30, "days without a write").at_most(180),
@@ -106,8 +121,9 @@ pub(super) const RULES: &[Rule] = &[
         ])
         .why("A collection that is only ever added to ends as the largest key of the master.")
         .caveat(
-            "Compared from survey to survey, for a thousand of the collections that KEY-02 names: what \
-             shrank and grew again in between is not seen.",
+            "Compared from survey to survey, for a thousand of the collections that KEY-02 names: \
+             commands that trim are not looked for, and what shrank and grew again between two surveys \
+             is not seen.",
         ),
     Rule::new("KEY-10", "Stream never trimmed, or a dead group", SURVEY, streams)
         .severity(Severity::High)
@@ -188,23 +204,79 @@ fn big_collection(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     ))
 }
 
-fn blocking_expiry(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+/// Patterns of which a big collection was deleted, most probably.
+fn deleted(facts: &Facts) -> Vec<&PatternGroup> {
+    let Ok(groups) = facts.groups() else {
+        return Vec::new();
+    };
+    let lost_big = |(db, group): &(u32, &PatternGroup)| {
+        let mut rows = facts.flows.by_pattern.iter();
+        let row = rows.find(|row| row.0.0 == *db && row.0.1 == group.glob);
+        let flow = row.map(|row| row.1).unwrap_or_default();
+        let mean = group.big_bytes / group.big.max(1);
+        // At least half as large as the big ones that are there still.
+        flow.deleted > 0 && flow.bytes_out / flow.deleted >= mean / 2
+    };
+    let with_big = groups.all().filter(|(_, group)| group.big > 0);
+    with_big.filter(lost_big).map(|(_, group)| group).collect()
+}
+
+fn blocking(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let tally = facts.survey()?.tally(Point::BigExpiring);
-    if facts.config("lazyfree-lazy-expire")? != Some("no") || tally.keys == 0 {
+    let is_no = |option: &str| Ok(facts.config(option)? == Some("no"));
+    let (by_expiry, by_delete) = (
+        is_no("lazyfree-lazy-expire")?,
+        is_no("lazyfree-lazy-user-del")?,
+    );
+    let expiring = if by_expiry { tally.keys } else { 0 };
+    let deleted = match by_delete && facts.heat_hour.dels > 0 {
+        true => deleted(facts),
+        false => Vec::new(),
+    };
+    if expiring == 0 && deleted.is_empty() {
         return Ok(None);
     }
-    let longest_us = tally.most.saturating_mul(FREE_NS) / 1000;
+    let most = deleted.iter().map(|group| group.big_most).max();
+    let most = most
+        .unwrap_or(0)
+        .max(if expiring > 0 { tally.most } else { 0 });
+    let longest_us = most.saturating_mul(FREE_NS) / 1000;
+    let parts = [
+        (expiring > 0).then(|| format!("{expiring} big collections will expire")),
+        (!deleted.is_empty())
+            .then(|| format!("big collections of {} patterns are deleted", deleted.len())),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
     let what = format!(
-        "{} big collections expire while lazyfree-lazy-expire is no; the largest has {} elements",
-        tally.keys, tally.most
+        "{} in the main thread; the largest has {most} elements",
+        parts.join(", ")
     );
+    let in_s = |seen: &Seen| format!("{}, expires in {} s", as_count(seen), seen.figure);
+    let rows = deleted.iter().map(|group| Evidence {
+        subject: Subject::Pattern(group.glob.clone()),
+        seen: format!("{} big collections, keys are deleted", group.big),
+        bytes: group.big_bytes,
+        saving: 0,
+    });
+    let expiring_rows = tally.top().filter(|_| expiring > 0);
+    let rows = rows.chain(expiring_rows.map(|seen| seen.evidence(in_s)));
+    let mut finding = tuned
+        .finding(what)
+        .about(expiring, if expiring > 0 { tally.now } else { 0 })
+        .evidence(rows)
+        .risk(format!(
+            "the largest blocks the server for about {longest_us} us"
+        ));
+    if expiring > 0 {
+        finding = finding.remedy("CONFIG SET lazyfree-lazy-expire yes");
+    }
+    if !deleted.is_empty() {
+        finding = finding.remedy("CONFIG SET lazyfree-lazy-user-del yes");
+    }
     Ok(Some(
-        about(tuned, what, tally, as_count)
-            .risk(format!(
-                "the largest blocks the server for about {longest_us} us when it expires"
-            ))
-            .remedy("CONFIG SET lazyfree-lazy-expire yes")
-            .remedy("CONFIG SET lazyfree-lazy-user-del yes; CONFIG REWRITE"),
+        finding
+            .remedy("CONFIG REWRITE")
+            .remedy("UNLINK key in place of DEL key"),
     ))
 }
 
@@ -212,25 +284,52 @@ fn dominates(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let survey = facts.survey()?;
     let share = |bytes: u64| bytes.saturating_mul(100) / survey.bytes.max(1);
     let (percent, least) = (tuned.of("percent"), tuned.of("bytes"));
-    let large = |seen: &&Seen| seen.now >= least && share(seen.now) >= percent;
+    let (slot_percent, slot_least) = (tuned.of("slot_percent"), tuned.of("slot_bytes"));
+    let slot_of = facts.standing.cluster.as_ref();
+    let slot_of = slot_of.and_then(|cluster| cluster.slot_of);
+    let slot_share = |seen: &Seen| {
+        let slot = slot_of?(&seen.name);
+        // What a survey met may have grown or gone since.
+        let all = *facts.slots.get(&slot)?;
+        Some((
+            slot,
+            seen.now.saturating_mul(100) / all.max(1).max(seen.now),
+        ))
+    };
+    let of_all = |seen: &Seen| seen.now >= least && share(seen.now) >= percent;
+    let of_slot = |seen: &Seen| {
+        let share = slot_share(seen).map_or(0, |(_, share)| share);
+        seen.now >= slot_least && share >= slot_percent
+    };
+    let large = |seen: &&Seen| of_all(seen) || of_slot(seen);
     let found: Vec<&Seen> = survey.tally(Point::Largest).top().filter(large).collect();
     let Some(largest) = found.first() else {
         return Ok(None);
     };
+    let severity = match found.iter().any(|seen| of_all(seen)) {
+        true => Severity::High,
+        false => Severity::Low,
+    };
     let what = format!(
-        "{} keys take {percent}% of the dataset or more each, the largest {}%",
+        "{} keys take a large part of the dataset or of their slot each, the largest {}% of all",
         found.len(),
         share(largest.now)
     );
     let bytes = found.iter().map(|seen| seen.now).sum();
     let rows = found.iter().map(|seen| {
-        let seen_so =
-            |seen: &Seen| format!("{}, {}% of the dataset", as_count(seen), share(seen.now));
+        let seen_so = |seen: &Seen| {
+            let part = format!("{}, {}% of the dataset", as_count(seen), share(seen.now));
+            match slot_share(seen) {
+                Some((slot, share)) => format!("{part}, {share}% of slot {slot}"),
+                None => part,
+            }
+        };
         seen.evidence(seen_so)
     });
     Ok(Some(
         tuned
             .finding(what)
+            .severity(severity)
             .about(found.len() as u64, bytes)
             .evidence(rows)
             .risk("it cannot be spread over other masters")
@@ -261,39 +360,53 @@ fn hot_row(hot: &Hot, covered_ms: u64) -> Evidence {
     }
 }
 
-fn hot_key(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
-    let heat = &facts.heat;
-    if heat.covered_ms < COVERED_MIN_MS {
-        return Ok(None);
-    }
-    let busy = per_second(heat.total.bytes, heat.covered_ms) >= tuned.of("bytes_per_s");
-    let is_hot = |hot: &&Hot| {
-        let share = hot.work.bytes.saturating_mul(100) / heat.total.bytes.max(1);
-        per_second(hot.work.writes, heat.covered_ms) >= tuned.of("writes_per_s")
-            || (busy && share >= tuned.of("percent"))
-    };
-    let mut found: Vec<&Hot> = heat.by_writes.iter().filter(is_hot).collect();
-    for hot in heat.by_bytes.iter().filter(is_hot) {
-        if !found
-            .iter()
-            .any(|known| (known.db, &known.name) == (hot.db, &hot.name))
-        {
-            found.push(hot);
+/// What the last minute saw, and the last hour: a key is told of that is hot in either.
+fn windows(facts: &Facts) -> impl Iterator<Item = &Heat> {
+    let both = [&facts.heat, &facts.heat_hour];
+    both.into_iter()
+        .filter(|heat| heat.covered_ms >= COVERED_MIN_MS)
+}
+
+/// Keys with how long they were looked at, each once.
+#[derive(Default)]
+struct Found<'a>(Vec<(&'a Hot, u64)>);
+
+impl<'a> Found<'a> {
+    fn add(&mut self, hot: &'a Hot, covered_ms: u64) {
+        let is_same = |known: &Hot| (known.db, &known.name) == (hot.db, &hot.name);
+        if !self.0.iter().any(|known| is_same(known.0)) {
+            self.0.push((hot, covered_ms));
         }
     }
-    let Some(first) = found.first() else {
+}
+
+fn hot_key(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    let mut found = Found::default();
+    for heat in windows(facts) {
+        let busy = per_second(heat.total.bytes, heat.covered_ms) >= tuned.of("bytes_per_s");
+        let is_hot = |hot: &&Hot| {
+            let share = hot.work.bytes.saturating_mul(100) / heat.total.bytes.max(1);
+            per_second(hot.work.writes, heat.covered_ms) >= tuned.of("writes_per_s")
+                || (busy && share >= tuned.of("percent"))
+        };
+        let all = heat.by_writes.iter().chain(&heat.by_bytes);
+        all.filter(is_hot)
+            .for_each(|hot| found.add(hot, heat.covered_ms));
+    }
+    let found = found.0;
+    let Some((first, covered_ms)) = found.first() else {
         return Ok(None);
     };
     let what = format!(
         "{} keys are written very often; the first {} times a second",
         found.len(),
-        per_second(first.work.writes, heat.covered_ms)
+        per_second(first.work.writes, *covered_ms)
     );
     Ok(Some(
         tuned
             .finding(what)
             .about(found.len() as u64, 0)
-            .evidence(found.iter().map(|hot| hot_row(hot, heat.covered_ms)))
+            .evidence(found.iter().map(|(hot, ms)| hot_row(hot, *ms)))
             .risk("its slot cannot be split: one thread does all of them")
             .remedy("split a counter over n keys: INCRBY key:{rand % n} 1; add them up to read")
             .remedy("gather writes in the client and send one for many"),
@@ -301,27 +414,31 @@ fn hot_key(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
 }
 
 fn rewrites(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
-    let heat = &facts.heat;
-    if heat.covered_ms < COVERED_MIN_MS {
-        return Ok(None);
+    let per_minute = |times: u64, ms: u64| times.saturating_mul(60_000) / ms.max(1);
+    let mut found = Found::default();
+    for heat in windows(facts) {
+        let often =
+            |hot: &&Hot| per_minute(hot.rewrites.times, heat.covered_ms) >= tuned.of("per_minute");
+        let all = heat.by_bytes.iter().filter(often);
+        all.for_each(|hot| found.add(hot, heat.covered_ms));
     }
-    let per_minute = |times: u64| times.saturating_mul(60_000) / heat.covered_ms.max(1);
-    let often = |hot: &&Hot| per_minute(hot.rewrites.times) >= tuned.of("per_minute");
-    let found: Vec<&Hot> = heat.by_bytes.iter().filter(often).collect();
+    let found = found.0;
     if found.is_empty() {
         return Ok(None);
     }
-    let wasted = |hot: &Hot| hot.rewrites.bytes.saturating_sub(hot.rewrites.changed);
-    let sum: u64 = found.iter().map(|hot| wasted(hot)).sum();
-    let rows = found.iter().map(|hot| Evidence {
+    let wasted = |(hot, ms): &(&Hot, u64)| {
+        let bytes = hot.rewrites.bytes.saturating_sub(hot.rewrites.changed);
+        per_second(bytes, *ms)
+    };
+    let bytes: u64 = found.iter().map(wasted).sum();
+    let rows = found.iter().map(|(hot, ms)| Evidence {
         seen: format!(
             "{} times a minute, {} bytes/s",
-            per_minute(hot.rewrites.times),
-            per_second(hot.rewrites.bytes, heat.covered_ms)
+            per_minute(hot.rewrites.times, *ms),
+            per_second(hot.rewrites.bytes, *ms)
         ),
-        ..hot_row(hot, heat.covered_ms)
+        ..hot_row(hot, *ms)
     });
-    let bytes = per_second(sum, heat.covered_ms);
     let what = format!(
         "{} large keys are written whole again and again",
         found.len()
@@ -359,6 +476,13 @@ fn cold(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     ))
 }
 
+/// By how many bytes it grew in an hour.
+fn bytes_per_h(track: &Track, now_ms: i64) -> u64 {
+    let ms = u64::try_from(now_ms.saturating_sub(track.since_ms)).unwrap_or(0);
+    let grown = track.bytes.saturating_sub(track.first_bytes);
+    grown.saturating_mul(HOUR_MS) / ms.max(1)
+}
+
 fn unbounded(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let survey = facts.survey()?;
     let now_ms = survey.at_ms;
@@ -381,10 +505,11 @@ fn unbounded(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
             name: name.to_vec(),
         },
         seen: format!(
-            "{} elements, {} in {} h",
+            "{} elements, {} more in {} h; {} bytes an hour",
             track.count,
             track.count - track.first,
-            hours(track)
+            hours(track),
+            bytes_per_h(track, now_ms)
         ),
         bytes: track.bytes,
         saving: 0,
@@ -394,13 +519,22 @@ fn unbounded(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
         "{} long collections only grew for {age} hours and more",
         found.len()
     );
+    let all_per_h: u64 = found.iter().map(|row| bytes_per_h(row.2, now_ms)).sum();
+    let risk = match facts.room() {
+        Some(room) if all_per_h > 0 => format!(
+            "at {all_per_h} bytes an hour they alone fill what memory is left in {} h",
+            room / all_per_h
+        ),
+        Some(_) | None => "they grow until memory ends".to_owned(),
+    };
     Ok(Some(
         tuned
             .finding(what)
             .about(found.len() as u64, bytes)
             .evidence(rows)
-            .risk("they grow until memory ends")
-            .remedy("LTRIM key -n -1, ZREMRANGEBYRANK key 0 -n, XADD key MAXLEN ~ n, or EXPIRE"),
+            .risk(risk)
+            .remedy("LTRIM key -n -1 or ZREMRANGEBYRANK key 0 -n, after each write or by a job")
+            .remedy("XADD key MAXLEN ~ n * field value, or EXPIRE key seconds"),
     ))
 }
 

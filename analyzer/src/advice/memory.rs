@@ -199,22 +199,16 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// The option as that server spells it.
-fn spelled(profile: &Profile, option: &str) -> String {
+pub(super) fn spelled(profile: &Profile, option: &str) -> String {
     if profile.ziplists() {
         return option.replace("listpack", "ziplist");
     }
     option.to_owned()
 }
 
-/// How an option comes into force for keys that are there.
-fn reload(option: &str, value: u64, profile: &Profile) -> [String; 2] {
-    [
-        format!("CONFIG SET {} {value}", spelled(profile, option)),
-        "CONFIG REWRITE; keys that are there change when they are loaded: by a restart, DEBUG \
-         RELOAD, or a failover to a replica that synced after the change"
-            .to_owned(),
-    ]
-}
+/// How options come into force for keys that are there.
+const RELOAD: &str = "keys that are there change when they are loaded: by a restart, DEBUG RELOAD, or a \
+                      failover to a replica that synced after the change";
 
 /// A limit that takes all of them, in round figures.
 fn round(most: u64) -> u64 {
@@ -267,9 +261,11 @@ fn packs(
         return Ok(None);
     };
     for (option, value) in options {
-        let [set, rewrite] = reload(option, *value, &facts.profile);
-        finding.remedy.retain(|step| *step != rewrite);
-        finding = finding.remedy(set).remedy(rewrite);
+        let option = spelled(&facts.profile, option);
+        finding = finding.remedy(format!("CONFIG SET {option} {value}"));
+    }
+    if !options.is_empty() {
+        finding = finding.remedy("CONFIG REWRITE").remedy(RELOAD);
     }
     Ok(Some(finding))
 }
@@ -349,7 +345,8 @@ fn uncompressed(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
         finding
             .saves_up_to(tally.saving(), clause)
             .remedy("CONFIG SET list-compress-depth 1")
-            .remedy("CONFIG REWRITE; nodes are compressed as lists are written, and when they are loaded")
+            .remedy("CONFIG REWRITE")
+            .remedy("nodes are compressed as lists are written, and when they are loaded")
     }))
 }
 
@@ -417,6 +414,7 @@ fn loose_stream(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
                 "ids in longer nodes may take a byte more each",
             )
             .remedy(format!("CONFIG SET stream-node-max-entries {wanted}"))
-            .remedy("CONFIG REWRITE; nodes made from now on are fuller")
+            .remedy("CONFIG REWRITE")
+            .remedy("nodes made from now on are fuller")
     }))
 }

@@ -18,6 +18,7 @@
 mod clients;
 mod cluster;
 mod document;
+mod edges;
 mod eviction;
 mod facts;
 mod finding;
@@ -33,6 +34,7 @@ mod rule;
 mod secrets;
 mod security;
 mod seen;
+mod source;
 mod standing;
 mod survey;
 mod traffic;
@@ -45,8 +47,8 @@ pub use limits::Limits;
 pub use rule::{Decide, Need, Rule, Ruling, Threshold, Tuned};
 pub use standing::{Attached, Cluster, Guard, Link, Node, Pace, Standing};
 pub use survey::{
-    Group, Groups, PatternGroup, Seen, Survey, Surveyor, TOP_KEYS, TagSum, Tags, Tally, Track,
-    Tracks,
+    Filling, Group, Groups, Packed, PatternGroup, Seen, Survey, Surveyor, TOP_KEYS, TagSum, Tags,
+    Tally, Track, Tracks,
 };
 
 pub use traffic::{BLOCKING_POPS, reads_statistics_of};
@@ -70,6 +72,7 @@ pub fn rules() -> impl Iterator<Item = &'static Rule> {
     [
         names::RULES,
         memory::RULES,
+        edges::RULES,
         footprint::RULES,
         keys::RULES,
         ttl::RULES,

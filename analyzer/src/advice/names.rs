@@ -45,11 +45,15 @@ pub(super) const RULES: &[Rule] = &[
         .severity(Severity::Low)
         .thresholds(&[
             Threshold::new("percent", 10, "percent of a pattern's bytes that are names of fields"),
-            Threshold::new("alike_percent", 80, "percent of its hashes that have the same fields"),
+            Threshold::new("alike_percent", 80, "percent of its hashes that share their fields' names"),
             Threshold::new("keys", 1_000, "hashes from which on a pattern is looked at"),
         ])
         .why("Hashes that are records of one kind store the names of their fields with every record.")
-        .caveat("Packed hashes only. Computed for field names of two bytes."),
+        .caveat(
+            "Packed hashes only, four in five of whose fields are among the first 64 that their pattern \
+             was seen with. Computed for names of two bytes for those. Names are not kept: HKEYS of \
+             one of the hashes has them.",
+        ),
     Rule::new("MEM-11", "Regular hashes as lists", PATTERNS, as_lists)
         .severity(Severity::Low)
         .thresholds(&[Threshold::new(
@@ -168,21 +172,21 @@ fn shorten_names(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
 fn shorten_fields(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let groups = facts.groups()?;
     let is_regular = |group: &PatternGroup| {
-        group.alike >= tuned.of("keys")
-            && group.alike.saturating_mul(100)
+        group.sharing >= tuned.of("keys")
+            && group.sharing.saturating_mul(100)
                 >= group.keys.saturating_mul(tuned.of("alike_percent"))
             && group.field_bytes.saturating_mul(100)
                 > group.bytes.saturating_mul(tuned.of("percent"))
-            && group.short_fields < group.alike_bytes
+            && group.short_fields < group.sharing_bytes
     };
     let (mut rows, mut keys) = (Vec::new(), 0);
     for (_, group) in groups.all().filter(|(_, group)| is_regular(group)) {
-        keys += group.alike;
+        keys += group.sharing;
         let seen = format!(
             "{} hashes, {} bytes of field names",
-            group.alike, group.field_bytes
+            group.sharing, group.field_bytes
         );
-        rows.push(row(group, seen, (group.alike_bytes, group.short_fields)));
+        rows.push(row(group, seen, (group.sharing_bytes, group.short_fields)));
     }
     let finding = found(tuned, "repeat the same field names", keys, rows);
     Ok(finding

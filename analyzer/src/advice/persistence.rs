@@ -335,9 +335,9 @@ fn empty_master(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
                 "a master that is restarted by itself comes back empty, and its replicas copy that",
             )
             .evidence(facts.shown(&["save", "appendonly"]).into_iter().chain(rows))
-            .remedy(
-                "CONFIG SET appendonly yes, or CONFIG SET save \"3600 1 300 100\"; CONFIG REWRITE",
-            )
+            .remedy("CONFIG SET save \"3600 1 300 100\"")
+            .remedy("CONFIG SET appendonly yes")
+            .remedy("CONFIG REWRITE")
             .remedy("or see to it that nothing restarts a master before a failover"),
     ))
 }

@@ -48,17 +48,26 @@ fn password(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
         return Ok(None);
     }
     let finding = tuned.finding("the default user needs no password".to_owned());
+    // Users have rights to channels from 6.2 on.
+    let version = facts.profile.version;
+    let channels = match (version.major, version.minor) < (6, 2) {
+        true => "",
+        false => " &*",
+    };
     let mut rows = vec![Evidence::named("user default", "on nopass")];
     rows.extend(facts.shown(&["protected-mode", "bind"]));
     Ok(Some(
         finding
             .risk("whoever reaches the port reads, writes and deletes everything")
             .evidence(rows)
-            .remedy(
-                "ACL SETUSER app on >PASSWORD ~app:* &* +@all -@dangerous, for each application",
-            )
-            .remedy("ACL SETUSER default resetpass >PASSWORD, or ACL SETUSER default off")
-            .remedy("CONFIG SET protected-mode yes; ACL SAVE, or CONFIG REWRITE"),
+            .remedy(format!(
+                "ACL SETUSER app on >PASSWORD ~app:*{channels} +@all -@dangerous"
+            ))
+            .remedy("one such user for each application; once they use it:")
+            .remedy("ACL SETUSER default resetpass >PASSWORD")
+            .remedy("CONFIG SET protected-mode yes")
+            .remedy("CONFIG REWRITE")
+            .remedy("ACL SAVE in its place, where users are in a file (aclfile)"),
     ))
 }
 

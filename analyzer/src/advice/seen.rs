@@ -16,6 +16,16 @@ impl Facts {
         pace.ok_or_else(|| Cannot("the stream is being measured".to_owned()))
     }
 
+    /// Bytes until maxmemory, or until the machine's memory where there is none; `None` if that is not
+    /// told.
+    pub(super) fn room(&self) -> Option<u64> {
+        let told = |number: Result<Option<u64>, Cannot>| number.ok().flatten().filter(|n| *n > 0);
+        let limit = told(self.config_number("maxmemory"));
+        let limit = limit.or_else(|| told(self.info_number("total_system_memory")))?;
+        let used = told(self.info_number("used_memory"))?;
+        Some(limit.saturating_sub(used))
+    }
+
     /// The server is a master, not a replica.
     pub(super) fn is_master(&self) -> Result<bool, Cannot> {
         Ok(self.info("role")? == Some("master"))

@@ -89,6 +89,8 @@ pub struct Cluster {
     pub hosts: Vec<String>,
     /// Slots of this master that are on their way to another one.
     pub moving: Vec<u16>,
+    /// Slots of this master that would have to move for bytes to be even, whatever is in them.
+    pub planned: Vec<u16>,
     /// Which slot a name has.
     pub slot_of: Option<SlotOf>,
 }

@@ -1,5 +1,6 @@
 //! Section 5: slots and shards.
 
+use integration::app::App;
 use integration::cluster::{Cluster, Shape};
 use integration::servers;
 use integration::wait::{self, PATIENCE};
@@ -25,6 +26,21 @@ fn fill(cluster: &Cluster, tag: &str) {
     }
 }
 
+/// And none of them any more.
+fn drop_keys(cluster: &Cluster, tag: &str) {
+    let mut client = cluster.nodes[2].client().expect("a connection");
+    for n in 0..4 {
+        let reply = client.ask(&["DEL", &format!("{{{tag}}}:{n}")]);
+        assert_eq!(reply.expect("a reply").string(), "1");
+    }
+}
+
+/// The keys that are too large to move come to be as bad as that.
+fn graded(app: &App, name: &str, severity: &str) {
+    let is_so = || Ok(holds(app, "CLU-04")["severity"] == severity);
+    wait::for_true(PATIENCE, severity, is_so).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+}
+
 /// Many writes to one slot.
 fn write(cluster: &Cluster) {
     let mut client = cluster.nodes[2].client().expect("a connection");
@@ -41,7 +57,8 @@ fn write(cluster: &Cluster) {
 fn shards_that_are_uneven_few_or_gone() {
     const TUNED: &str = "[advice.limits.CLU-06]\nmasters = 4\n\
                          [advice.limits.CLU-04]\nbytes = 500000\n\
-                         [advice.limits.CLU-02]\nwrites_s = 10\n";
+                         [advice.limits.CLU-02]\nwrites_s = 10\n\
+                         [advice.limits.KEY-04]\npercent = 101\nslot_bytes = 500000\n";
     for name in SERVERS {
         let install = servers::get(name).expect("a server");
         let shape = Shape {
@@ -65,12 +82,24 @@ fn shards_that_are_uneven_few_or_gone() {
         quiet(&app, "CLU-05");
         quiet(&app, "CLU-02");
         quiet(&app, "CLU-03");
+        quiet(&app, "KEY-04");
         holds(&app, "CLU-06");
         // Slots 15495, 3300 and 7365: one of each third.
         fill(&cluster, "a");
         holds(&app, "CLU-01");
         let found = holds(&app, "CLU-04");
         assert_eq!(found["severity"], "medium", "{name}");
+        // A quarter of its slot each.
+        let found = holds(&app, "KEY-04");
+        assert_eq!(
+            (&found["keys"], &found["severity"]),
+            (&4.into(), &"low".into())
+        );
+        // Of two such slots on one master, one would have to go.
+        fill(&cluster, "d");
+        graded(&app, name, "high");
+        drop_keys(&cluster, "d");
+        graded(&app, name, "medium");
         holds(&app, "CLU-03");
         holds_after(&app, "CLU-02", || write(&cluster));
         fill(&cluster, "b");
@@ -90,9 +119,7 @@ fn shards_that_are_uneven_few_or_gone() {
             &["CLUSTER", "SETSLOT", slot, "IMPORTING", &from],
         );
         ask(&cluster, 2, &["CLUSTER", "SETSLOT", slot, "MIGRATING", &to]);
-        let is_high = || holds(&app, "CLU-04")["severity"] == "high";
-        wait::for_true(PATIENCE, "the move to be seen", || Ok(is_high()))
-            .unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        graded(&app, name, "high");
 
         let usual = follow(&cluster.url(), "");
         quiet(&usual, "CLU-06");

@@ -55,6 +55,21 @@ fn keys_that_are_large_or_grow() {
 }
 
 #[test]
+fn big_collections_that_are_deleted() {
+    on_all(|bench| {
+        bench.run(&[
+            "CONFIG SET lazyfree-lazy-expire yes",
+            "CONFIG SET lazyfree-lazy-user-del no",
+            "lua for k=1,20 do for i=1,2500 do redis.call('SADD','big:'..k,'m'..i) end end",
+            "UNLINK big:1",
+        ]);
+        bench.quiet("KEY-03");
+        bench.run(&["DEL big:2"]);
+        bench.found("KEY-03");
+    });
+}
+
+#[test]
 fn a_key_that_is_written_very_often() {
     on_all(|bench| {
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();

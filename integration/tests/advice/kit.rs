@@ -8,6 +8,8 @@ use integration::servers;
 use integration::wait::{self, PATIENCE};
 use serde_json::Value;
 
+use super::paste;
+
 /// Surveys follow each other at once, and few keys are enough.
 const CONFIG: &str = "[advice]\nsurvey_every_ms = 100\n\
     [advice.limits]\nMEM-01 = { keys = 1000 }\nMEM-09 = { keys = 1000 }\nMEM-11 = { keys = 1000 }\n\
@@ -58,10 +60,34 @@ impl Bench {
         name: &'static str,
         prepare: impl FnOnce(&mut Client),
     ) -> Result<Bench> {
+        Bench::start_tuned(name, "", prepare)
+    }
+
+    /// With a rule that is off by default.
+    pub(super) fn start_enabled(name: &'static str, rule: &str) -> Result<Bench> {
+        let enabled = format!("enable = ['{rule}']\n[advice.limits]\n");
+        let config = CONFIG.replace("[advice.limits]\n", &enabled);
+        Bench::start_on(name, &config, |_| {})
+    }
+
+    /// With more lines of `[advice.limits]`.
+    pub(super) fn start_tuned(
+        name: &'static str,
+        limits: &str,
+        prepare: impl FnOnce(&mut Client),
+    ) -> Result<Bench> {
+        Bench::start_on(name, &format!("{CONFIG}{limits}"), prepare)
+    }
+
+    fn start_on(
+        name: &'static str,
+        config: &str,
+        prepare: impl FnOnce(&mut Client),
+    ) -> Result<Bench> {
         let server = Server::start(&servers::get(name)?, &[("enable-debug-command", "yes")])?;
         let mut client = server.client()?;
         prepare(&mut client);
-        let app = App::start(&[format!("redis://{}", server.addr)], CONFIG)?;
+        let app = App::start(&[format!("redis://{}", server.addr)], config)?;
         app.wait_synced(PATIENCE)?;
         Ok(Bench {
             name,
@@ -145,18 +171,20 @@ impl Bench {
         });
         told.unwrap_or_else(|error| panic!("{} {rule}: {error:#}: {}", self.name, brief(&advice)));
         let finding = advice["findings"][0].clone();
-        assert!(
-            !advice["remedy"].as_array().is_none_or(Vec::is_empty),
-            "{advice:#}"
-        );
+        paste::can_be_pasted(&mut self.client, &advice);
         finding
     }
 
-    /// The rule must come to be decided, and not to hold: some see growth first, and what a slow
-    /// server told last it may have answered before its last change.
-    pub(super) fn quiet(&mut self, rule: &str) {
+    /// None of them holds.
+    pub(super) fn all_quiet(&mut self, rules: &[&str]) {
+        rules.iter().for_each(|rule| self.quiet(rule));
+    }
+
+    /// As [`Bench::quiet`], when this is done again and again.
+    pub(super) fn calms(&mut self, rule: &str, mut make: impl FnMut(&mut Bench)) {
         let mut advice = Value::Null;
         let decided = wait::for_true(PATIENCE, "the rule not to hold", || {
+            make(self);
             advice = self.judged(rule)?;
             let tables = ["undecided", "findings", "silenced"];
             let is_empty = |table: &str| advice[table].as_array().is_some_and(Vec::is_empty);
@@ -164,6 +192,12 @@ impl Bench {
         });
         decided
             .unwrap_or_else(|error| panic!("{} {rule}: {error:#}: {}", self.name, brief(&advice)));
+    }
+
+    /// The rule must come to be decided, and not to hold: some see growth first, and what a slow
+    /// server told last it may have answered before its last change.
+    pub(super) fn quiet(&mut self, rule: &str) {
+        self.calms(rule, |_| ());
     }
 }
 

@@ -14,7 +14,7 @@ fn rules_are_silenced_with_a_reason_and_graded() {
     const TUNED: &str = "[advice.severities]\nALR-02 = 'low'\n\
         [[advice.silence]]\nrule = 'SEC-01'\nreason = 'a lab'\n\
         [[advice.silence]]\nrule = 'EVI-01'\nreason = 'elsewhere'\nmaster = '10.0.0.1:6379'\n";
-    let ward = Ward::start("valkey-9.1", TUNED);
+    let mut ward = Ward::start("valkey-9.1", TUNED);
     assert_eq!(ward.holds("ALR-02")["severity"], "low");
     ward.holds("EVI-01");
     // What the server was not asked yet silences nothing.

@@ -9,6 +9,8 @@ use integration::servers;
 use integration::wait::{self, PATIENCE};
 use serde_json::Value;
 
+use super::paste;
+
 /// Syncs begin at once, surveys follow each other, and nothing of the configuration is protected.
 const OPTIONS: [(&str, &str); 4] = [
     ("repl-diskless-sync-delay", "0"),
@@ -99,8 +101,10 @@ impl Ward {
     }
 
     /// The rule comes to hold; gives its finding.
-    pub(super) fn holds(&self, rule: &str) -> Value {
-        holds(&self.app, rule)
+    pub(super) fn holds(&mut self, rule: &str) -> Value {
+        let (advice, finding) = told(&self.app, rule, || ());
+        paste::can_be_pasted(&mut self.client, &advice);
+        finding
     }
 
     /// As [`Ward::holds`], for what is counted over a while only: it is made again and again, for a
@@ -155,14 +159,20 @@ pub(super) fn holds(app: &App, rule: &str) -> Value {
 }
 
 /// As [`Ward::holds_after`].
-pub(super) fn holds_after(app: &App, rule: &str, mut make: impl FnMut()) -> Value {
+pub(super) fn holds_after(app: &App, rule: &str, make: impl FnMut()) -> Value {
+    told(app, rule, make).1
+}
+
+/// The answer with the finding, and that.
+fn told(app: &App, rule: &str, mut make: impl FnMut()) -> (Value, Value) {
     let mut last = Value::Null;
     let result = wait::for_true(PATIENCE, "the rule to hold", || {
         make();
         last = advice(app, rule)?;
         Ok(!rows(&last, "findings").is_empty())
     });
-    found(app, rule, (result, &last))
+    let finding = found(app, rule, (result, &last));
+    (last, finding)
 }
 
 /// The finding of the answer that was waited for, with what belongs to it.

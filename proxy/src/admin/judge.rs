@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use analyzer::advice::{
-    Asked, Before, Facts, Finding, Peer, Rule, Severity, Told, Verdict, decide, rules,
+    Asked, Before, Facts, Finding, Peer, Rule, Severity, Told, Verdict, decide, rule, rules,
 };
+use cluster_map::Slot;
+use cluster_map::rebalance::{Load, rebalance};
 
 use super::reply::Reply;
 use super::report::Answers;
@@ -18,6 +20,9 @@ use crate::fleet::{Deployment, Master, MasterId};
 use crate::model::advise::Gathered;
 use crate::model::ask::Ask;
 use crate::side::told::{self, COUNTED};
+
+/// Moves that are planned to see whose slots they are.
+const MOVES_MAX: usize = 1000;
 
 /// What the masters that are meant know for their advice.
 pub(crate) struct Known {
@@ -113,6 +118,7 @@ impl Known {
     }
 
     fn facts(&self) -> Vec<(&Arc<Master>, &Gathered, Facts)> {
+        let planned = self.planned();
         let all = self.masters();
         all.map(|(master, gathered, told)| {
             let facts = Facts {
@@ -127,10 +133,16 @@ impl Known {
                     Err(why) => Err(why.clone()),
                 },
                 heat: gathered.heat.clone(),
+                heat_hour: gathered.heat_hour.clone(),
+                slots: gathered.slots.clone(),
                 flows: gathered.flows.clone(),
                 storms: gathered.storms.clone(),
                 peers: self.peers(master),
-                standing: standing::of(master, &self.deployments),
+                standing: standing::of(
+                    master,
+                    &self.deployments,
+                    planned.get(&master.id).map_or(&[][..], Vec::as_slice),
+                ),
             };
             (master, gathered, facts)
         })
@@ -148,11 +160,57 @@ impl Known {
                 name: peer.name(),
                 keys: gathered.dbs.iter().map(|db| db.keys).sum(),
                 bytes,
+                bytes_per_day: gathered.flows.bytes_per_day,
                 own_bytes: astray.map(|astray| bytes.saturating_sub(*astray)),
             }
         });
         peers.collect()
     }
+
+    /// The slots of each master that KS.REBALANCE would move if none had to stay: asked for only where
+    /// a key is so large that the answer matters (rule CLU-04).
+    fn planned(&self) -> BTreeMap<MasterId, Vec<u16>> {
+        let mut planned = BTreeMap::new();
+        for deployment in &self.deployments {
+            let own = self
+                .masters()
+                .filter(|row| row.0.source == deployment.source);
+            let own: Vec<_> = own
+                .map(|(master, gathered, _)| (master.id, gathered))
+                .collect();
+            if !own.iter().any(|(_, gathered)| has_hazard(gathered)) {
+                continue;
+            }
+            let load = |(slot, bytes): (&u16, &u64)| {
+                let slot = Slot::new(*slot)?;
+                Some(Load {
+                    slot,
+                    weight: *bytes,
+                    held: false,
+                })
+            };
+            let loads = own.iter().map(|(_, gathered)| {
+                let slots = gathered.slots.iter();
+                slots.filter_map(load).collect()
+            });
+            let loads: Vec<Vec<Load>> = loads.collect();
+            for step in rebalance(&loads, MOVES_MAX) {
+                if let Some((id, _)) = own.get(step.from) {
+                    let slots: &mut Vec<u16> = planned.entry(*id).or_default();
+                    slots.push(step.slot.number());
+                }
+            }
+        }
+        planned
+    }
+}
+
+/// True if a key of a cluster's master is too large to be moved.
+fn has_hazard(gathered: &Gathered) -> bool {
+    let least = rule("CLU-04").map(|rule| gathered.limits.get(rule, "bytes"));
+    let survey = gathered.survey.as_ref().ok();
+    let largest = survey.map_or(0, |surveyed| surveyed.survey.largest_bytes());
+    !gathered.slots.is_empty() && least.is_some_and(|least| largest > least)
 }
 
 /// What a server told, as rules read it. One that tells nothing of INFO refuses it.

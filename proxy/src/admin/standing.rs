@@ -10,8 +10,8 @@ use cluster_map::{Addr, Health, Slot, Topology};
 use crate::clock;
 use crate::fleet::{self, Deployment, Kind, Master, Role, Status};
 
-/// What is known of it.
-pub(crate) fn of(master: &Master, deployments: &[Arc<Deployment>]) -> Standing {
+/// What is known of it; `planned` are its slots that would have to move for bytes to be even.
+pub(crate) fn of(master: &Master, deployments: &[Arc<Deployment>], planned: &[u16]) -> Standing {
     let status = master.status();
     let deployment = deployments.iter().find(|d| d.source == master.source);
     let kind = deployment.map_or(Kind::Standalone, |deployment| deployment.kind);
@@ -28,7 +28,10 @@ pub(crate) fn of(master: &Master, deployments: &[Arc<Deployment>]) -> Standing {
         },
         guard: guards.and_then(|all| all.get(&*master.shard)).map(guard),
         cluster: match (kind, topology) {
-            (Kind::Cluster, Some(map)) => Some(cluster(map, &master.place())),
+            (Kind::Cluster, Some(map)) => Some(Cluster {
+                planned: planned.to_vec(),
+                ..cluster(map, &master.place())
+            }),
             (Kind::Cluster | Kind::Standalone | Kind::Sentinel, _) => None,
         },
     }
@@ -123,6 +126,7 @@ fn cluster(map: &Topology, place: &fleet::Place) -> Cluster {
         failed: slots_of(Health::Failed),
         hosts,
         moving: moving.iter().map(|(slot, _)| slot.number()).collect(),
+        planned: Vec::new(),
         slot_of: Some(|name| Slot::of(name).number()),
     }
 }

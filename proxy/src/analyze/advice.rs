@@ -2,6 +2,7 @@
 //! clients and stream: the rules that ask for those are not decided, and named.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -39,6 +40,8 @@ impl Advice {
             totals: keyspace.totals(),
             survey: Ok(Arc::new(surveyor.survey())),
             heat: Heat::default(),
+            heat_hour: Heat::default(),
+            slots: BTreeMap::new(),
             flows: Flows::default(),
             storms: Ok(told.storms()),
             peers: Vec::new(),

@@ -5,13 +5,16 @@
 //! to the stream, and nearly all of it to one that waits. An answer is what is there: it costs no walk,
 //! and says how old it is. What the server tells of itself is asked for by `telling`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use analyzer::Keyspace;
 use analyzer::advice::{Flows, Heat, Limits, Survey, Surveyor, storm_limits};
 use analyzer::census::{Storm, StormLimits};
+use analyzer::heat::Window;
 use analyzer::profile::Profile;
+use analyzer::slots::SlotSums;
 use analyzer::view::{DbTotals, FormTotals};
 
 use crate::clock;
@@ -44,6 +47,18 @@ pub struct Surveyed {
     pub took_ms: u64,
 }
 
+/// Bytes of the keys in each slot, in all databases.
+fn slots(keyspace: &Keyspace) -> BTreeMap<u16, u64> {
+    let mut all: BTreeMap<u16, u64> = BTreeMap::new();
+    for db in keyspace.dbs() {
+        let sums = keyspace.slots(db.db).into_iter();
+        for (slot, sum) in sums.flat_map(SlotSums::filled) {
+            *all.entry(slot).or_default() += sum.bytes;
+        }
+    }
+    all
+}
+
 /// What one master knows for its advice.
 #[derive(Clone, Debug)]
 pub struct Gathered {
@@ -53,8 +68,12 @@ pub struct Gathered {
     pub dbs: Vec<DbTotals>,
     /// Sums by form.
     pub totals: Vec<FormTotals>,
-    /// Its hottest keys.
+    /// Its hottest keys of the last minute.
     pub heat: Heat,
+    /// And of the last hour.
+    pub heat_hour: Heat,
+    /// Bytes by slot; none where keys are not counted by slot.
+    pub slots: BTreeMap<u16, u64>,
     /// What happened to its keys lately.
     pub flows: Flows,
     /// The minutes of the next day in which too much expires; in words, why that is not known.
@@ -169,7 +188,9 @@ impl Advise {
             profile: keyspace.profile().clone(),
             dbs: keyspace.dbs(),
             totals: keyspace.totals(),
-            heat: Heat::of(keyspace),
+            heat: Heat::of(keyspace, Window::Minute),
+            heat_hour: Heat::of(keyspace, Window::Hour),
+            slots: slots(keyspace),
             flows,
             storms: self.storms(keyspace),
             limits: self.limits.clone(),

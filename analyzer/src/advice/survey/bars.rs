@@ -1,6 +1,8 @@
 //! The thresholds of rules that decide what a survey gathers.
 
+use super::walk::Looked;
 use crate::advice::{Limits, rule};
+use crate::value::Kind;
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
@@ -33,6 +35,13 @@ pub(super) struct Bars {
 }
 
 impl Bars {
+    /// True for a big collection, as KEY-02 means it.
+    pub(super) fn are_met_by(&self, key: &Looked<'_>) -> bool {
+        let is_collection = !matches!(key.kind, Kind::String | Kind::Module);
+        let is_wide = key.kind == Kind::Hash && key.bytes >= self.hash_bytes;
+        (is_collection && key.count >= self.elements) || is_wide
+    }
+
     pub(super) fn new(limits: &Limits) -> Bars {
         let of = |id: &str, name: &str| rule(id).map_or(u64::MAX, |rule| limits.get(rule, name));
         let days = of("TTL-06", "days").saturating_mul(SECONDS_PER_DAY * 1000);

@@ -15,6 +15,9 @@ use crate::value::zset::Zset;
 use crate::value::{Encoding, Kind, Value};
 use crate::whatif::Frame;
 
+/// Elements in percent of a limit from which on a collection is close to it.
+const NEAR_PERCENT: u64 = 90;
+
 /// How far limits are thought to be raised.
 const RAISED: u64 = 4;
 
@@ -30,6 +33,19 @@ pub(super) struct Lens {
     values: Frame,
     /// With larger intsets.
     intsets: Frame,
+    /// With nothing packed at all.
+    tables: Frame,
+}
+
+/// The number of elements at which a packed collection becomes a table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edge {
+    /// The option that says so.
+    pub(super) option: &'static str,
+    /// Elements that may be packed.
+    pub(super) limit: u64,
+    /// What the key would take as a table, where it is close to that.
+    pub(super) then: Option<u64>,
 }
 
 impl Lens {
@@ -53,8 +69,43 @@ impl Lens {
             intsets: raised(|to| {
                 to.set_intset_max = to.set_intset_max.saturating_mul(RAISED);
             }),
+            tables: raised(|to| {
+                to.hash_entries_max = 0;
+                to.zset_entries_max = 0;
+                to.set_listpack_max = 0;
+                to.set_intset_max = 0;
+            }),
             profile: profile.clone(),
         }
+    }
+
+    /// What a packed collection would become if it grew; `None` if it is none, or nothing limits it
+    /// but bytes.
+    pub(super) fn edge(&self, value: &Value, key: &Looked<'_>) -> Option<Edge> {
+        let profile = &self.profile;
+        let is_ints = key.encoding == Encoding::Intset;
+        let (option, limit) = match value {
+            Value::Hash(_) => ("hash-max-listpack-entries", profile.hash_entries_max),
+            Value::Zset(_) => ("zset-max-listpack-entries", profile.zset_entries_max),
+            Value::Set(_) if is_ints => ("set-max-intset-entries", profile.set_intset_max),
+            Value::Set(_) => ("set-max-listpack-entries", profile.set_listpack_max),
+            Value::String(_)
+            | Value::List(_)
+            | Value::Stream(_)
+            | Value::Module(_)
+            | Value::Bare(_) => return None,
+        };
+        let is_table = matches!(key.encoding, Encoding::Hashtable | Encoding::Skiplist);
+        if is_table || key.count > limit {
+            return None;
+        }
+        let is_near = key.count.saturating_mul(100) >= limit.saturating_mul(NEAR_PERCENT);
+        let then = is_near.then(|| self.tables.collection(value, key.seated).memory);
+        Some(Edge {
+            option,
+            limit,
+            then,
+        })
     }
 
     /// The server as it is.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::collections::Edge;
 use super::walk::Looked;
 use crate::keyspace::Keyspace;
 use crate::profile::Profile;
@@ -26,6 +27,52 @@ const SHORT: usize = 2;
 
 /// Fields beyond which a hash is not looked at for its names.
 const FIELDS_MAX: u64 = 512;
+
+/// Names of fields that are told apart in one pattern.
+const NAMES_MAX: usize = 64;
+
+/// A hash is of a pattern's kind if so many percent of its fields are known from those before.
+const KNOWN_PERCENT: u64 = 80;
+
+/// Packed collections of one pattern, with those that are close to becoming tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Packed {
+    /// The option that limits their elements: that of the first one, others are left out.
+    pub option: &'static str,
+    /// Its value.
+    pub limit: u64,
+    /// How many there are.
+    pub keys: u64,
+    /// Their elements.
+    pub elements: u64,
+    /// Those with nearly as many elements as may be.
+    pub near: u64,
+    /// Their elements.
+    pub near_elements: u64,
+    /// What they take.
+    pub now: u64,
+    /// What they would take as tables.
+    pub then: u64,
+}
+
+impl Packed {
+    pub(super) fn take(&mut self, edge: &Edge, key: &Looked<'_>) {
+        if self.keys == 0 {
+            (self.option, self.limit) = (edge.option, edge.limit);
+        }
+        if self.option != edge.option {
+            return;
+        }
+        self.keys += 1;
+        self.elements += key.count;
+        if let Some(then) = edge.then {
+            self.near += 1;
+            self.near_elements += key.count;
+            self.now += key.bytes;
+            self.then += then.max(key.bytes);
+        }
+    }
+}
 
 /// The keys of one pattern.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,12 +108,26 @@ pub struct Group {
     signature: Option<(u64, u64)>,
     /// What those take.
     pub alike_bytes: u64,
-    /// Bytes of their field names.
-    pub field_bytes: u64,
-    /// What they would take with field names of two bytes.
-    pub short_fields: u64,
     /// What they would take as lists of their values.
     pub as_lists: u64,
+    /// Digests of field names that were met, in order.
+    names: Vec<u64>,
+    /// Packed hashes most of whose fields are among those.
+    pub sharing: u64,
+    /// What those take.
+    pub sharing_bytes: u64,
+    /// Bytes of those fields' names.
+    pub field_bytes: u64,
+    /// What they would take with two bytes for each such name.
+    pub short_fields: u64,
+    /// Packed collections among the keys.
+    pub packed: Packed,
+    /// Big collections (KEY-02) among them.
+    pub big: u64,
+    /// What those take.
+    pub big_bytes: u64,
+    /// The most elements of one.
+    pub big_most: u64,
 }
 
 /// All of them.
@@ -141,6 +202,13 @@ impl Group {
         }
     }
 
+    /// A big collection of the pattern.
+    pub(super) fn big(&mut self, key: &Looked<'_>) {
+        self.big += 1;
+        self.big_bytes += key.bytes;
+        self.big_most = self.big_most.max(key.count);
+    }
+
     fn shortened(&self, key: &Looked<'_>) -> Seated {
         Seated {
             name: key.seated.name.saturating_sub(self.cut).max(1),
@@ -168,25 +236,61 @@ impl Group {
         if key.encoding != Encoding::Listpack || hash.count() > FIELDS_MAX || hash.expiring() > 0 {
             return;
         }
+        self.named(hash, key, scale);
         let signature = (hash.count(), hash.signature());
         if *self.signature.get_or_insert(signature) != signature {
             return;
         }
         let profile: &Profile = scale.profile();
         let sizes = Sizes::of(profile);
-        let (mut names, mut short, mut values) = (0, 0, 0);
-        hash.some(|field| {
-            let brief = Info::text(field.name.len.min(SHORT as u64));
-            self.field_bytes += field.name.len;
+        let (mut names, mut values) = (0, 0);
+        hash.each(|field| {
             names += sizes.entry(&field.name);
-            short += sizes.entry(&brief);
             values += sizes.entry(&field.value);
-            true
         });
         self.alike += 1;
         self.alike_bytes += key.bytes;
         let same = key.bytes.saturating_sub(sizes.blob(names + values));
-        self.short_fields += (same + sizes.blob(short + values)).min(key.bytes);
         self.as_lists += (same + List::packed_memory(values, profile)).min(key.bytes);
+    }
+
+    /// What the hash would take with short names for those fields that hashes before it had, too, or
+    /// for all if it is the first.
+    fn named(&mut self, hash: &Hash, key: &Looked<'_>, scale: &Scale) {
+        let sizes = Sizes::of(scale.profile());
+        let (mut known, mut bytes, mut now, mut short) = (0, 0, 0, 0);
+        let is_first = self.names.is_empty();
+        hash.each_named(|digest, field| {
+            let entry = sizes.entry(&field.name);
+            let value = sizes.entry(&field.value);
+            now += entry + value;
+            if self.knows(digest) || is_first {
+                let brief = Info::text(field.name.len.min(SHORT as u64));
+                known += 1;
+                bytes += field.name.len;
+                short += sizes.entry(&brief) + value;
+            } else {
+                short += entry + value;
+            }
+        });
+        if known * 100 < hash.count() * KNOWN_PERCENT {
+            return;
+        }
+        self.sharing += 1;
+        self.sharing_bytes += key.bytes;
+        self.field_bytes += bytes;
+        let same = key.bytes.saturating_sub(sizes.blob(now));
+        self.short_fields += (same + sizes.blob(short)).min(key.bytes);
+    }
+
+    /// True if a field of that name was met before; there is room for some that were not.
+    fn knows(&mut self, digest: u64) -> bool {
+        let Err(at) = self.names.binary_search(&digest) else {
+            return true;
+        };
+        if self.names.len() < NAMES_MAX {
+            self.names.insert(at, digest);
+        }
+        false
     }
 }

@@ -22,11 +22,11 @@ mod walk;
 use super::secrets::Secrets;
 use crate::profile::Profile;
 
-pub use groups::{Group as PatternGroup, Groups};
+pub use groups::{Group as PatternGroup, Groups, Packed};
 pub(super) use lists::STREAM_RAISED;
 pub use tags::{TagSum, Tags};
 pub use tally::{Seen, TOP_KEYS, Tally};
-pub use tracks::{Group, Track, Tracks};
+pub use tracks::{Filling, Group, Track, Tracks};
 pub use walk::Surveyor;
 
 /// What keys are gathered for.
@@ -134,6 +134,12 @@ impl Survey {
     /// Bytes of keys with an expiry.
     pub fn expiring_bytes(&self) -> u64 {
         self.bytes.saturating_sub(self.lasting_bytes)
+    }
+
+    /// Bytes of the largest key; 0 if there is none.
+    pub fn largest_bytes(&self) -> u64 {
+        let mut largest = self.tally(Point::Largest).top();
+        largest.next().map_or(0, |seen| seen.now)
     }
 
     /// Keys by pattern, if most are.

@@ -1,8 +1,9 @@
-//! What stays the same, or only grows, from one survey to the next: long collections and consumer
-//! groups, of which a bounded number is remembered.
+//! What stays the same, or only grows, from one survey to the next: long collections, consumer groups,
+//! and how full the packed collections of a pattern are. A bounded number of each is remembered.
 
 use std::collections::BTreeMap;
 
+use super::groups::Groups;
 use super::walk::Looked;
 use crate::value::stream::GroupFacts;
 
@@ -18,6 +19,8 @@ pub struct Track {
     pub since_ms: i64,
     /// Elements then.
     pub first: u64,
+    /// Bytes then.
+    pub first_bytes: u64,
     /// Elements now.
     pub count: u64,
     /// Bytes now.
@@ -37,10 +40,22 @@ pub struct Group {
     pub bytes: u64,
 }
 
+/// How full the packed collections of a pattern were, since they did not become emptier in the mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filling {
+    /// When that was first seen, unix milliseconds.
+    pub since_ms: i64,
+    /// Collections then.
+    pub keys: u64,
+    /// Their elements then.
+    pub elements: u64,
+}
+
 /// All of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tracks {
     at_ms: i64,
+    fillings: BTreeMap<Name, Filling>,
     collections: BTreeMap<Name, Track>,
     groups: BTreeMap<(Name, u64), Group>,
     before: Option<Box<Tracks>>,
@@ -73,17 +88,19 @@ impl Tracks {
         if known.is_none() && self.collections.len() >= TRACKS_MAX {
             return;
         }
-        let (since_ms, first) = known
-            .filter(|known| known.count <= key.count)
-            .map_or((self.at_ms, key.count), |known| {
-                (known.since_ms, known.first)
-            });
-        let track = Track {
-            since_ms,
-            first,
+        let begins = Track {
+            since_ms: self.at_ms,
+            first: key.count,
+            first_bytes: key.bytes,
             count: key.count,
             bytes: key.bytes,
         };
+        let known = known.filter(|known| known.count <= key.count);
+        let track = known.map_or(begins, |known| Track {
+            count: key.count,
+            bytes: key.bytes,
+            ..*known
+        });
         self.collections.insert(name, track);
     }
 
@@ -105,6 +122,33 @@ impl Tracks {
             bytes: key.bytes,
         };
         self.groups.insert(name, group);
+    }
+
+    /// The patterns of a survey that has ended: no more of them than it had groups.
+    pub(super) fn patterns(&mut self, groups: &Groups) {
+        let packed = groups.all().filter(|(_, group)| group.packed.keys > 0);
+        for (db, group) in packed {
+            let name = (db, group.glob.clone());
+            let (keys, elements) = (group.packed.keys, group.packed.elements);
+            let fuller = |known: &&Filling| {
+                let times = |a: u64, b: u64| u128::from(a) * u128::from(b);
+                times(known.elements, keys) <= times(elements, known.keys)
+            };
+            let known = self.before.as_ref();
+            let known = known.and_then(|before| before.fillings.get(&name));
+            let begins = Filling {
+                since_ms: self.at_ms,
+                keys,
+                elements,
+            };
+            let filling = known.filter(fuller).copied().unwrap_or(begins);
+            self.fillings.insert(name, filling);
+        }
+    }
+
+    /// How full the packed collections of a pattern were.
+    pub fn filling(&self, db: u32, glob: &[u8]) -> Option<&Filling> {
+        self.fillings.get(&(db, glob.to_vec()))
     }
 
     /// Collections by database and name.

@@ -88,7 +88,9 @@ impl Surveyor {
 
     /// What was found.
     pub fn survey(mut self) -> Survey {
-        self.survey.tracks.end();
+        let Survey { tracks, groups, .. } = &mut self.survey;
+        tracks.patterns(groups);
+        tracks.end();
         self.survey
     }
 
@@ -128,9 +130,17 @@ impl Surveyor {
             Some(group) => group.take(&key, scale),
             None => self.survey.unnamed += 1,
         }
-        let by_hash = |group: Option<&mut Group>, value: &Value| {
-            if let (Some(group), Value::Hash(hash)) = (group, value) {
+        let (lens, is_big) = (&self.lens, self.bars.are_met_by(&key));
+        let by_group = |group: Option<&mut Group>, value: &Value| {
+            let Some(group) = group else { return };
+            if is_big {
+                group.big(&key);
+            }
+            if let Value::Hash(hash) = value {
                 group.hash(hash, &key, scale);
+            }
+            if let Some(edge) = lens.edge(value, &key) {
+                group.packed.take(&edge, &key);
             }
         };
         match record.body() {
@@ -142,13 +152,13 @@ impl Surveyor {
             }
             Body::Packed { memory, packed, .. } => {
                 if let Some(value) = packing::unpack(key.kind, key.encoding, packed, memory) {
-                    by_hash(group, &value);
+                    by_group(group, &value);
                     self.collection(&value, &key);
                 }
             }
             Body::Elsewhere(handle) => {
                 if let Some(entry) = table.large().get(handle) {
-                    by_hash(group, &entry.value);
+                    by_group(group, &entry.value);
                     self.collection(&entry.value, &key);
                 }
             }
@@ -173,14 +183,20 @@ impl Surveyor {
             | Value::Module(_)
             | Value::Bare(_) => {}
         }
-        let many = key.count >= self.bars.elements && key.kind != Kind::Module;
-        let wide = key.kind == Kind::Hash && key.bytes >= self.bars.hash_bytes;
-        if many || wide {
+        if self.bars.are_met_by(key) {
             self.survey.tracks.collection(key);
             let seen = key.seen(0, key.bytes);
-            if key.seated.expire_ms.is_some() {
+            if let Some(at_ms) = key.seated.expire_ms {
+                let left_ms = at_ms.saturating_sub(self.survey.at_ms).max(0);
                 let expiring = self.survey.tally_mut(Point::BigExpiring);
-                expiring.take(key.count, seen.clone());
+                let figure = left_ms.unsigned_abs() / 1000;
+                expiring.take(
+                    key.count,
+                    Seen {
+                        figure,
+                        ..seen.clone()
+                    },
+                );
             }
             self.survey
                 .tally_mut(Point::BigCollection)

@@ -200,6 +200,13 @@ impl Hash {
         self.fields.each(|_, payload| visit(Field::unpack(payload)));
     }
 
+    /// Calls `visit` with every field and a figure that fields of the same name share.
+    pub(crate) fn each_named(&self, mut visit: impl FnMut(u64, Field)) {
+        self.fields.each(|digest, payload| {
+            visit(digest & ELEMENT_BITS, Field::unpack(payload));
+        });
+    }
+
     /// Calls `visit` with fields until it says that it has seen enough.
     pub(crate) fn some(&self, mut visit: impl FnMut(Field) -> bool) {
         self.fields.all(|payload| visit(Field::unpack(payload)));
