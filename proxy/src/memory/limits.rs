@@ -35,7 +35,7 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    /// `auto`, `off` or `0`, or a number of [`bytes`].
+    /// `auto`, `off` or `0`, or a number of [`bytes()`].
     pub fn parse(text: &str) -> Option<Wanted> {
         match text.trim().to_ascii_lowercase().as_str() {
             "auto" => Some(Wanted::Auto),
