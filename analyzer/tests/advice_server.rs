@@ -559,9 +559,9 @@ fn the_keys_that_are_written_most_are_told_as_keys() {
         ..sum(1_000)
     }];
     let work = |writes| Work { writes, bytes: 0 };
-    facts.heat.total = work(1_000);
+    facts.heat_hour.total = work(1_000);
     let name = b"\x1b]0;\xffmine\n".to_vec();
-    facts.heat.by_writes = vec![Hot {
+    facts.heat_hour.by_writes = vec![Hot {
         db: 3,
         name_len: name.len() as u64,
         name: name.clone(),
