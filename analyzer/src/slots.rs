@@ -4,9 +4,15 @@
 //! slots that are made when a key of them first comes: at most 257 KiB a database, and a few
 //! hundred bytes for one of a hundred masters.
 
+mod blocks;
+mod packed;
+
 use std::fmt;
 
 use crate::keyspace::SlotOf;
+
+pub(crate) use self::blocks::Blocks;
+pub(crate) use self::packed::Packed;
 
 /// Slots that can be counted, of every cluster.
 pub const SLOTS: usize = 16_384;
@@ -43,7 +49,7 @@ pub struct SlotSum {
 #[derive(Clone)]
 pub struct SlotSums {
     slot_of: SlotOf,
-    blocks: Vec<Option<Box<[SlotSum; BLOCK]>>>,
+    blocks: Blocks<[SlotSum; BLOCK], BLOCK>,
 }
 
 impl SlotSums {
@@ -51,7 +57,7 @@ impl SlotSums {
     pub fn new(slot_of: SlotOf) -> SlotSums {
         SlotSums {
             slot_of,
-            blocks: vec![None; SLOTS / BLOCK],
+            blocks: Blocks::default(),
         }
     }
 
@@ -67,12 +73,11 @@ impl SlotSums {
 
     /// A key had so many bytes, and has now; `None` is "not there".
     pub(crate) fn change(&mut self, name: &[u8], before: Option<u64>, after: Option<u64>) {
-        let slot = usize::from((self.slot_of)(name));
-        let Some(block) = self.blocks.get_mut(slot / BLOCK) else {
+        let slot = (self.slot_of)(name);
+        let Some((block, at)) = self.blocks.make(slot, || [SlotSum::default(); BLOCK]) else {
             return;
         };
-        let block = block.get_or_insert_with(|| Box::new([SlotSum::default(); BLOCK]));
-        let sum = &mut block[slot % BLOCK];
+        let sum = &mut block[at];
         if let Some(bytes) = before {
             sum.keys -= 1;
             sum.bytes = sum.bytes.wrapping_sub(bytes);
@@ -85,24 +90,21 @@ impl SlotSums {
 
     /// The sum of one slot.
     pub fn get(&self, slot: u16) -> SlotSum {
-        let slot = usize::from(slot);
-        let block = self.blocks.get(slot / BLOCK).and_then(Option::as_ref);
-        block.map_or_else(SlotSum::default, |block| block[slot % BLOCK])
+        let block = self.blocks.get(slot);
+        block.map_or_else(SlotSum::default, |(block, at)| block[at])
     }
 
     /// The slots that have keys, in order.
     pub fn filled(&self) -> impl Iterator<Item = (u16, SlotSum)> {
-        let blocks = (0u16..).step_by(BLOCK).zip(&self.blocks);
-        let blocks = blocks.filter_map(|(first, block)| Some((first, block.as_deref()?)));
-        blocks
+        let slots = self.blocks.made();
+        slots
             .flat_map(|(first, block)| (first..).zip(block.iter().copied()))
             .filter(|(_, sum)| sum.keys > 0)
     }
 
     /// Bytes allocated.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let blocks = self.blocks.iter().flatten().count();
-        blocks * size_of::<[SlotSum; BLOCK]>() + self.blocks.len() * size_of::<usize>()
+        self.blocks.heap_bytes()
     }
 }
 
@@ -131,11 +133,12 @@ mod tests {
     #[test]
     fn sums_follow_changes_and_blocks_come_with_keys() {
         let mut sums = SlotSums::new(length);
-        let empty = sums.heap_bytes();
+        assert_eq!(sums.heap_bytes(), 0);
         sums.add(b"abc", 10);
+        let one = sums.heap_bytes();
         sums.add(b"xyz", 5);
         sums.add(&[b'a'; 200], 7);
-        assert_eq!(sums.heap_bytes(), empty + 2 * 2048);
+        assert_eq!(sums.heap_bytes(), one + 2048);
         sums.change(b"abc", Some(10), Some(30));
         assert_eq!(sums.get(3), SlotSum { keys: 2, bytes: 35 });
         sums.change(&[b'a'; 200], Some(7), None);

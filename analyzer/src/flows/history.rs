@@ -28,8 +28,8 @@ struct Interval {
     /// When it ended, seconds.
     end_s: i64,
     rows: Box<[(Of, Flow)]>,
-    /// Hash slots, as [`slots`] writes them.
-    slots: Box<[u8]>,
+    /// By hash slot.
+    slots: slots::Closed,
     /// All keys at its end.
     total: Portion,
     /// What commands did to all bytes since the beginning, at its end.
@@ -68,7 +68,7 @@ impl Ring {
     }
 
     /// Closes the interval under way, which ends then; of hash slots this is known.
-    fn close(&mut self, end_s: i64, (total, level): (Portion, i128), slots: Box<[u8]>) {
+    fn close(&mut self, end_s: i64, (total, level): (Portion, i128), slots: slots::Closed) {
         if self.open.is_empty() {
             return;
         }
@@ -385,7 +385,7 @@ impl History {
             for (of, flow) in &interval.rows {
                 sums.entry(*of).or_default().add(flow);
             }
-            slots::decode(&interval.slots, &mut slots);
+            slots::add_closed(&interval.slots, &mut slots);
         }
         // Nothing happened between the end of that interval and the window, if there is a gap.
         let step = from.div_euclid(ring.length_s).saturating_mul(ring.length_s);
@@ -451,7 +451,8 @@ impl History {
         let row = size_of::<(Of, Flow)>();
         let rings = self.rings.iter().map(|ring| {
             let closed = ring.closed.iter();
-            let closed = closed.map(|interval| interval.rows.len() * row + interval.slots.len());
+            let closed =
+                closed.map(|interval| interval.rows.len() * row + interval.slots.heap_bytes());
             closed.sum::<usize>() + ring.open.len() * row
         });
         let names = self.names.numbers.keys();

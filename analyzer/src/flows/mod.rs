@@ -55,15 +55,26 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// How many counters it has.
+    const FIGURES: usize = 10;
+
     /// Its counters, in one order.
-    fn figures(&self) -> [u64; 10] {
+    fn figures(&self) -> [u64; Flow::FIGURES] {
         let mut copy = *self;
         copy.figures_mut().map(|figure| *figure)
     }
 
+    /// One of those counters.
+    fn of_figures(figures: [u64; Flow::FIGURES]) -> Flow {
+        let mut flow = Flow::default();
+        let own = flow.figures_mut().into_iter();
+        own.zip(figures).for_each(|(own, figure)| *own = figure);
+        flow
+    }
+
     /// The same, to be changed.
     #[inline]
-    fn figures_mut(&mut self) -> [&mut u64; 10] {
+    fn figures_mut(&mut self) -> [&mut u64; Flow::FIGURES] {
         [
             &mut self.created,
             &mut self.changed,

@@ -5,10 +5,6 @@
 //! changed most; the others of it are one row, the rest. So an interval's rows always sum up to what
 //! commands did in it.
 //!
-//! ```text
-//! a closed interval:  (gap to the slot, ten counters) ..   all LEB128, in the order of slots
-//! ```
-//!
 //! Bounds: 7 KB for every 32 slots that were ever written (3.5 MB for all of a cluster's), and for
 //! closed intervals some 15 bytes a row: 2 MB if all of them are full.
 
@@ -17,8 +13,7 @@ use std::collections::BTreeMap;
 
 use super::history::SCALES;
 use super::{Change, Flow};
-use crate::slots::SLOTS;
-use crate::store::varint;
+use crate::slots::{Blocks, Packed};
 
 /// Slots of a block.
 const BLOCK: usize = 32;
@@ -48,9 +43,10 @@ impl Block {
 
 /// What commands did to the keys of each slot, in the intervals under way.
 #[derive(Debug, Default)]
-pub(crate) struct SlotFlows {
-    blocks: Vec<Option<Box<Block>>>,
-}
+pub(crate) struct SlotFlows(Blocks<Block, BLOCK>);
+
+/// The rows of a closed interval.
+pub(super) type Closed = Packed<{ Flow::FIGURES }>;
 
 /// Sums by slot, with [`REST`].
 pub(super) type Sums = BTreeMap<u16, Flow>;
@@ -59,26 +55,19 @@ impl SlotFlows {
     /// A command changed a key of that slot.
     #[inline]
     pub(crate) fn enter(&mut self, slot: u16, change: &Change) {
-        if self.blocks.is_empty() {
-            self.blocks.resize_with(SLOTS / BLOCK, || None);
-        }
-        let slot = usize::from(slot);
-        let Some(block) = self.blocks.get_mut(slot / BLOCK) else {
+        let Some((block, at)) = self.0.make(slot, Block::new) else {
             return;
         };
-        let block = block.get_or_insert_with(|| Box::new(Block::new()));
         block.written = true;
         let [second, ..] = &mut block.open;
-        change.enter(&mut second[slot % BLOCK]);
+        change.enter(&mut second[at]);
     }
 
     /// Ends the interval under way of a resolution; the second ends before the minute, and that
     /// before the hour. One in `m` keys has a record.
-    pub(super) fn close(&mut self, scale: usize, m: u64) -> Box<[u8]> {
+    pub(super) fn close(&mut self, scale: usize, m: u64) -> Closed {
         let mut rows = Vec::new();
-        let blocks = (0u16..).step_by(BLOCK).zip(&mut self.blocks);
-        for (first, block) in blocks.filter_map(|(first, block)| Some((first, block.as_mut()?))) {
-            let Block { written, open } = &mut **block;
+        for (first, Block { written, open }) in self.0.made_mut() {
             if scale == 0 {
                 if !std::mem::take(written) {
                     continue;
@@ -92,13 +81,12 @@ impl SlotFlows {
                 }
             }
         }
-        encode(shortened(rows, TOLD[scale]))
+        packed(shortened(rows, TOLD[scale]))
     }
 
     /// Adds the interval under way of a resolution.
     pub(super) fn add_open(&self, scale: usize, m: u64, sums: &mut Sums) {
-        let blocks = (0u16..).step_by(BLOCK).zip(&self.blocks);
-        for (first, block) in blocks.filter_map(|(first, block)| Some((first, block.as_ref()?))) {
+        for (first, block) in self.0.made() {
             let [second, ..] = &block.open;
             for (slot, flow) in (first..).zip(second) {
                 let mut flow = *flow;
@@ -114,8 +102,7 @@ impl SlotFlows {
 
     /// Bytes allocated.
     pub(super) fn heap_bytes(&self) -> usize {
-        let made = self.blocks.iter().flatten().count();
-        made * size_of::<Block>() + self.blocks.capacity() * size_of::<usize>()
+        self.0.heap_bytes()
     }
 }
 
@@ -147,36 +134,15 @@ fn shortened(mut rows: Vec<(u16, Flow)>, most: usize) -> Vec<(u16, Flow)> {
     rows
 }
 
-fn encode(rows: Vec<(u16, Flow)>) -> Box<[u8]> {
-    let mut out = Vec::new();
-    let mut next = 0;
-    for (slot, flow) in rows {
-        varint::put(u64::from(slot - next), &mut out);
-        next = slot + 1;
-        let all = flow.figures();
-        all.into_iter().for_each(|n| varint::put(n, &mut out));
-    }
-    out.into()
+fn packed(rows: Vec<(u16, Flow)>) -> Closed {
+    let rows = rows.into_iter();
+    Packed::new(rows.map(|(slot, flow)| (slot, flow.figures())))
 }
 
 /// Adds the rows of a closed interval.
-pub(super) fn decode(bytes: &[u8], sums: &mut Sums) {
-    let mut next = 0u64;
-    let mut at = 0;
-    while at < bytes.len() {
-        let mut take = || {
-            let (n, behind) = varint::get(bytes, at);
-            at = behind;
-            n
-        };
-        let slot = next + take();
-        let mut flow = Flow::default();
-        let figures = flow.figures_mut();
-        figures.into_iter().for_each(|figure| *figure = take());
-        // What was encoded is a slot's number.
-        let slot = u16::try_from(slot).unwrap_or(REST);
-        sums.entry(slot).or_default().add(&flow);
-        next = u64::from(slot) + 1;
+pub(super) fn add_closed(rows: &Closed, sums: &mut Sums) {
+    for (slot, figures) in rows.iter() {
+        add(sums, slot, &Flow::of_figures(figures));
     }
 }
 
@@ -196,14 +162,14 @@ mod tests {
     #[test]
     fn rows_survive_and_the_rest_is_one_of_them() {
         let rows: Vec<(u16, Flow)> = (1..=300).map(|n| (n * 54, flow(n.into()))).collect();
-        let whole = encode(rows.clone());
+        let whole = packed(rows.clone());
         let mut sums = Sums::new();
-        decode(&whole, &mut sums);
+        add_closed(&whole, &mut sums);
         assert!(sums.clone().into_iter().eq(rows.clone()));
         let mut all = Flow::default();
         rows.iter().for_each(|(_, flow)| all.add(flow));
         let mut sums = Sums::new();
-        decode(&encode(shortened(rows, 64)), &mut sums);
+        add_closed(&packed(shortened(rows, 64)), &mut sums);
         assert_eq!(sums.len(), 65);
         assert_eq!(sums.get(&(300 * 54)), Some(&flow(300)), "the largest");
         assert_eq!(sums.get(&54), None, "the smallest");

@@ -346,9 +346,7 @@ impl Keyspace {
         let rows = self.named_commands(&span.commands);
         heard(&span, rows.into_iter().collect(), Work::default())
     }
-}
 
-impl Keyspace {
     /// The same since the model was made.
     pub fn commands_ever(&self) -> BTreeMap<String, Work> {
         self.named_commands(&self.heat().spans.commands_ever())

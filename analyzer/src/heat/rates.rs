@@ -1,8 +1,7 @@
 //! What is counted exactly, because there are few of them: commands, slots.
 
 use super::Work;
-use crate::slots::SLOTS;
-use crate::store::varint;
+use crate::slots::{Blocks, Packed};
 
 /// Slots of a block.
 const BLOCK: usize = 128;
@@ -32,94 +31,63 @@ impl Numbered {
     }
 }
 
-/// Work by hash slot, in blocks that are made when a slot of them is first written.
+/// Work by hash slot, of the span that is open.
 #[derive(Debug, Default)]
-pub(super) struct Slots {
-    blocks: Vec<Option<Box<[Work; BLOCK]>>>,
-}
+pub(super) struct Slots(Blocks<[Work; BLOCK], BLOCK>);
 
 impl Slots {
     #[inline]
     pub(super) fn add(&mut self, slot: u16, bytes: u64) {
-        let slot = usize::from(slot);
-        if self.blocks.is_empty() {
-            self.blocks.resize(SLOTS / BLOCK, None);
+        if let Some((block, at)) = self.0.make(slot, || [Work::default(); BLOCK]) {
+            block[at] = block[at].plus(Work::one(bytes));
         }
-        let Some(block) = self.blocks.get_mut(slot / BLOCK) else {
-            return;
-        };
-        let block = block.get_or_insert_with(|| Box::new([Work::default(); BLOCK]));
-        let sum = &mut block[slot % BLOCK];
-        *sum = sum.plus(Work::one(bytes));
     }
 
     /// The slots that were written, in order.
-    pub(super) fn written(&self) -> Packed {
-        let blocks = (0u16..).step_by(BLOCK).zip(&self.blocks);
-        let blocks = blocks.filter_map(|(first, block)| Some((first, block.as_deref()?)));
+    pub(super) fn written(&self) -> BySlot {
+        let blocks = self.0.made();
         let slots = blocks.flat_map(|(first, block)| (first..).zip(block.iter().copied()));
-        Packed::new(slots.filter(|(_, work)| work.writes > 0))
+        BySlot::new(slots.filter(|(_, work)| work.writes > 0))
     }
 
     /// Begins anew, in the same memory.
     pub(super) fn clear(&mut self) {
-        for block in self.blocks.iter_mut().flatten() {
+        for (_, block) in self.0.made_mut() {
             block.fill(Work::default());
         }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        let made = self.blocks.iter().flatten().count();
-        made * size_of::<[Work; BLOCK]>() + self.blocks.capacity() * size_of::<usize>()
+        self.0.heap_bytes()
     }
 }
 
-/// Work by slot of a span that is over, in order: the step from the slot before, writes and bytes as
-/// numbers of as few bytes as they need. Of a cluster that writes to all slots all the time that is
-/// some 100 KB a span, a quarter of what the plain figures take.
+/// Work by slot of a span that is over, in order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Packed(Box<[u8]>);
+pub(super) struct BySlot(Packed<2>);
 
-impl Packed {
-    pub(super) fn new(slots: impl Iterator<Item = (u16, Work)>) -> Packed {
-        let mut packed = Vec::new();
-        let mut before = 0;
-        for (slot, work) in slots {
-            varint::put(u64::from(slot - before), &mut packed);
-            varint::put(work.writes, &mut packed);
-            varint::put(work.bytes, &mut packed);
-            before = slot;
-        }
-        Packed(packed.into())
+impl BySlot {
+    pub(super) fn new(slots: impl Iterator<Item = (u16, Work)>) -> BySlot {
+        let rows = slots.map(|(slot, work)| (slot, [work.writes, work.bytes]));
+        BySlot(Packed::new(rows))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u16, Work)> {
-        let (mut at, mut slot) = (0, 0u16);
-        std::iter::from_fn(move || {
-            if at >= self.0.len() {
-                return None;
-            }
-            let step;
-            let mut work = Work::default();
-            (step, at) = varint::get(&self.0, at);
-            (work.writes, at) = varint::get(&self.0, at);
-            (work.bytes, at) = varint::get(&self.0, at);
-            slot = slot.saturating_add(u16::try_from(step).unwrap_or(u16::MAX));
-            Some((slot, work))
-        })
+        let rows = self.0.iter();
+        rows.map(|(slot, [writes, bytes])| (slot, Work { writes, bytes }))
     }
 
     /// Sums of several accounts.
-    pub(super) fn merged<'a>(parts: impl Iterator<Item = &'a Packed>) -> Packed {
+    pub(super) fn merged<'a>(parts: impl Iterator<Item = &'a BySlot>) -> BySlot {
         let mut sums = Vec::new();
         for part in parts.filter(|part| !part.0.is_empty()) {
             sums = added(sums, part.iter());
         }
-        Packed::new(sums.into_iter())
+        BySlot::new(sums.into_iter())
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.0.len()
+        self.0.heap_bytes()
     }
 }
 
@@ -149,10 +117,10 @@ mod tests {
         let of = |parts: &[&[(u16, u64)]]| {
             let parts = parts.iter().map(|part| {
                 let works = part.iter().map(|(slot, bytes)| (*slot, Work::one(*bytes)));
-                Packed::new(works)
+                BySlot::new(works)
             });
             let parts: Vec<_> = parts.collect();
-            let sums = Packed::merged(parts.iter());
+            let sums = BySlot::merged(parts.iter());
             let sums = sums.iter();
             sums.map(|(slot, sum)| (slot, sum.writes, sum.bytes))
                 .collect::<Vec<_>>()

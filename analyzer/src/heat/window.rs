@@ -15,7 +15,7 @@
 use std::collections::VecDeque;
 
 use super::Work;
-use super::rates::{Numbered, Packed, Slots};
+use super::rates::{BySlot, Numbered, Slots};
 use super::sketch::{Rows, Sketch, merge};
 
 /// Milliseconds of the shortest span.
@@ -66,7 +66,7 @@ pub(super) struct Span {
     pub(super) keys: Rows,
     pub(super) tags: Rows,
     pub(super) commands: Numbered,
-    pub(super) slots: Packed,
+    pub(super) slots: BySlot,
     /// Bytes allocated for it.
     heap: usize,
 }
@@ -116,7 +116,7 @@ impl Span {
             keys: merge(parts.iter().map(|part| &part.keys), keep),
             tags: merge(parts.iter().map(|part| &part.tags), keep),
             commands,
-            slots: Packed::merged(parts.iter().map(|part| &part.slots)),
+            slots: BySlot::merged(parts.iter().map(|part| &part.slots)),
             heap: 0,
         }
         .weighed()
