@@ -2,8 +2,9 @@
 //!
 //! The rows of slots must sum up to those of types. From one point to the next the keys of a slot must
 //! change by what its row does. What is in no slot's row may stand between the two: the rest, and what
-//! was no command on a key. Bytes of that are counted on both sides, so that where there are none every
-//! slot is exact.
+//! was no command on a key. It may be another part of the same history at each point, because a minute
+//! tells more slots one by one than its seconds did. So the bytes of both points are allowed for, and
+//! where there are none every slot is exact.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -88,7 +89,7 @@ pub(super) fn compare(
     });
     facts.equal("by slot", types, all);
     if let Some(before) = before.insert(facts.scope.to_owned(), now.clone()) {
-        let open = now.elsewhere.saturating_sub(before.elsewhere);
+        let open = now.elsewhere.saturating_add(before.elsewhere);
         let astray = now.astray(&before);
         let words = format!("{astray} bytes astray, {open} in no row of a slot");
         facts.holds("slots since the last point", astray <= open, &words);
