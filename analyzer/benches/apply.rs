@@ -6,19 +6,26 @@
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::hint::black_box;
+use std::mem::take;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use analyzer::census::Plan;
 use analyzer::input::{Command, Outcome};
+use analyzer::keyspace::WARM_KEYS;
 use analyzer::profile::{Family, Version};
 use analyzer::view::{By, Top};
 use analyzer::{Keyspace, Profile, Text};
 
+const SEED: u64 = 0x5eed;
 const VALUE: [u8; 64] = [b'v'; 64];
 
 struct Bench {
     keyspace: Keyspace,
     offset: u64,
+    /// Commands that wait: their words, and where each lies.
+    bytes: Vec<u8>,
+    waiting: Vec<Vec<Range<usize>>>,
     dice: u64,
     keys: u64,
 }
@@ -31,8 +38,10 @@ fn main() {
     let patterns: Option<usize> = words.next();
     let profile = Profile::defaults(Family::Redis, Version::new(7, 0));
     let mut bench = Bench {
-        keyspace: Keyspace::new(profile, 0x5eed),
+        keyspace: Keyspace::new(profile, SEED),
         offset: 0,
+        bytes: Vec::new(),
+        waiting: Vec::new(),
         dice: 1,
         keys,
     };
@@ -60,7 +69,7 @@ impl Bench {
         for n in 0..times {
             run(self, n);
         }
-        self.keyspace.catch_up();
+        self.follow();
         let seconds = (cpu() - start).as_secs_f64();
         let rate = times as f64 / seconds / 1e6;
         self.keyspace.tidy(usize::MAX);
@@ -68,15 +77,44 @@ impl Bench {
         println!("{what}: {rate:.2} M/s, {heap:.1} B/key");
     }
 
+    /// Keeps a command until there are as many as are looked up together.
     fn apply(&mut self, argv: &[Text<'_>]) {
-        self.offset += 50;
-        let outcome = self.keyspace.follow(&Command {
-            db: 0,
-            argv,
-            now_ms: 1_700_000_000_000,
-            end_offset: self.offset,
-        });
-        assert_ne!(outcome, Outcome::Malformed);
+        let mut command = Vec::with_capacity(argv.len());
+        for word in argv {
+            let Text::Bytes(word) = word else {
+                unreachable!("all words are bytes");
+            };
+            let from = self.bytes.len();
+            self.bytes.extend_from_slice(word);
+            command.push(from..self.bytes.len());
+        }
+        self.waiting.push(command);
+        if self.waiting.len() == WARM_KEYS {
+            self.follow();
+        }
+    }
+
+    /// Applies what waits, as whoever follows a stream does.
+    fn follow(&mut self) {
+        let (bytes, waiting) = (take(&mut self.bytes), take(&mut self.waiting));
+        let digest = |words: &Vec<Range<usize>>| Text::Bytes(&bytes[words[1].clone()]).digest(SEED);
+        self.keyspace
+            .warm(waiting.iter().map(|words| (0, digest(words))));
+        for words in &waiting {
+            let argv: Vec<Text<'_>> = words
+                .iter()
+                .map(|word| Text::Bytes(&bytes[word.clone()]))
+                .collect();
+            self.offset += 50;
+            let command = Command {
+                db: 0,
+                argv: &argv,
+                now_ms: 1_700_000_000_000,
+                end_offset: self.offset,
+            };
+            let outcome = self.keyspace.follow(&command, digest(words));
+            assert_ne!(outcome, Outcome::Malformed);
+        }
     }
 
     fn roll(&mut self) -> u64 {

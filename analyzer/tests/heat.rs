@@ -95,7 +95,7 @@ fn step(driver: &mut Driver, tally: &mut Tally, dice: &mut Dice) {
     };
     let sum = tally.commands.entry(known.to_owned()).or_default();
     add(sum, words(&line));
-    driver.follow_line(&line);
+    driver.line(&line);
 }
 
 fn assert_within(heard: &Heard<Hot>, tally: &BTreeMap<(u32, String), Work>) {
@@ -130,7 +130,6 @@ fn an_exact_tally_lies_within_the_bounds() {
         driver.now_ms += i64::from(n % 4 == 0);
         driver.keyspace.clock(driver.now_ms);
     }
-    driver.keyspace.catch_up();
     let keyspace = &driver.keyspace;
     let total = tally.keys.values().fold(Work::default(), |sum, work| Work {
         writes: sum.writes + work.writes,
@@ -188,11 +187,10 @@ fn slots_are_counted_exactly_in_cluster_mode() {
             tally.entry(slot_of(key.as_bytes())).or_default(),
             words(&line),
         );
-        driver.follow_line(&line);
+        driver.line(&line);
         driver.now_ms += i64::from(n % 2);
         driver.keyspace.clock(driver.now_ms);
     }
-    driver.keyspace.catch_up();
     let heard = driver.keyspace.hot_slots(Window::Minute);
     assert_eq!(heard.rows, tally.into_iter().collect::<Vec<_>>());
     let mut plain = Driver::new();
@@ -280,9 +278,8 @@ fn the_largest_hash_tags_are_exact_however_many_there_are() {
             let tag = (1 << octave) + dice.below(1 << octave);
             let value = "v".repeat(usize::try_from(dice.below(300)).expect("small"));
             let key = format!("a:{{tag{tag}}}:{n}");
-            driver.follow_line(&format!("SET {key} {value}"));
-            driver.follow_line(&format!("SET plain:{} x", n % 100));
-            driver.keyspace.catch_up();
+            driver.line(&format!("SET {key} {value}"));
+            driver.line(&format!("SET plain:{} x", n % 100));
             let facts = driver.keyspace.facts(0, key.as_bytes()).expect("a key");
             let sum = tally.entry(format!("tag{tag}").into_bytes()).or_default();
             *sum = (sum.0 + 1, sum.1 + facts.bytes);

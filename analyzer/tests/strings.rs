@@ -184,24 +184,3 @@ fn valkey_9_does_not_say_whether_a_script_set_a_number() {
     let facts = driver.keyspace.facts(0, b"k").expect("there");
     assert_eq!(facts.doubt, Doubt::None);
 }
-
-#[test]
-fn following_is_applying() {
-    let mut one = Driver::new();
-    let mut many = Driver::new();
-    for n in 0..5000 {
-        let line = match n % 5 {
-            0 => format!("SET k{} {n}", n % 300),
-            1 => format!("APPEND k{} {n}", n % 200),
-            2 => format!("DEL k{}", n % 100),
-            3 => format!("RENAME k{} k{}", n % 150, n % 170),
-            _ => format!("SWAPDB {} 1", n % 2),
-        };
-        one.line(&line);
-        many.follow_line(&line);
-    }
-    many.keyspace.catch_up();
-    assert_eq!(one.names(0), many.names(0));
-    assert_eq!(one.keyspace.totals(), many.keyspace.totals());
-    assert_eq!(one.keyspace.applied(), many.keyspace.applied());
-}

@@ -3,6 +3,8 @@
 use integration::app::App;
 use integration::campaign::Options;
 use integration::fault::{Ending, Plan, Proxy};
+use integration::resp::{Client, Command};
+use integration::seed::Rng;
 use integration::wait;
 
 use crate::scene::{self, EAGER, PATIENCE};
@@ -146,4 +148,76 @@ fn what_another_server_evicted_is_not_booked_on_its_successor() {
     })
     .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
     assert_eq!(growth_of(&app, "evicted").expect("KS.GROWTH"), 0);
+}
+
+/// While we stand still the stream goes on with everything that is not read in one piece: what waits
+/// is more than we would read for ourselves.
+#[test]
+fn what_waited_long_is_followed_like_the_rest() {
+    const WAITING: i64 = 24 << 20;
+    let limits = [
+        ("repl-backlog-size", "64mb"),
+        ("client-output-buffer-limit", "replica 0 0 0"),
+    ];
+    for name in scene::MAIN {
+        let server = scene::server(name, &limits);
+        let app = App::start(&[server.url()], EAGER).expect("start");
+        app.wait_synced(PATIENCE).expect("sync");
+        let mut client = server.client().expect("connect");
+        let offset = |client: &mut Client| -> i64 {
+            let offset = client.info("replication", "master_repl_offset");
+            offset.expect("INFO").parse().expect("a number")
+        };
+        let from = offset(&mut client);
+        app.signal("STOP").expect("it stops");
+        let mut rng = Rng::new(7);
+        while offset(&mut client) < from + WAITING {
+            let commands = awkward(&mut rng);
+            client.pipeline(&commands).expect("replies");
+        }
+        app.signal("CONT").expect("it goes on");
+        scene::settle(&server, &app);
+        scene::expect_equal(&server, &app);
+        let status = app.status().expect("status");
+        assert_eq!(
+            (status.full_syncs, status.partial_syncs),
+            (1, 0),
+            "{name}: {}",
+            status.text
+        );
+    }
+}
+
+/// Short commands, a transaction, a value and a key of megabytes, and a command of many words.
+fn awkward(rng: &mut Rng) -> Vec<Command> {
+    let word = |text: String| text.into_bytes();
+    let mut commands = Vec::new();
+    for _ in 0..2000 {
+        let line = match rng.below(5) {
+            0 => format!("INCR count:{}", rng.below(50)),
+            1 => format!("SADD tags:{} t{}", rng.below(50), rng.below(100)),
+            2 => format!("HSET form:{} f{} v", rng.below(50), rng.below(100)),
+            3 => format!("RPUSH queue:{} {}", rng.below(50), rng.below(1000)),
+            _ => format!("SET page:{} {}", rng.below(500), "x".repeat(rng.index(300))),
+        };
+        commands.push(line.split(' ').map(str::as_bytes).map(Vec::from).collect());
+    }
+    commands.push(vec![word("MULTI".into())]);
+    for n in 0..600 {
+        let name = format!("both:{}", rng.below(40));
+        commands.push(vec![word("APPEND".into()), word(name), vec![b'y'; n]]);
+    }
+    commands.push(vec![word("EXEC".into())]);
+    let large = 1_500_000 + rng.index(1_000_000);
+    commands.push(vec![
+        word("SET".into()),
+        word(format!("large:{}", rng.below(3))),
+        vec![b'z'; large],
+    ]);
+    commands.push(vec![word("SET".into()), vec![b'k'; large], vec![b'v'; 10]]);
+    commands.push(vec![word("DEL".into()), vec![b'k'; large]]);
+    let mut many = vec![word("SADD".into()), word(format!("many:{}", rng.below(3)))];
+    many.extend((0..80_000).map(|n| word(format!("member:{}:{n}", rng.below(9)))));
+    commands.push(many);
+    commands
 }

@@ -319,24 +319,14 @@ pub fn image(
     Ok(sink.image.unwrap_or_else(|| (sink.begin)(Shape::Module)))
 }
 
-/// Arguments that fit on the stack: nearly every command.
-const ARGS_ON_STACK: usize = 16;
-
-/// When a command takes effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// At once.
-    Now,
-    /// With the next few, which is faster; [`Keyspace::catch_up`] ends the wait.
-    Together,
-}
-
-/// Applies one command of the stream. `now_ms` is the wall clock when it arrived.
-pub fn apply(
+/// Applies one command of the stream. `now_ms` is the wall clock when it arrived, `digest` that of its
+/// first argument; `argv` is room for its words.
+#[inline]
+pub fn apply<'a>(
     keyspace: &mut Keyspace,
-    command: &replica_shim::Command<'_>,
-    now_ms: i64,
-    pace: Pace,
+    command: &replica_shim::Command<'a>,
+    (now_ms, digest): (i64, u64),
+    argv: &mut Vec<Text<'a>>,
 ) -> Outcome {
     let args = command.args;
     if is_restore(args.name())
@@ -344,29 +334,26 @@ pub fn apply(
     {
         return outcome;
     }
-    let mut stack = [Text::Int(0); ARGS_ON_STACK];
-    let heap: Vec<Text<'_>>;
-    let argv = if args.len() <= ARGS_ON_STACK {
-        for (slot, argument) in stack.iter_mut().zip(args.iter()) {
-            *slot = text(argument);
-        }
-        &stack[..args.len()]
-    } else {
-        heap = args.iter().map(text).collect();
-        &heap
-    };
+    argv.clear();
+    argv.extend(args.iter().map(text));
     let command = Command {
         db: command.db,
         argv,
         now_ms,
         end_offset: command.end_offset.get(),
     };
-    match pace {
-        Pace::Now => keyspace.apply(&command),
-        Pace::Together => keyspace.follow(&command),
-    }
+    keyspace.follow(&command, digest)
 }
 
+/// Database of a command of the stream, and digest of its first argument, as [`Keyspace::warm`] wants
+/// to know them.
+#[inline]
+pub fn key(command: &replica_shim::Command<'_>, seed: u64) -> (u32, u64) {
+    let key = command.args.get(1);
+    (command.db, key.map_or(0, |key| text(key).digest(seed)))
+}
+
+#[inline]
 fn is_restore(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"RESTORE") || name.eq_ignore_ascii_case(b"RESTORE-ASKING")
 }
@@ -421,6 +408,7 @@ pub fn family(family: rdb::Family) -> Family {
     }
 }
 
+#[inline]
 fn text(text: replica_shim::Text<'_>) -> Text<'_> {
     match text {
         replica_shim::Text::Bytes(bytes) => Text::Bytes(bytes),

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use replica_shim::rdb::Item;
 use replica_shim::resp::request::{Limits, Scanned, Scanner};
-use replica_shim::{Announce, Event, Link, Offset, Options, Position, ReplId, Role};
+use replica_shim::{Announce, Batch, Link, Offset, Options, Position, ReplId, Role, Streamed};
 
 const ID: &[u8] = b"0123456789abcdef0123456789abcdef01234567";
 
@@ -124,18 +124,20 @@ fn link() -> Link {
 fn follow(link: &mut Link, bytes: &[u8]) -> usize {
     let mut rest = bytes;
     let mut commands = 0;
-    let mut sink = |_: Item<'_>| {};
+    let mut batch = Batch::default();
     loop {
-        let step = link.next(rest, &mut sink).expect("a healthy stream");
-        if step.is_stuck() {
+        batch.clear();
+        rest = &rest[link.read(rest, &mut batch)..];
+        for index in 0..batch.len() {
+            let streamed = link.follow(&batch, index).expect("a healthy stream");
+            if let Some(Streamed::Command(command)) = streamed {
+                black_box(command.args.bytes(1));
+                commands += 1;
+            }
+        }
+        if !batch.is_full() {
             return commands;
         }
-        let consumed = step.consumed;
-        if let Some(Event::Command(command)) = step.event {
-            black_box(command.args.bytes(1));
-            commands += 1;
-        }
-        rest = &rest[consumed..];
     }
 }
 

@@ -18,7 +18,8 @@ mod kept;
 mod kind;
 mod transaction;
 
-use kept::{Kept, Large};
+pub(crate) use kept::Kept;
+use kept::Large;
 use kind::{Kind, whole_up_to};
 use transaction::{Record, Transaction};
 
@@ -94,6 +95,17 @@ pub(crate) enum Ready {
     GetAck,
 }
 
+/// Where a stream stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stand {
+    /// Behind the last whole command, committed or not.
+    pub(crate) offset: u64,
+    /// Where to resume, and in which database.
+    pub(crate) committed: (u64, u32),
+    /// The byte that is read next, for errors.
+    pub(crate) next_byte: u64,
+}
+
 /// A stream that cannot be followed any further.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Broken {
@@ -167,22 +179,29 @@ impl Commands {
         }
     }
 
-    /// Where to resume.
-    pub(crate) fn committed(&self) -> (Offset, u32) {
-        (Offset(self.committed.0), self.committed.1)
+    /// Where the stream stands.
+    #[inline]
+    pub(crate) fn stand(&self) -> Stand {
+        Stand {
+            offset: self.offset,
+            committed: self.committed,
+            next_byte: self.offset.saturating_add(self.partial),
+        }
     }
 
-    /// Behind the last whole command, committed or not.
-    pub(crate) fn offset(&self) -> Offset {
-        Offset(self.offset)
+    /// The database of the next command.
+    pub(crate) fn db(&self) -> u32 {
+        self.db
     }
 
-    /// The byte that is read next, for errors.
-    pub(crate) fn next_byte(&self) -> u64 {
-        self.offset.saturating_add(self.partial)
+    /// Gives away the arena of the command that [`Ready::Kept`] announced, and says whether it stands
+    /// in a transaction.
+    pub(crate) fn take_kept(&mut self) -> (Kept, bool) {
+        let in_transaction = self.transaction != Transaction::Outside;
+        (std::mem::take(&mut self.kept), in_transaction)
     }
 
-    /// The command that `ready` announced.
+    /// The command that `ready` announced, unless it is in an arena of its own.
     #[inline]
     pub(crate) fn command<'a>(&'a self, ready: Ready, input: &'a [u8]) -> Option<Command<'a>> {
         let in_transaction = self.transaction != Transaction::Outside;
@@ -197,17 +216,13 @@ impl Commands {
                     in_transaction,
                 })
             }
-            Ready::Kept { span } => {
-                let args = self.kept.args(span, self.kept.len());
-                Some(Command {
-                    db: self.db,
-                    args,
-                    end_offset,
-                    in_transaction,
-                })
-            }
             Ready::Held { index } => self.held(index),
-            Ready::Nothing | Ready::Multi | Ready::Exec | Ready::Ping | Ready::GetAck => None,
+            Ready::Kept { .. }
+            | Ready::Nothing
+            | Ready::Multi
+            | Ready::Exec
+            | Ready::Ping
+            | Ready::GetAck => None,
         }
     }
 

@@ -4,10 +4,10 @@ use crate::handshake::Ask;
 use crate::position::{Offset, Position, ReplId};
 use crate::resp::Args;
 
-/// What happened. Borrows from the input or the link, so it is to be dealt with before the next
-/// call. Snapshot items go to the sink instead, in the same call.
+/// What happened before the stream, or to it. Snapshot items go to the sink instead, in the same call;
+/// what the stream says is in a [`crate::Batch`].
 #[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
+pub enum Event {
     /// The server refused something we can do without. Worth a line in the log.
     Declined {
         /// What it refused.
@@ -44,9 +44,14 @@ pub enum Event<'a> {
         /// Where this link's stream begins.
         offset: Offset,
     },
+}
+
+/// What the stream says. Borrows from the batch that it was read into.
+#[derive(Clone, Copy, Debug)]
+pub enum Streamed<'a> {
     /// One command of the stream.
     Command(Command<'a>),
-    /// A transaction begins; its commands follow without a break, up to [`Event::Exec`].
+    /// A transaction begins; its commands follow without a break, up to [`Streamed::Exec`].
     Multi,
     /// A transaction ends. Without a beginning if we resumed inside a very large one.
     Exec {
@@ -81,14 +86,14 @@ pub struct Command<'a> {
 
 /// What one call came to.
 #[derive(Debug)]
-pub struct Step<'a> {
+pub struct Step {
     /// Bytes to drop from the front of the input, once done with the event.
     pub consumed: usize,
     /// What happened. `None` with `consumed == 0`: more bytes are needed.
-    pub event: Option<Event<'a>>,
+    pub event: Option<Event>,
 }
 
-impl Step<'_> {
+impl Step {
     /// More bytes are needed before anything can happen.
     #[must_use]
     pub fn is_stuck(&self) -> bool {

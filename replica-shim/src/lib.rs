@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   bytes in --> Link::next --> Event          handshake -> transfer -> stream
+//!            --> Link::read --> Batch --> Link::follow --> Streamed
 //!   time  in --> Link::handle_timeout             RESP        RDB        RESP
 //!   bytes out <- Link::poll_transmit (a closed enum of what may be said: outbound.rs)
 //! ```
@@ -22,6 +23,7 @@
     )
 )]
 
+pub mod batch;
 mod commands;
 pub mod error;
 pub mod event;
@@ -32,17 +34,20 @@ mod options;
 pub mod outbound;
 pub mod position;
 pub mod rdb;
+mod reader;
 pub mod resp;
 pub mod text;
 mod transfer;
 
+pub use batch::Batch;
 #[doc(hidden)]
 pub use commands::Thresholds;
 pub use error::{Attempts, Error, Refusal, Verdict};
-pub use event::{Command, Event, Phase, Step};
+pub use event::{Command, Event, Phase, Step, Streamed};
 pub use handshake::Ask;
 pub use link::Link;
 pub use options::{Announce, Auth, Options, Role};
 pub use outbound::Outbound;
 pub use position::{Backlog, Coverage, Offset, Position, ReplId};
+pub use reader::Reader;
 pub use text::Text;

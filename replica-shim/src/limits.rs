@@ -43,6 +43,13 @@ pub const COMMAND_KEPT_BYTES_MAX: usize = 1 << 30;
 /// full resync.
 pub const TRANSACTION_BYTES: u64 = 32 << 20;
 
+/// Bytes of arguments in one [`crate::Batch`]; the command that passes it is the last. A fifth of a
+/// millisecond's work at full speed, which is what a question between two batches waits for.
+pub const BATCH_BYTES: usize = 16 << 10;
+
+/// Commands in one [`crate::Batch`]: what the same bytes hold of short ones.
+pub const BATCH_ENTRIES: usize = 1024;
+
 /// Capacity that buffers of the stream keep between commands; above it they are given back.
 pub const IDLE_CAPACITY: usize = 1 << 20;
 

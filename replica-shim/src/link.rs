@@ -11,8 +11,8 @@
 //!   any of them --error, silence, end of input--> Ended
 //! ```
 //!
-//! How to run one: [`Link::arrived`] when bytes came in, then [`Link::next`] until it is stuck,
-//! dealing with each event and sending all that [`Link::poll_transmit`] has after each call; sleep
+//! How to run one: [`Link::arrived`] when bytes came in, then [`Link::next`] until it is stuck or in
+//! its stream, then [`Link::read`] and [`Link::follow`], dealing with each event and sending all that [`Link::poll_transmit`] has after each call; sleep
 //! until [`Link::poll_timeout`] or more bytes; [`Link::handle_timeout`] when the time has come. At
 //! the end of input, once `next` is stuck, [`Link::closed`] says what that means. A connection gets
 //! a new link, which takes the [`Position`] of the last one.
@@ -27,15 +27,17 @@
 
 mod opening;
 
-use crate::commands::{self, Commands, Ready, Thresholds};
+use crate::batch::Batch;
+use crate::commands::{self, Commands, Stand, Thresholds};
 use crate::error::{At, Error};
-use crate::event::{Event, Phase, Step};
+use crate::event::{Phase, Step, Streamed};
 use crate::handshake::{Ask, Purpose};
 use crate::limits;
 use crate::options::{Announce, Options, Role};
 use crate::outbound::Outbound;
 use crate::position::{Offset, Position, ReplId};
 use crate::rdb::Sink;
+use crate::reader::Reader;
 use crate::resp::Fault;
 use crate::transfer::Transfer;
 
@@ -82,7 +84,10 @@ pub struct Link {
     start: Option<(ReplId, Offset)>,
     transfer: Option<Box<Transfer>>,
     thresholds: Thresholds,
-    commands: Commands,
+    /// Reads the stream, unless it is lent.
+    reader: Option<Reader>,
+    /// How far the stream was followed.
+    stand: Stand,
     acks: Acks,
     /// Bytes consumed before the stream.
     received: u64,
@@ -106,8 +111,6 @@ impl Link {
     }
 
     fn with_purpose(options: Options, purpose: Purpose, now_ms: u64) -> Link {
-        let thresholds = Thresholds::default();
-        let commands = Commands::new(Offset(0), 0, options.seed, thresholds);
         Link {
             options,
             purpose,
@@ -118,8 +121,9 @@ impl Link {
             replid: None,
             start: None,
             transfer: None,
-            thresholds,
-            commands,
+            thresholds: Thresholds::default(),
+            reader: None,
+            stand: Stand::default(),
             acks: Acks::default(),
             received: 0,
             newlines: 0,
@@ -154,14 +158,18 @@ impl Link {
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         let replid = self.replid?;
-        let (offset, db) = self.commands.committed();
-        Some(Position { replid, offset, db })
+        let (offset, db) = self.stand.committed;
+        Some(Position {
+            replid,
+            offset: Offset(offset),
+            db,
+        })
     }
 
-    /// The end of the last whole command that was read, even inside a transaction.
+    /// The end of the last command that was followed, even inside a transaction.
     #[must_use]
     pub fn offset(&self) -> Option<Offset> {
-        self.replid.map(|_| self.commands.offset())
+        self.replid.map(|_| Offset(self.stand.offset))
     }
 
     /// Bytes have come in at `now_ms`; they are about to be fed. It may be the time when they were
@@ -172,23 +180,24 @@ impl Link {
     }
 
     /// Reads on in `input`, which begins where the last call stopped, to the next event. Items of
-    /// the snapshot go to `sink`.
+    /// the snapshot go to `sink`. In the stream it leaves all to [`Link::read`].
     ///
     /// # Errors
     /// Why the link has ended. [`Error::Ended`] if it had before.
     #[inline]
-    pub fn next<'a, S: Sink>(
-        &'a mut self,
-        input: &'a [u8],
-        sink: &mut S,
-    ) -> Result<Step<'a>, Error> {
+    pub fn next<S: Sink>(&mut self, input: &[u8], sink: &mut S) -> Result<Step, Error> {
         match self.state {
-            State::Stream => self.stream(input),
+            State::Stream => Ok(Step {
+                consumed: 0,
+                event: None,
+            }),
             State::Handshake { ask, is_sent } => self.answer(ask, is_sent, input),
             State::Waiting => self.envelope(input),
             State::Transfer => self.snapshot(input, sink),
             State::Held => {
-                self.note_start(input);
+                if !input.is_empty() {
+                    self.note_start();
+                }
                 Ok(Step {
                     consumed: 0,
                     event: None,
@@ -223,7 +232,7 @@ impl Link {
             return None;
         }
         Some(Outbound::Ack(if self.acks.tells_offset {
-            self.commands.offset()
+            Offset(self.stand.offset)
         } else {
             Offset(0)
         }))
@@ -294,7 +303,10 @@ impl Link {
             (State::Held, Some((_, offset))) if offset > at.offset => "a gap between the links",
             (State::Held, Some(_)) => {
                 self.replid = Some(at.replid);
-                self.commands.skip_to(at.offset, at.db);
+                if let Some(reader) = &mut self.reader {
+                    reader.commands.skip_to(at.offset, at.db);
+                    self.stand = reader.commands.stand();
+                }
                 self.state = State::Stream;
                 self.heard_ms = self.now_ms;
                 return Ok(());
@@ -304,37 +316,73 @@ impl Link {
         Err(self.end(Error::HandOver(fault)))
     }
 
+    /// Reads on in the stream, as [`Reader::read`] does. Nothing while the reader is lent.
     #[inline]
-    fn stream<'a>(&'a mut self, input: &'a [u8]) -> Result<Step<'a>, Error> {
-        if self.acks.starting_ms.is_some() {
-            self.note_start(input);
+    pub fn read(&mut self, input: &[u8], batch: &mut Batch) -> usize {
+        if !input.is_empty() {
+            self.note_start();
         }
-        let advance = match self.commands.advance(input) {
-            Ok(advance) => advance,
-            Err(broken) => return Err(self.stream_error(broken)),
-        };
-        let end_offset = self.commands.offset();
-        let event = match advance.ready {
-            ready @ (Ready::InPlace { .. } | Ready::Kept { .. } | Ready::Held { .. }) => {
-                self.commands.command(ready, input).map(Event::Command)
+        match (&self.state, &mut self.reader) {
+            (State::Stream, Some(reader)) => reader.read(input, batch),
+            _ => 0,
+        }
+    }
+
+    /// Gives away the reader of the stream, which has begun, to somebody who reads ahead: all bytes are
+    /// theirs until [`Link::take_back`]. Only in the stream.
+    pub fn lend(&mut self) -> Option<Reader> {
+        match self.state {
+            State::Stream => {
+                self.note_start();
+                self.reader.take()
             }
-            Ready::Nothing => None,
-            Ready::Multi => Some(Event::Multi),
-            Ready::Exec => Some(Event::Exec { end_offset }),
-            Ready::Ping => Some(Event::Ping { end_offset }),
-            Ready::GetAck => Some(Event::GetAck { end_offset }),
-        };
-        Ok(Step {
-            consumed: advance.consumed,
-            event,
-        })
+            State::Handshake { .. }
+            | State::Waiting
+            | State::Transfer
+            | State::Held
+            | State::Ended => None,
+        }
+    }
+
+    /// Takes the reader back. What it has read is to be followed first.
+    pub fn take_back(&mut self, reader: Reader) {
+        self.reader = Some(reader);
+    }
+
+    /// Follows a batch: what it says at `index`, which the caller deals with, or nothing behind the
+    /// last. Batches are followed in the order in which they were read, each to its end.
+    ///
+    /// # Errors
+    /// Why the link has ended: behind the batch the stream cannot be read.
+    #[inline]
+    pub fn follow<'a>(
+        &mut self,
+        batch: &'a Batch,
+        index: usize,
+    ) -> Result<Option<Streamed<'a>>, Error> {
+        if let Some(entry) = batch.entry(index) {
+            self.stand.offset = self.stand.offset.max(entry.end_offset);
+            if let Some(committed) = entry.committed() {
+                self.stand.committed = committed;
+            }
+            return Ok(batch.streamed(entry));
+        }
+        if let Some(stand) = batch.end {
+            self.stand = stand;
+        }
+        match batch.broken {
+            Some(broken) => Err(self.stream_error(broken)),
+            None => Ok(None),
+        }
     }
 
     /// `from_snapshot`: the stream starts only when it is acknowledged.
     fn begin_stream(&mut self, position: Position, from_snapshot: bool) {
         self.replid = Some(position.replid);
         let seed = self.options.seed;
-        self.commands = Commands::new(position.offset, position.db, seed, self.thresholds);
+        let commands = Commands::new(position.offset, position.db, seed, self.thresholds);
+        self.stand = commands.stand();
+        self.reader = Some(Reader::new(commands));
         self.state = State::Stream;
         let lowers = self.options.announce == Announce::VersionThenLower;
         self.acks.lower_is_due = lowers;
@@ -350,8 +398,8 @@ impl Link {
     }
 
     /// The first byte of the stream ends the ACKs that it needed to start.
-    fn note_start(&mut self, input: &[u8]) {
-        if input.is_empty() || self.acks.starting_ms.is_none() {
+    fn note_start(&mut self) {
+        if self.acks.starting_ms.is_none() {
             return;
         }
         self.acks.starting_ms = None;
@@ -377,7 +425,7 @@ impl Link {
     fn at(&self) -> At {
         let phase = self.phase();
         let byte = if phase.is_stream() {
-            self.commands.next_byte()
+            self.stand.next_byte
         } else {
             self.received
         };

@@ -63,7 +63,6 @@ impl Keyspace {
     /// What happened in the last so many seconds, three days at most. The beginning is that of a
     /// second, minute or hour, whichever is fine enough for the window.
     pub fn growth(&mut self, window_s: u32) -> Growth {
-        self.catch_up();
         self.close_flows();
         let window_s = i64::from(window_s.max(1));
         let m = self.live().share().one_in();
@@ -107,7 +106,6 @@ impl Keyspace {
     /// What commands did to the keys of each pattern, since this was asked last: whoever adds it up
     /// has counters.
     pub fn take_pattern_flows(&mut self) -> PatternFlows {
-        self.catch_up();
         self.close_flows();
         std::mem::take(&mut self.flows_mut().history.unasked)
     }

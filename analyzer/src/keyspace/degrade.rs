@@ -336,7 +336,6 @@ impl Keyspace {
     /// Bytes that the elements of one collection may take from now on; `None`: any number. What has
     /// more loses them as [`Keyspace::sweep`] comes by.
     pub fn limit_elements(&mut self, bytes: Option<usize>) {
-        self.catch_up();
         self.elements_max = bytes.unwrap_or(usize::MAX);
         self.sweep = Some(Sweep::default());
         self.ease_loading();
@@ -345,7 +344,6 @@ impl Keyspace {
     /// Halves the share of keys that have records: of the load, if one is under way, and else of the
     /// live generation. False if it cannot be smaller. [`Keyspace::sweep`] frees the others.
     pub fn fold(&mut self) -> bool {
-        self.catch_up();
         let share = match &self.loading {
             Some(loading) => loading.share(),
             None => self.live.share(),
@@ -389,7 +387,6 @@ impl Keyspace {
         let Some(mut sweep) = self.sweep.take() else {
             return true;
         };
-        self.catch_up();
         let ease = Ease {
             share: self.live.share(),
             elements_max: self.elements_max,
@@ -403,7 +400,6 @@ impl Keyspace {
 
     /// Drops the live generation: its memory is wanted for the load that is under way.
     pub fn forget(&mut self) {
-        self.catch_up();
         self.close_flows();
         let before = self.live.total();
         self.flows
@@ -457,7 +453,6 @@ impl Keyspace {
     /// Takes the server's own number of keys by database, and of those with an expiry, as of offset
     /// `at`. Where it says that no key is outside the share, all are kept from now on.
     pub fn take_counts(&mut self, at: u64, counts: &BTreeMap<u32, (u64, u64)>) {
-        self.catch_up();
         if !self.live.share().is_partial() {
             return;
         }

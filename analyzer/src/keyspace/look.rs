@@ -155,7 +155,6 @@ impl Keyspace {
     /// keys; `None` if none was met within one slice of work. A key that has just expired is left out:
     /// a look would make the server delete it, which is its own business.
     pub fn next_audit(&mut self) -> Option<Want> {
-        self.catch_up();
         for round in 0..2 {
             while let Some((db, name)) = self.wants.audits.pop() {
                 if !self.has_just_expired(db, &name) && self.begin_look(db, &name) {
@@ -184,7 +183,6 @@ impl Keyspace {
     /// Counts a look at the key as under way from now on; false if it is not there, in doubt, or
     /// being read already.
     pub fn begin_look(&mut self, db: u32, name: &[u8]) -> bool {
-        self.catch_up();
         let sure = self
             .facts(db, name)
             .is_some_and(|facts| facts.doubt == Doubt::None);

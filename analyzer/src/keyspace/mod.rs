@@ -23,11 +23,11 @@ mod journal;
 mod load;
 mod look;
 mod recent;
-mod ring;
 mod settle;
 mod stage;
 mod suspects;
 mod wants;
+mod warm;
 mod whole;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -46,7 +46,6 @@ use crate::keyspace::generation::Generation;
 use crate::keyspace::journal::Journal;
 use crate::keyspace::load::Loading;
 use crate::keyspace::recent::Recent;
-use crate::keyspace::ring::Ring;
 use crate::keyspace::suspects::Suspicion;
 use crate::keyspace::wants::Wants;
 use crate::profile::Profile;
@@ -64,6 +63,7 @@ pub use look::{Compared, Difference, Fact, Looked, Question, Seen};
 pub use recent::Touch;
 pub use settle::{Counted, Found, Probed, Restore};
 pub use wants::{Need, Settled, Want};
+pub use warm::WARM_KEYS;
 
 /// What a piece of tidying costs: a segment of pages freed, or one of large values counted.
 const KEYS_PER_PIECE: usize = 1000;
@@ -104,7 +104,6 @@ pub struct Keyspace {
     hire: Option<Hire>,
     plan: Plan,
     dispatch: Dispatch,
-    ring: Ring,
     recent: Recent,
     heat: Heat,
     flows: Box<Flows>,
@@ -141,7 +140,6 @@ impl Keyspace {
             hire: None,
             plan: Plan::default(),
             dispatch: Dispatch::new(),
-            ring: Ring::default(),
             recent: Recent::default(),
             heat: Heat::new(),
             flows: Box::default(),
@@ -194,7 +192,6 @@ impl Keyspace {
     /// Another family, version or allocator weighs every key anew, in one go: do it before a load.
     /// Cluster mode counts keys by slot in the next generation, and in this one if it has no keys.
     pub fn set_profile(&mut self, profile: Profile) {
-        self.catch_up();
         let same = self.scale.same_as(&profile);
         self.scale = Scale::new(profile);
         if let Some(loading) = &mut self.loading {
@@ -246,7 +243,6 @@ impl Keyspace {
 
     /// Begins a full sync beside the live generation; one that is under way is dropped.
     pub fn begin_load(&mut self, now_ms: i64) {
-        self.catch_up();
         self.abort_load();
         self.set_now(now_ms);
         let filler = Filler::new(self.seed, &self.scale, self.counted_by());
@@ -304,7 +300,6 @@ impl Keyspace {
     /// The full sync is complete: its generation, which is the master's state at `offset`, takes
     /// the place of the live one.
     pub fn commit_load(&mut self, offset: u64) {
-        self.catch_up();
         let Some(mut loading) = self.loading.take() else {
             return;
         };
@@ -361,66 +356,25 @@ impl Keyspace {
         Image::new(shape, source, self.profile(), self.seed)
     }
 
-    /// Applies one command of the stream, at once or together with the next few, which is several
-    /// times faster on a large keyspace. Commands that wait are counted as applied; `catch_up`, or
-    /// any other call that changes the keyspace, applies them. Call it when the input runs dry and
-    /// before answering questions: until then answers are those of offset `applied()`.
-    #[inline]
-    pub fn follow(&mut self, command: &Command<'_>) -> Outcome {
-        let call = command.argv.first().map(|name| self.dispatch.call(name));
-        if let Some((Call::Handler(handler), number)) = call
-            && self.ring.push(command, (handler, number), self.seed)
-        {
-            if self.ring.is_full() {
-                self.catch_up();
-            }
-            return Outcome::Applied;
-        }
-        self.apply(command)
-    }
-
-    /// Applies the commands that wait.
-    pub fn catch_up(&mut self) {
-        if self.ring.is_empty() {
-            return;
-        }
-        let mut ring = std::mem::take(&mut self.ring);
-        ring.warm(&self.live);
-        ring.drain(|waiting, argv| {
-            let command = Command {
-                db: waiting.db,
-                argv,
-                now_ms: waiting.now_ms,
-                end_offset: waiting.end_offset,
-            };
-            let bytes = waiting.len as u64;
-            self.recent
-                .note(waiting.digest, waiting.end_offset, (argv, bytes));
-            self.apply_as(
-                &command,
-                (Call::Handler(waiting.handler), waiting.number),
-                bytes,
-            );
-        });
-        self.ring = ring;
-    }
-
-    /// Applies one command of the stream, behind those that wait.
+    /// Applies one command of the stream.
     pub fn apply(&mut self, command: &Command<'_>) -> Outcome {
-        self.catch_up();
-        match command.argv.first() {
-            Some(name) => {
-                let call = self.dispatch.call(name);
-                let bytes = command.argv.iter().map(Text::len).sum();
-                if let Some(key) = command.argv.get(1) {
-                    let digest = key.digest(self.seed);
-                    self.recent
-                        .note(digest, command.end_offset, (command.argv, bytes));
-                }
-                self.apply_as(command, call, bytes)
-            }
-            None => Outcome::Malformed,
+        let key = command.argv.get(1);
+        self.follow(command, key.map_or(0, |key| key.digest(self.seed)))
+    }
+
+    /// Applies one command of the stream; `digest` is that of its second word, or 0 if it has none.
+    #[inline]
+    pub fn follow(&mut self, command: &Command<'_>, digest: u64) -> Outcome {
+        let Some(name) = command.argv.first() else {
+            return Outcome::Malformed;
+        };
+        let call = self.dispatch.call(name);
+        let bytes = command.argv.iter().map(Text::len).sum();
+        if command.argv.len() > 1 {
+            self.recent
+                .note(digest, command.end_offset, (command.argv, bytes));
         }
+        self.apply_as(command, call, bytes)
     }
 
     fn apply_as(&mut self, command: &Command<'_>, (call, number): Numbered, bytes: u64) -> Outcome {
@@ -476,7 +430,6 @@ impl Keyspace {
 
     /// The stream went on to `end_offset` with bytes that are no command to the model.
     pub fn advance(&mut self, end_offset: u64) {
-        self.catch_up();
         self.applied = end_offset;
     }
 
@@ -489,7 +442,6 @@ impl Keyspace {
     /// to be read again, and are in doubt until then. Returns how many. The offset must not be
     /// before `undoable_from()`.
     pub fn go_back(&mut self, offset: u64) -> usize {
-        self.catch_up();
         self.applied = offset;
         self.offset = offset;
         let keys = self.journal.take_after(offset);

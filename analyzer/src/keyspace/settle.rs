@@ -78,7 +78,6 @@ pub struct Restore<'a> {
 impl Keyspace {
     /// Applies a RESTORE whose payload the caller has read.
     pub fn restore(&mut self, restore: Restore<'_>) -> Outcome {
-        self.catch_up();
         self.set_now(restore.now_ms);
         self.offset = restore.end_offset;
         let Restore {
@@ -141,7 +140,6 @@ impl Keyspace {
     /// The next key to be read again; its read counts as under way from now on. `None` if there is
     /// none, or none was met within one slice of work: ask again later while `doubts` says so.
     pub fn next_want(&mut self, need: Need) -> Option<Want> {
-        self.catch_up();
         for round in 0..2 {
             for _ in 0..DROPS_MAX {
                 let Some((db, name)) = self.wants.lane(need).pop() else {
@@ -303,7 +301,6 @@ impl Keyspace {
 
     /// The read of a key failed: it is queued again. How soon it is asked for is the caller's.
     pub fn settle_failed(&mut self, db: u32, name: &[u8]) {
-        self.catch_up();
         if self.wants.end(db, name).is_some() {
             self.requeue(db, name);
         }
@@ -311,7 +308,6 @@ impl Keyspace {
 
     /// The connection was lost: every read under way is queued again.
     pub fn give_up(&mut self) {
-        self.catch_up();
         for (db, name) in self.wants.give_up() {
             self.requeue(db, &name);
         }
@@ -347,7 +343,6 @@ impl Keyspace {
         name: &[u8],
         at: u64,
     ) -> Result<Doubt, Settled> {
-        self.catch_up();
         if self.is_early(at) && self.wants.is_in_flight(db, name) {
             return Err(Settled::Early);
         }

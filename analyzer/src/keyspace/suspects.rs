@@ -64,7 +64,6 @@ impl Keyspace {
 
     /// Looks for suspects, for about a millisecond, and puts them in doubt.
     pub fn find_suspects(&mut self) {
-        self.catch_up();
         let Some(mut suspicion) = self.suspicions.pop_front() else {
             return;
         };

@@ -177,7 +177,6 @@ impl Top {
 impl Keyspace {
     /// Goes on with a search, looking at about `budget` keys; true when it is done.
     pub fn top(&mut self, search: &mut Top, budget: usize) -> bool {
-        self.catch_up();
         let mut spent = 0;
         if search.k == 0 {
             return true;

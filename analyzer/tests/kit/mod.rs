@@ -55,21 +55,6 @@ impl Driver {
         self.run(&words)
     }
 
-    /// Follows a command given as one line.
-    pub(crate) fn follow_line(&mut self, line: &str) -> Outcome {
-        let argv: Vec<Text<'_>> = line
-            .split(' ')
-            .map(|word| Text::Bytes(word.as_bytes()))
-            .collect();
-        self.offset += 10;
-        self.keyspace.follow(&Command {
-            db: self.db,
-            argv: &argv,
-            now_ms: self.now_ms,
-            end_offset: self.offset,
-        })
-    }
-
     /// Loads a string key of a full sync.
     pub(crate) fn load_str(&mut self, db: u32, name: &[u8], len: u64, expire_ms: Option<i64>) {
         self.keyspace.load_key(key(db, name, expire_ms));

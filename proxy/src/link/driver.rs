@@ -4,17 +4,19 @@
 //! master's output buffer and is cut. The queue is bounded in bytes; when it is full the reader
 //! waits, and TCP tells the master. The queue is also where the receive time of a byte is taken.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Instant;
+use std::{io, mem};
 
 use bytes::{Bytes, BytesMut};
+use replica_shim::Reader;
 use tokio::io::AsyncReadExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock;
-use crate::link::connect::Reader;
+use crate::link::ahead::{self, Ahead, Home, Run};
+use crate::link::connect;
 
 /// Largest chunk handed to the owner. It answers questions between chunks, so this is what a
 /// question waits for: about a millisecond at full speed.
@@ -33,8 +35,8 @@ pub struct Chunk {
     pub bytes: Bytes,
     /// When they were read from the socket.
     pub at: Instant,
-    /// Their share of the queue; given back when the chunk is dropped.
-    _room: OwnedSemaphorePermit,
+    /// Their share of the queue; given back when it is dropped.
+    pub room: OwnedSemaphorePermit,
 }
 
 /// How a connection ended.
@@ -48,17 +50,39 @@ pub enum End {
 
 /// What comes out of the queue.
 #[derive(Debug)]
-pub enum Arrival {
+pub enum Received {
     /// Bytes.
     Chunk(Chunk),
     /// The end; nothing follows.
     End(End),
 }
 
+/// What comes to the owner.
+#[derive(Debug)]
+pub enum Arrival {
+    /// Bytes.
+    Chunk(Chunk),
+    /// Bytes that were read ahead.
+    Run(Run),
+    /// What was lent for reading ahead; from here on chunks come again.
+    Home(Box<Home>),
+    /// The end; nothing follows.
+    End(End),
+}
+
+/// Where arrivals come from.
+#[derive(Debug)]
+enum Arrivals {
+    /// The reader.
+    Queue(mpsc::Receiver<Received>),
+    /// Somebody between the reader and us, who reads ahead.
+    Ahead(mpsc::Receiver<Ahead>),
+}
+
 /// The owner's end of the queue. Dropping it ends the reader.
 #[derive(Debug)]
 pub struct Inbox {
-    arrivals: mpsc::Receiver<Arrival>,
+    arrivals: Arrivals,
     room: Arc<Semaphore>,
     room_max: usize,
     _reader: AbortOnDropHandle<()>,
@@ -66,14 +90,14 @@ pub struct Inbox {
 
 impl Inbox {
     /// Starts to read.
-    pub fn start(reader: Reader, bytes_max: usize) -> Inbox {
+    pub fn start(reader: connect::Reader, bytes_max: usize) -> Inbox {
         // A semaphore counts up to 2^61, a chunk's share is a u32: both above any sane limit.
         let room_max = bytes_max.clamp(CHUNK_MAX, u32::MAX as usize);
         let room = Arc::new(Semaphore::new(room_max));
         let (sender, arrivals) = mpsc::channel(CHUNKS_MAX);
         let task = tokio::spawn(read(reader, sender, room.clone()));
         Inbox {
-            arrivals,
+            arrivals: Arrivals::Queue(arrivals),
             room,
             room_max,
             _reader: AbortOnDropHandle::new(task),
@@ -82,10 +106,47 @@ impl Inbox {
 
     /// The next arrival. After [`Arrival::End`] it is `End` for ever.
     pub async fn next(&mut self) -> Arrival {
-        self.arrivals
-            .recv()
-            .await
-            .unwrap_or(Arrival::End(End::Closed))
+        let arrival = match &mut self.arrivals {
+            Arrivals::Queue(queue) => queue.recv().await.map(|received| match received {
+                Received::Chunk(chunk) => Arrival::Chunk(chunk),
+                Received::End(end) => Arrival::End(end),
+            }),
+            Arrivals::Ahead(ahead) => ahead.recv().await.map(|ahead| match ahead {
+                Ahead::Run(run) => Arrival::Run(run),
+                Ahead::Home(home) => Arrival::Home(home),
+            }),
+        };
+        arrival.unwrap_or(Arrival::End(End::Closed))
+    }
+
+    /// Lets somebody read ahead, with the reader that `lend` gives and what it left of earlier
+    /// chunks, if so much waits that it is worth it.
+    pub fn read_ahead(&mut self, seed: u64, lend: impl FnOnce() -> Option<(Reader, Vec<u8>)>) {
+        if self.queued() < ahead::AHEAD_MIN {
+            return;
+        }
+        let Arrivals::Queue(queue) = &mut self.arrivals else {
+            return;
+        };
+        let Some(permit) = ahead::permit() else {
+            return;
+        };
+        let Some((reader, carry)) = lend() else {
+            return;
+        };
+        let (_, nothing) = mpsc::channel(1);
+        let home = Home {
+            reader,
+            carry,
+            arrivals: mem::replace(queue, nothing),
+            end: None,
+        };
+        self.arrivals = Arrivals::Ahead(ahead::start(home, seed, permit));
+    }
+
+    /// Goes on with the queue.
+    pub fn take_back(&mut self, arrivals: mpsc::Receiver<Received>) {
+        self.arrivals = Arrivals::Queue(arrivals);
     }
 
     /// Bytes in the queue.
@@ -94,7 +155,7 @@ impl Inbox {
     }
 }
 
-async fn read(mut reader: Reader, queue: mpsc::Sender<Arrival>, room: Arc<Semaphore>) {
+async fn read(mut reader: connect::Reader, queue: mpsc::Sender<Received>, room: Arc<Semaphore>) {
     let mut block = BytesMut::with_capacity(CHUNK_MAX);
     let end = loop {
         if block.capacity() < ROOM_MIN {
@@ -113,12 +174,12 @@ async fn read(mut reader: Reader, queue: mpsc::Sender<Arrival>, room: Arc<Semaph
         let chunk = Chunk {
             bytes,
             at: clock::now(),
-            _room: permit,
+            room: permit,
         };
-        if queue.send(Arrival::Chunk(chunk)).await.is_err() {
+        if queue.send(Received::Chunk(chunk)).await.is_err() {
             return;
         }
     };
     // The owner may be gone already; then nobody wants to know.
-    drop(queue.send(Arrival::End(end)).await);
+    drop(queue.send(Received::End(end)).await);
 }

@@ -3,6 +3,7 @@
 //! `attach` decides (`trail`: where else to continue) and dials (`connect`), `driver` reads, `backoff`
 //! waits, `gate` lets few full syncs happen at once, and `supervisor` keeps one owner per master alive.
 
+pub mod ahead;
 pub mod attach;
 pub mod backoff;
 pub mod connect;

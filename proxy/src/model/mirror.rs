@@ -11,19 +11,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use analyzer::Keyspace;
 use analyzer::bridge::Told;
 use analyzer::census::Plan;
 use analyzer::input::Outcome;
 use analyzer::keyspace::{Found, Looked, Probed, Seen};
 use analyzer::profile::{Origin, Profile};
 use analyzer::value::Kind;
-use replica_shim::{Command, Event, Position};
+use analyzer::{Keyspace, Text};
+use replica_shim::{Command, Event, Position, Streamed};
 
 use crate::clock;
 use crate::filling;
 use crate::fleet::{Bridged, Counters, UNKNOWN_NAMES_MAX};
-use crate::ingest::{self, LoadState, Loading, Pace, ProfileFrom};
+use crate::ingest::{self, LoadState, Loading, ProfileFrom};
 use crate::link::trail::Trail;
 use crate::model::ask::{Freshness, Generation};
 use crate::model::monitor::Monitors;
@@ -83,8 +83,6 @@ pub struct Mirror {
     profile_from: ProfileFrom,
     /// The configuration was another one when the link came back.
     reconfigured: bool,
-    /// Malformed commands that owners before this one met.
-    malformed_before: u64,
     held: VecDeque<Held>,
     /// Offset of the first of `held`; `u64::MAX` if there is none.
     held_at: u64,
@@ -184,7 +182,6 @@ impl Mirror {
             bridged: None,
             profile_from: ProfileFrom::Snapshot,
             reconfigured: false,
-            malformed_before: counters.malformed_commands,
             counters,
             held: VecDeque::new(),
             held_at: u64::MAX,
@@ -241,7 +238,6 @@ impl Mirror {
 
     /// A link ended. What was half loaded goes, what was asked is asked again.
     pub fn detached(&mut self, position: Option<Position>) {
-        self.catch_up();
         if self.load.take().is_some() {
             self.keyspace.abort_load();
         } else if position.is_some() {
@@ -303,20 +299,33 @@ impl Mirror {
         Mirror::sink(&mut self.keyspace, state, from)
     }
 
-    /// Takes what the link says. `now_ms` is the wall clock when the bytes arrived.
-    pub fn event(&mut self, event: &Event<'_>, now_ms: i64) {
-        match event {
-            Event::Command(command) => self.command(command, now_ms),
-            Event::Multi => self.in_transaction = true,
-            Event::Exec { end_offset } => {
+    /// Takes what the stream says: of a command, when it arrived by the wall clock, and the digest of
+    /// its first argument; `argv` is room for its words.
+    #[inline]
+    pub fn streamed<'a>(
+        &mut self,
+        streamed: &Streamed<'a>,
+        of_command: (i64, u64),
+        argv: &mut Vec<Text<'a>>,
+    ) {
+        match streamed {
+            Streamed::Command(command) => self.command(command, of_command, argv),
+            Streamed::Multi => self.in_transaction = true,
+            Streamed::Exec { end_offset } => {
                 self.in_transaction = false;
                 self.advance(end_offset.get());
             }
-            Event::Ping { end_offset } => self.advance(end_offset.get()),
-            Event::GetAck { end_offset } => {
+            Streamed::Ping { end_offset } => self.advance(end_offset.get()),
+            Streamed::GetAck { end_offset } => {
                 self.getack = true;
                 self.advance(end_offset.get());
             }
+        }
+    }
+
+    /// Takes what the link says of itself. `now_ms` is the wall clock when the bytes arrived.
+    pub fn event(&mut self, event: &Event, now_ms: i64) {
+        match event {
             Event::FullResync { .. } => self.begin_load(now_ms),
             Event::SnapshotBegan { bytes } => {
                 if let Some(load) = &mut self.load {
@@ -380,24 +389,21 @@ impl Mirror {
         );
     }
 
-    fn command(&mut self, command: &Command<'_>, now_ms: i64) {
+    fn command<'a>(
+        &mut self,
+        command: &Command<'a>,
+        of_command: (i64, u64),
+        argv: &mut Vec<Text<'a>>,
+    ) {
         self.in_transaction = command.in_transaction;
         if !self.monitors.is_empty() {
             self.counters.monitor_dropped += self.monitors.show(command);
         }
-        // A held answer is to meet the state at its very offset. While a stream is caught up with
-        // there nearly always is one, held for the end.
-        let pace = if command.end_offset.get() < self.held_at {
-            Pace::Together
-        } else {
-            Pace::Now
-        };
-        let outcome = ingest::apply(&mut self.keyspace, command, now_ms, pace);
-        match outcome {
+        match ingest::apply(&mut self.keyspace, command, of_command, argv) {
             Outcome::Applied | Outcome::NoChange | Outcome::Ignored => self.counters.commands += 1,
             Outcome::Unknown => self.unknown(command),
-            // Counted by the model, which may only see it later.
             Outcome::Malformed => {
+                self.counters.malformed_commands += 1;
                 tracing::warn!(command = %shown(command), "command does not parse");
             }
             Outcome::Resync => {
@@ -405,16 +411,10 @@ impl Mirror {
                 tracing::warn!(command = %shown(command), "command cannot be followed");
             }
         }
+        // A held answer meets the state at its very offset.
         if command.end_offset.get() >= self.held_at {
             self.settle_due();
         }
-    }
-
-    /// Everything received has been followed: what waits takes effect.
-    pub fn catch_up(&mut self) {
-        self.keyspace.catch_up();
-        self.counters.malformed_commands =
-            self.malformed_before + self.keyspace.counters().malformed;
     }
 
     fn unknown(&mut self, command: &Command<'_>) {
@@ -491,7 +491,6 @@ impl Mirror {
     /// Explains what the server uses by what the model holds: at the same offset, or a little behind
     /// it where the stream was faster than the answer.
     fn weigh(&mut self, at: u64, told: &Told) {
-        self.keyspace.catch_up();
         self.bridged = Some(Arc::new(Bridged {
             bridge: self.keyspace.bridge(told),
             offset: at,

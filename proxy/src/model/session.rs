@@ -13,6 +13,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use analyzer::keyspace::WARM_KEYS;
 use analyzer::profile::{Family, Version};
 use replica_shim::rdb::{Item, Sink};
 use replica_shim::{Error, Event, Link, Offset, Options, Phase};
@@ -20,6 +21,7 @@ use replica_shim::{Error, Event, Link, Offset, Options, Phase};
 use crate::clock;
 use crate::fleet::Role;
 use crate::ingest::{LoadState, Loading};
+use crate::link::ahead::Part;
 use crate::link::attach::Attached;
 use crate::link::connect::Connection;
 use crate::link::driver::{Chunk, Inbox};
@@ -32,6 +34,9 @@ use crate::side::task::Side;
 
 /// How long a silent stand-by is waited for before it is taken anyway.
 const QUIET_LIMIT: Duration = Duration::from_secs(3);
+
+/// Words that most commands have at most.
+const WORDS: usize = 16;
 
 /// A link and all that belongs to it.
 pub struct Session {
@@ -99,9 +104,10 @@ impl Session {
         let server = attached.intro.server.clone();
         // Without the right to INFO there is nothing that a second connection could do.
         let side = server.map(|server| Side::start(attached.side, target.clone(), server));
+        let seed = attached.options.seed;
         let link = Link::new(attached.options.clone(), millis(now, origin));
         Session {
-            wire: Wire::new(link, attached.connection, queue_bytes_max, origin),
+            wire: Wire::new(link, attached.connection, queue_bytes_max, (origin, seed)),
             side,
             min_replicas: attached.intro.min_replicas,
             intro: attached.intro,
@@ -184,14 +190,35 @@ impl Session {
         };
         let result = self.wire.feed(bytes, at, &mut world);
         let done = *result.as_ref().unwrap_or(&bytes.len()) as u64;
-        mirror.counters.bytes += done;
+        self.followed(done, at, mirror);
+        result
+    }
+
+    /// Follows what was read ahead of bytes that were received at that time.
+    ///
+    /// # Errors
+    /// As [`Session::feed`].
+    pub fn follow(&mut self, part: &Part, at: Instant, mirror: &mut Mirror) -> Result<(), Error> {
+        self.heard = at;
+        let mut world = Following {
+            mirror,
+            idle: &mut self.idle,
+            now_ms: unix_then(at),
+        };
+        let result = self.wire.follow(part, at, &mut world);
+        self.followed(part.bytes as u64, at, mirror);
+        result
+    }
+
+    /// So many bytes that were received at that time are done with.
+    fn followed(&mut self, bytes: u64, at: Instant, mirror: &mut Mirror) {
+        mirror.counters.bytes += bytes;
         if let Some(load) = &mut mirror.load {
-            load.bytes += done;
+            load.bytes += bytes;
         }
         let age = clock::now().duration_since(at);
         self.lag_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         self.note_position(mirror);
-        result
     }
 
     /// True if a stand-by should be begun.
@@ -215,7 +242,12 @@ impl Session {
         };
         let link = Link::sync_only(options, filter, millis(clock::now(), self.origin));
         self.standby = Some(Standby {
-            wire: Wire::new(link, connection, self.queue_bytes_max, self.origin),
+            wire: Wire::new(
+                link,
+                connection,
+                self.queue_bytes_max,
+                (self.origin, self.options.seed),
+            ),
             ready: None,
             _pass: pass,
         });
@@ -279,7 +311,6 @@ impl Session {
     }
 
     fn note_position(&self, mirror: &mut Mirror) {
-        mirror.catch_up();
         if let (Some(position), Phase::Stream) = (self.wire.link.position(), self.wire.link.phase())
         {
             mirror.advance(position.offset.get());
@@ -306,8 +337,23 @@ impl World for Following<'_> {
         self.mirror.loading(self.idle)
     }
 
-    fn event(&mut self, event: &Event<'_>) {
+    fn event(&mut self, event: &Event) {
         self.mirror.event(event, self.now_ms);
+    }
+
+    fn follow(&mut self, link: &mut Link, part: &Part) -> Result<(), Error> {
+        let mut argv = Vec::with_capacity(WORDS);
+        for (index, key) in part.keys.iter().enumerate() {
+            if index.is_multiple_of(WARM_KEYS) {
+                self.mirror
+                    .keyspace
+                    .warm(part.keys[index..].iter().copied());
+            }
+            if let Some(streamed) = link.follow(&part.batch, index)? {
+                (self.mirror).streamed(&streamed, (self.now_ms, key.1), &mut argv);
+            }
+        }
+        link.follow(&part.batch, part.keys.len()).map(drop)
     }
 }
 
@@ -330,10 +376,15 @@ impl World for Waiting {
         Nothing
     }
 
-    fn event(&mut self, event: &Event<'_>) {
+    fn event(&mut self, event: &Event) {
         if let Event::StandsBy { offset, .. } = event {
             self.ready = Some(*offset);
         }
+    }
+
+    fn follow(&mut self, _: &mut Link, _: &Part) -> Result<(), Error> {
+        // What stands by is in no stream.
+        Ok(())
     }
 }
 

@@ -1,21 +1,19 @@
 //! One connection under a link machine: what was received and not consumed, what is to be sent.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
 use replica_shim::rdb::Sink;
-use replica_shim::{Error, Event, Link};
+use replica_shim::{Error, Event, Link, Phase};
 use tokio::io::AsyncWriteExt;
 
 use crate::clock;
+use crate::link::ahead::{Home, Part};
 use crate::link::connect::{Connection, Writer};
-use crate::link::driver::Inbox;
+use crate::link::driver::{End, Inbox};
 
 /// More than this is never to be sent: the peer does not read.
 const OUTBOX_MAX: usize = 64 * 1024;
-
-/// Bytes after which whoever feeds is asked again: questions are answered in between. A fifth of a
-/// millisecond at full speed.
-const PIECE_MAX: usize = 16 * 1024;
 
 /// Least bytes that an incomplete command is completed with at once.
 const SPLICE_MIN: usize = 1024;
@@ -38,16 +36,21 @@ pub struct Wire {
     flush: bool,
     /// What the machine left of earlier chunks.
     carry: Vec<u8>,
+    /// What was read of the stream last; empty between two calls.
+    part: Part,
+    /// Of digests.
+    seed: u64,
     origin: Instant,
 }
 
 impl Wire {
-    /// A machine on a connection. `origin` is the zero of the machine's clock.
+    /// A machine on a connection, with a queue of so many bytes at most. `origin` is the zero of the
+    /// machine's clock, `seed` that of digests.
     pub fn new(
         link: Link,
         connection: Connection,
         queue_bytes_max: usize,
-        origin: Instant,
+        (origin, seed): (Instant, u64),
     ) -> Wire {
         let mut wire = Wire {
             link,
@@ -56,6 +59,8 @@ impl Wire {
             outbox: Vec::new(),
             flush: false,
             carry: Vec::new(),
+            part: Part::default(),
+            seed,
             origin,
         };
         wire.collect();
@@ -131,8 +136,8 @@ impl Wire {
         woken
     }
 
-    /// Feeds received bytes, all or a piece of them: returns how many are done with. `sink` and
-    /// `event` take what comes of it; they are asked for anew at each step through `world`.
+    /// Feeds received bytes, all or a piece of them: returns how many are done with. `world` takes
+    /// what comes of it.
     ///
     /// # Errors
     /// The link is dead; what was said before stays said.
@@ -144,14 +149,46 @@ impl Wire {
     ) -> Result<usize, Error> {
         self.link.arrived(self.millis(at));
         let from = self.splice(bytes, world)?;
-        let (consumed, result) = self.pump(&bytes[from..], PIECE_MAX, world);
+        let (consumed, is_stuck) = self.pump(&bytes[from..], world)?;
         let done = from + consumed;
-        result?;
-        if done - from >= PIECE_MAX {
+        if !is_stuck {
             return Ok(done);
         }
         self.carry.extend_from_slice(&bytes[done..]);
         Ok(bytes.len())
+    }
+
+    /// Follows what was read ahead of bytes that arrived at that time.
+    ///
+    /// # Errors
+    /// As [`Wire::feed`].
+    pub fn follow<W: World>(
+        &mut self,
+        part: &Part,
+        at: Instant,
+        world: &mut W,
+    ) -> Result<(), Error> {
+        self.link.arrived(self.millis(at));
+        let followed = world.follow(&mut self.link, part);
+        self.collect();
+        followed
+    }
+
+    /// Lets somebody read ahead, if much waits.
+    pub fn read_ahead(&mut self) {
+        let (link, carry) = (&mut self.link, &mut self.carry);
+        self.inbox.read_ahead(self.seed, || {
+            let reader = link.lend()?;
+            Some((reader, mem::take(carry)))
+        });
+    }
+
+    /// Takes back what was lent for that; says how the connection ended, if it has.
+    pub fn take_back(&mut self, home: Home) -> Option<End> {
+        self.link.take_back(home.reader);
+        self.carry = home.carry;
+        self.inbox.take_back(home.arrivals);
+        home.end
     }
 
     /// Completes what is carried with the front of `bytes`, no more of them than that needs; returns
@@ -179,9 +216,20 @@ impl Wire {
     /// # Errors
     /// The link is dead.
     pub fn drain<W: World>(&mut self, world: &mut W) -> Result<(), Error> {
-        let mut carry = std::mem::take(&mut self.carry);
-        let (consumed, result) = self.pump(&carry, usize::MAX, world);
-        carry.drain(..consumed);
+        let mut carry = mem::take(&mut self.carry);
+        let mut from = 0;
+        let result = loop {
+            match self.pump(&carry[from..], world) {
+                Ok((consumed, is_stuck)) => {
+                    from += consumed;
+                    if is_stuck {
+                        break Ok(());
+                    }
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        carry.drain(..from);
         if carry.is_empty() {
             carry.shrink_to(CARRY_IDLE);
         }
@@ -189,29 +237,28 @@ impl Wire {
         result
     }
 
-    /// Steps until the machine wants more bytes, or has consumed so many.
-    fn pump<W: World>(
-        &mut self,
-        input: &[u8],
-        most: usize,
-        world: &mut W,
-    ) -> (usize, Result<(), Error>) {
+    /// Steps until the machine wants more bytes, or has read a part of its stream; says how many
+    /// bytes that took, and whether more are wanted.
+    fn pump<W: World>(&mut self, input: &[u8], world: &mut W) -> Result<(usize, bool), Error> {
         let mut consumed = 0;
-        loop {
-            let step = match self.link.next(&input[consumed..], &mut world.sink()) {
-                Ok(step) => step,
-                Err(error) => return (consumed, Err(error)),
-            };
-            let stuck = step.is_stuck();
+        while self.link.phase() != Phase::Stream {
+            let step = self.link.next(&input[consumed..], &mut world.sink())?;
             consumed += step.consumed;
-            if let Some(event) = step.event {
-                world.event(&event);
+            if let Some(event) = &step.event {
+                world.event(event);
             }
             self.collect();
-            if stuck || consumed >= most {
-                return (consumed, Ok(()));
+            if step.is_stuck() {
+                return Ok((consumed, true));
             }
         }
+        let link = &mut self.link;
+        consumed += (self.part).read(self.seed, |batch| link.read(&input[consumed..], batch));
+        let followed = world.follow(link, &self.part);
+        let is_stuck = !self.part.batch.is_full();
+        self.part.clear();
+        self.collect();
+        followed.map(|()| (consumed, is_stuck))
     }
 
     /// Encodes all that the machine wants to say.
@@ -237,5 +284,11 @@ pub trait World {
     fn sink(&mut self) -> Self::Sink<'_>;
 
     /// Takes an event.
-    fn event(&mut self, event: &Event<'_>);
+    fn event(&mut self, event: &Event);
+
+    /// Follows a part of the stream.
+    ///
+    /// # Errors
+    /// The link is dead behind it.
+    fn follow(&mut self, link: &mut Link, part: &Part) -> Result<(), Error>;
 }

@@ -8,7 +8,8 @@
 use libfuzzer_sys::fuzz_target;
 use replica_shim::rdb::Item;
 use replica_shim::{
-    Announce, Error, Event, Link, Offset, Options, Position, ReplId, Role, Text, Thresholds,
+    Announce, Batch, Error, Event, Link, Offset, Options, Position, ReplId, Role, Streamed, Text,
+    Thresholds,
 };
 
 const ID: &[u8] = b"0123456789abcdef0123456789abcdef01234567";
@@ -42,9 +43,20 @@ struct Seen {
     error: Option<Error>,
 }
 
-fn weigh(event: &Event<'_>) -> (u64, u64) {
+fn weigh(event: &Event) -> (u64, u64) {
     match event {
-        Event::Command(command) => {
+        Event::Declined { .. } => (5, 0),
+        Event::FullResync { .. } => (6, 0),
+        Event::Continued { position, .. } => (7, position.offset.get()),
+        Event::SnapshotBegan { bytes } => (8, bytes.unwrap_or(0)),
+        Event::SnapshotEnded { position } => (9, position.offset.get()),
+        Event::StandsBy { offset, .. } => (10, offset.get()),
+    }
+}
+
+fn weigh_streamed(streamed: &Streamed<'_>) -> (u64, u64) {
+    match streamed {
+        Streamed::Command(command) => {
             let sum = command.args.iter().fold(u64::from(command.db), |sum, text| {
                 let value = match text {
                     Text::Bytes(bytes) => bytes.iter().fold(bytes.len() as u64, |sum, byte| {
@@ -57,16 +69,41 @@ fn weigh(event: &Event<'_>) -> (u64, u64) {
             });
             (command.end_offset.get(), sum)
         }
-        Event::Multi => (1, 0),
-        Event::Exec { end_offset } => (2, end_offset.get()),
-        Event::Ping { end_offset } => (3, end_offset.get()),
-        Event::GetAck { end_offset } => (4, end_offset.get()),
-        Event::Declined { .. } => (5, 0),
-        Event::FullResync { .. } => (6, 0),
-        Event::Continued { position, .. } => (7, position.offset.get()),
-        Event::SnapshotBegan { bytes } => (8, bytes.unwrap_or(0)),
-        Event::SnapshotEnded { position } => (9, position.offset.get()),
-        Event::StandsBy { offset, .. } => (10, offset.get()),
+        Streamed::Multi => (1, 0),
+        Streamed::Exec { end_offset } => (2, end_offset.get()),
+        Streamed::Ping { end_offset } => (3, end_offset.get()),
+        Streamed::GetAck { end_offset } => (4, end_offset.get()),
+    }
+}
+
+/// Reads what there is of the stream, if it is one, and follows it; an odd number of bytes by a
+/// reader that is lent. Returns how many were consumed.
+fn follow(link: &mut Link, input: &[u8], seen: &mut Seen) -> usize {
+    let mut consumed = 0;
+    let mut batch = Batch::default();
+    loop {
+        batch.clear();
+        consumed += match link.lend() {
+            Some(mut reader) if input.len() % 2 == 1 => {
+                let read = reader.read(&input[consumed..], &mut batch);
+                link.take_back(reader);
+                read
+            }
+            Some(reader) => {
+                link.take_back(reader);
+                link.read(&input[consumed..], &mut batch)
+            }
+            None => 0,
+        };
+        for index in 0..=batch.len() {
+            match link.follow(&batch, index) {
+                Ok(streamed) => seen.events.extend(streamed.as_ref().map(weigh_streamed)),
+                Err(error) => seen.error = Some(error),
+            }
+        }
+        if !batch.is_full() {
+            return consumed;
+        }
     }
 }
 
@@ -129,6 +166,16 @@ fn run(mode: u8, data: &[u8], size: usize) -> Seen {
                 outbound.encode(&mut out);
             }
             if is_stuck {
+                let consumed = follow(&mut link, &buffer, &mut seen);
+                buffer.drain(..consumed);
+                if seen.error.is_some() {
+                    assert_eq!(link.next(&[], &mut |_: Item<'_>| {}).err(), Some(Error::Ended));
+                    seen.position = link.position();
+                    return seen;
+                }
+                while let Some(outbound) = link.poll_transmit() {
+                    outbound.encode(&mut out);
+                }
                 break;
             }
         }

@@ -48,7 +48,7 @@ impl fmt::Debug for Into {
 
 /// The arena.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     bytes: Vec<u8>,
     spans: Vec<Span>,
     longs: Vec<LongArg>,
@@ -56,12 +56,12 @@ pub(super) struct Kept {
 
 impl Kept {
     /// How many arguments there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.spans.len()
     }
 
     /// A run of them.
-    pub(super) fn args(&self, from: usize, to: usize) -> Args<'_> {
+    pub(crate) fn args(&self, from: usize, to: usize) -> Args<'_> {
         let spans = self.spans.get(from..to).unwrap_or_default();
         Args {
             bytes: &self.bytes,
@@ -76,7 +76,7 @@ impl Kept {
     }
 
     /// Drops all, and gives back what was much.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.spans.clear();
         self.longs.clear();
@@ -99,10 +99,14 @@ impl Kept {
         Ok(())
     }
 
-    /// Copies arguments that lie in one piece of a buffer: one copy, headers between them included.
-    pub(super) fn absorb(&mut self, args: &Args<'_>) -> Result<(), Fault> {
-        let (Some(first), Some(last)) = (args.spans.first(), args.spans.last()) else {
-            return Ok(());
+    /// Copies arguments of another buffer. Those that are whole lie in one piece there, so that is one
+    /// copy, headers between them included.
+    pub(crate) fn absorb(&mut self, args: &Args<'_>) -> Result<(), Fault> {
+        let mut whole = args.spans.iter().filter(|span| span.len != Span::LONG);
+        let first = whole.next();
+        let last = whole.next_back().or(first);
+        let (Some(first), Some(last)) = (first, last) else {
+            return self.refer(args, |span| span);
         };
         let from = first.start as usize;
         let to = (last.start as usize).saturating_add(last.len as usize);
@@ -110,11 +114,37 @@ impl Kept {
         self.bytes
             .extend_from_slice(args.bytes.get(from..to).unwrap_or_default());
         address(self.bytes.len())?;
-        self.spans.extend(args.spans.iter().map(|span| Span {
+        self.refer(args, |span| Span {
             start: span.start.wrapping_sub(first.start).wrapping_add(base),
             len: span.len,
-        }));
+        })
+    }
+
+    /// Enters arguments whose bytes are here already.
+    #[inline]
+    fn refer(&mut self, args: &Args<'_>, moved: impl Fn(Span) -> Span) -> Result<(), Fault> {
+        if args.longs.is_empty() {
+            self.spans
+                .extend(args.spans.iter().map(|span| moved(*span)));
+            return Ok(());
+        }
+        for span in args.spans {
+            let span = match args.longs.get(span.start as usize) {
+                Some(long) if span.len == Span::LONG => {
+                    let start = address(self.longs.len())?;
+                    self.longs.push(*long);
+                    Span { start, ..*span }
+                }
+                Some(_) | None => moved(*span),
+            };
+            self.spans.push(span);
+        }
         Ok(())
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Begins an argument that is kept whole.

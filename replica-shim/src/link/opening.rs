@@ -19,12 +19,7 @@ impl Sink for Swallow {
 
 impl Link {
     /// A reply of the handshake, or what comes in its place.
-    pub(super) fn answer(
-        &mut self,
-        ask: Ask,
-        is_sent: bool,
-        input: &[u8],
-    ) -> Result<Step<'static>, Error> {
+    pub(super) fn answer(&mut self, ask: Ask, is_sent: bool, input: &[u8]) -> Result<Step, Error> {
         match input.first() {
             None => Ok(Step {
                 consumed: 0,
@@ -46,12 +41,7 @@ impl Link {
         }
     }
 
-    fn answer_line(
-        &mut self,
-        ask: Ask,
-        is_sent: bool,
-        input: &[u8],
-    ) -> Result<Step<'static>, Error> {
+    fn answer_line(&mut self, ask: Ask, is_sent: bool, input: &[u8]) -> Result<Step, Error> {
         let (text, consumed) = match resp::line(input, limits::LINE_BYTES_MAX) {
             Ok(Line::Whole(text, consumed)) => (text, consumed),
             Ok(Line::Part) => {
@@ -82,7 +72,7 @@ impl Link {
     }
 
     /// Acts on an answer.
-    fn proceed(&mut self, ask: Ask, answer: Answer) -> Option<Event<'static>> {
+    fn proceed(&mut self, ask: Ask, answer: Answer) -> Option<Event> {
         match answer {
             Answer::Next | Answer::Declined => {
                 let next = ask.next(&self.options, self.purpose);
@@ -112,7 +102,7 @@ impl Link {
     }
 
     /// Newlines that say the server is busy saving.
-    fn keepalives(&mut self, input: &[u8]) -> Result<Step<'static>, Error> {
+    fn keepalives(&mut self, input: &[u8]) -> Result<Step, Error> {
         let consumed = input.iter().take_while(|byte| **byte == b'\n').count();
         self.newlines = self.newlines.saturating_add(consumed as u64);
         if self.newlines > limits::NEWLINES_MAX {
@@ -130,7 +120,7 @@ impl Link {
         })
     }
 
-    pub(super) fn envelope(&mut self, input: &[u8]) -> Result<Step<'static>, Error> {
+    pub(super) fn envelope(&mut self, input: &[u8]) -> Result<Step, Error> {
         match input.first() {
             Some(b'\n') => return self.keepalives(input),
             // A save that fails is told to those who wait for it.
@@ -165,11 +155,7 @@ impl Link {
         Ok(Step { consumed, event })
     }
 
-    pub(super) fn snapshot<S: Sink>(
-        &mut self,
-        input: &[u8],
-        sink: &mut S,
-    ) -> Result<Step<'static>, Error> {
+    pub(super) fn snapshot<S: Sink>(&mut self, input: &[u8], sink: &mut S) -> Result<Step, Error> {
         let Some(transfer) = &mut self.transfer else {
             return Err(self.end(Error::Ended));
         };
@@ -201,7 +187,7 @@ impl Link {
     }
 
     /// The snapshot is whole: the stream begins where it lies.
-    fn end_snapshot(&mut self) -> Result<Event<'static>, Error> {
+    fn end_snapshot(&mut self) -> Result<Event, Error> {
         let origin = self
             .transfer
             .take()

@@ -9,7 +9,9 @@
 )]
 
 use replica_shim::rdb::{Item, Sink};
-use replica_shim::{Announce, Error, Event, Link, Options, Position, ReplId, Role, Text};
+use replica_shim::{
+    Announce, Batch, Error, Event, Link, Options, Position, ReplId, Role, Streamed, Text,
+};
 
 /// A history.
 pub const ID: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -102,7 +104,7 @@ pub fn show(text: &Text<'_>) -> String {
 }
 
 /// An event as one line.
-pub fn line(event: &Event<'_>) -> String {
+pub fn line(event: &Event) -> String {
     match event {
         Event::Declined { ask } => format!("declined {ask}"),
         Event::FullResync { start: None } => "full ?".into(),
@@ -115,7 +117,13 @@ pub fn line(event: &Event<'_>) -> String {
         Event::SnapshotBegan { bytes } => format!("began {bytes:?}"),
         Event::SnapshotEnded { position } => format!("ended {position} db={}", position.db),
         Event::StandsBy { replid, offset } => format!("stands by {replid}:{offset}"),
-        Event::Command(command) => {
+    }
+}
+
+/// What the stream says, as one line.
+pub fn streamed_line(streamed: &Streamed<'_>) -> String {
+    match streamed {
+        Streamed::Command(command) => {
             let args: Vec<String> = command.args.iter().map(|text| show(&text)).collect();
             let mark = if command.in_transaction { " tx" } else { "" };
             format!(
@@ -125,10 +133,10 @@ pub fn line(event: &Event<'_>) -> String {
                 args.join(" ")
             )
         }
-        Event::Multi => "multi".into(),
-        Event::Exec { end_offset } => format!("exec @{end_offset}"),
-        Event::Ping { end_offset } => format!("ping @{end_offset}"),
-        Event::GetAck { end_offset } => format!("getack @{end_offset}"),
+        Streamed::Multi => "multi".into(),
+        Streamed::Exec { end_offset } => format!("exec @{end_offset}"),
+        Streamed::Ping { end_offset } => format!("ping @{end_offset}"),
+        Streamed::GetAck { end_offset } => format!("getack @{end_offset}"),
     }
 }
 
@@ -144,6 +152,8 @@ pub struct Drive {
     pub now: u64,
     /// The most that had to be kept in the buffer.
     pub buffered_max: usize,
+    /// Batches read so far: every other one by a reader that is lent.
+    pub batches: usize,
 }
 
 impl Drive {
@@ -157,6 +167,7 @@ impl Drive {
             error: None,
             now: 0,
             buffered_max: 0,
+            batches: 0,
         };
         drive.transmit();
         drive
@@ -215,13 +226,13 @@ impl Drive {
                     break;
                 }
                 Ok(step) => {
-                    let is_stuck = step.is_stuck();
                     assert!(step.consumed <= self.buffer.len() - pos);
                     pos += step.consumed;
                     if let Some(event) = &step.event {
                         self.events.push(line(event));
                     }
-                    if is_stuck {
+                    if step.is_stuck() {
+                        pos += self.follow(pos);
                         break;
                     }
                 }
@@ -232,6 +243,45 @@ impl Drive {
         self.buffer.drain(..pos);
         self.buffered_max = self.buffered_max.max(self.buffer.len());
         self
+    }
+
+    /// Reads and follows the stream, if it is one, from `pos` on; says how much was consumed.
+    fn follow(&mut self, pos: usize) -> usize {
+        let mut consumed = 0;
+        let mut batch = Batch::default();
+        while self.error.is_none() {
+            batch.clear();
+            let rest = &self.buffer[pos + consumed..];
+            self.batches += 1;
+            // Nobody reads ahead of nothing.
+            let lent = if self.batches.is_multiple_of(2) && !rest.is_empty() {
+                self.link.lend()
+            } else {
+                None
+            };
+            consumed += match lent {
+                Some(mut reader) => {
+                    let consumed = reader.read(rest, &mut batch);
+                    assert_eq!(self.link.read(rest, &mut Batch::default()), 0, "it is lent");
+                    self.link.take_back(reader);
+                    consumed
+                }
+                None => self.link.read(rest, &mut batch),
+            };
+            assert!(pos + consumed <= self.buffer.len());
+            for index in 0..=batch.len() {
+                match self.link.follow(&batch, index) {
+                    Ok(Some(streamed)) => self.events.push(streamed_line(&streamed)),
+                    Ok(None) => assert_eq!(index, batch.len()),
+                    Err(error) => self.error = Some(error),
+                }
+                self.transmit();
+            }
+            if !batch.is_full() {
+                break;
+            }
+        }
+        consumed
     }
 
     /// Bytes arrive in pieces of `size`.

@@ -1,18 +1,20 @@
 //! The life of a link, from the attempt to its loss, and what is done next.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use replica_shim::Verdict;
+use replica_shim::{Error, Verdict};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Owner;
 use crate::clock;
 use crate::fault::{AttachError, Fault, Unfit};
 use crate::fleet::{Loss, Role, State};
+use crate::link::ahead::{Home, Run};
 use crate::link::attach::{Attached, Plan};
 use crate::link::backoff::GOOD_LIFE;
 use crate::link::connect::{Connection, DialError};
 use crate::link::driver::{Chunk, End};
+use crate::model::mirror::Mirror;
 use crate::model::session::Session;
 
 /// How long a source is left alone when somebody has to change something.
@@ -108,47 +110,78 @@ impl Owner<'_> {
     pub(super) fn chunk(&mut self, chunk: &Chunk) {
         let mut rest = &chunk.bytes[..];
         while !rest.is_empty() {
-            rest = &rest[self.piece(rest, chunk.at)..];
-            if !rest.is_empty() && !self.mirror.in_transaction {
-                self.drain_asks(clock::now());
-            }
+            // All is done with, if the link does not outlive it.
+            let mut done = rest.len();
+            self.piece(|session, mirror| {
+                done = session.feed(rest, chunk.at, mirror)?;
+                Ok(())
+            });
+            rest = &rest[done..];
+            self.between_pieces(!rest.is_empty());
         }
         // Not before: what is left of a chunk is nothing to the wire that takes over.
         self.change_over();
+        if let Some(session) = &mut self.session {
+            session.wire.read_ahead();
+        }
     }
 
-    /// Takes a piece of what was received at that time; returns how much that was. All, if the link
-    /// does not outlive it.
-    fn piece(&mut self, bytes: &[u8], at: Instant) -> usize {
-        let all = bytes.len();
+    /// A chunk that was read ahead.
+    pub(super) fn run_of_parts(&mut self, run: &Run) {
+        let mut parts = run.parts.iter().peekable();
+        while let Some(part) = parts.next() {
+            self.piece(|session, mirror| session.follow(part, run.at, mirror));
+            if self.session.is_none() {
+                return;
+            }
+            self.between_pieces(parts.peek().is_some());
+        }
+        self.change_over();
+    }
+
+    /// Nothing waits any more: we read for ourselves again.
+    pub(super) fn home(&mut self, home: Home) {
         let Some(session) = &mut self.session else {
-            return all;
+            return;
+        };
+        let end = session.wire.take_back(home);
+        self.change_over();
+        if let Some(end) = end {
+            self.ended(&end);
+        }
+    }
+
+    fn between_pieces(&mut self, is_more: bool) {
+        if is_more && !self.mirror.in_transaction {
+            self.drain_asks(clock::now());
+        }
+    }
+
+    /// Takes a piece of what was received.
+    fn piece(&mut self, take: impl FnOnce(&mut Session, &mut Mirror) -> Result<(), Error>) {
+        let Some(session) = &mut self.session else {
+            return;
         };
         let syncs = self.mirror.counters.full_syncs;
         let was_live = session.is_live();
-        let fed = session.feed(bytes, at, &mut self.mirror);
+        let taken = take(session, &mut self.mirror);
         let live = session.is_live();
         self.timers.dirty = true;
         if self.mirror.counters.full_syncs > syncs {
             self.full_sync_began();
             self.make_room_for_load();
             if self.session.is_none() {
-                return all;
+                return;
             }
         }
-        let done = match fed {
-            Ok(done) => done,
-            Err(error) => {
-                self.broken(&error);
-                return all;
-            }
-        };
+        if let Err(error) = taken {
+            return self.broken(&error);
+        }
         let now = clock::now();
         if self.mirror.desync && self.waits.resync_not_before <= now {
             self.waits.resync_not_before = now + RESYNC_EVERY;
             let text = "the stream holds a command that cannot be followed without values";
-            self.lose(Fault::own(Loss::Desync, Verdict::FullResync, text));
-            return all;
+            return self.lose(Fault::own(Loss::Desync, Verdict::FullResync, text));
         }
         if live && !was_live {
             self.measure(now);
@@ -163,7 +196,6 @@ impl Owner<'_> {
                 total: load.total,
             };
         }
-        done
     }
 
     /// The server answered with a full resync, foreseen or not.
@@ -206,7 +238,7 @@ impl Owner<'_> {
     }
 
     /// The machine says that the link is dead.
-    pub(super) fn broken(&mut self, error: &replica_shim::Error) {
+    pub(super) fn broken(&mut self, error: &Error) {
         let verdict = self.attempts.judge(error);
         self.lose(Fault::of_link(error, verdict));
     }

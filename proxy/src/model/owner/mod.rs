@@ -218,6 +218,8 @@ impl<'a> Owner<'a> {
                 Wake::Shutdown | Wake::Removed => return,
                 Wake::Ordered => self.obey(),
                 Wake::Arrival(Arrival::Chunk(chunk)) => self.chunk(&chunk),
+                Wake::Arrival(Arrival::Run(run)) => self.run_of_parts(&run),
+                Wake::Arrival(Arrival::Home(home)) => self.home(*home),
                 Wake::Arrival(Arrival::End(end)) => self.ended(&end),
                 Wake::Ask(ask) => self.answer(ask),
                 Wake::Side(Some(answer)) => self.side(answer),
@@ -235,7 +237,9 @@ impl<'a> Owner<'a> {
                 }
                 Wake::StandbyDialled(dialled) => self.standby_dialled(dialled),
                 Wake::StandbyArrival(Arrival::Chunk(chunk)) => self.standby_chunk(&chunk),
-                Wake::StandbyArrival(Arrival::End(_)) | Wake::StandbySent(Err(_)) => {
+                // What stands by is not read ahead.
+                Wake::StandbyArrival(Arrival::Run(_) | Arrival::Home(_) | Arrival::End(_))
+                | Wake::StandbySent(Err(_)) => {
                     self.drop_standby();
                 }
                 Wake::StandbySent(Ok(bytes)) => self.standby_sent(bytes),
