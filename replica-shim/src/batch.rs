@@ -82,7 +82,13 @@ impl Batch {
     pub fn is_full(&self) -> bool {
         self.entries.len() >= limits::BATCH_ENTRIES
             || self.kept.bytes() >= limits::BATCH_BYTES
-            || !self.collected.is_empty()
+            || self.is_large()
+    }
+
+    /// Whether it holds a command that had to be collected, which may be large.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        !self.collected.is_empty()
     }
 
     /// Whether the stream ends here because it cannot be read.

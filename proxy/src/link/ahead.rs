@@ -8,9 +8,11 @@
 //! ```
 //!
 //! The thread is lent the stream's reader and the queue's end, and gives both back as soon as nothing
-//! waits: a stream that is kept up with costs no thread and no detour. There are as many such threads
+//! waits, or behind a command of megabytes: a stream that is kept up with costs no thread and no
+//! detour. There are as many such threads
 //! as cores beside the first, whatever the number of masters; who gets none reads for itself.
 
+use std::mem;
 use std::num::NonZero;
 use std::sync::{Arc, LazyLock};
 use std::thread;
@@ -26,8 +28,11 @@ use crate::link::driver::{Chunk, End, Received};
 /// Bytes in the queue from which on a thread is worth its while: some milliseconds of work.
 pub const AHEAD_MIN: u64 = 512 * 1024;
 
-/// Chunks that are read and not followed.
+/// Runs that are read and not followed.
 const RUNS_MAX: usize = 8;
+
+/// Parts of a run: 128 KiB of a transaction that is released at its end, and of a chunk all.
+const PARTS_MAX: usize = 8;
 
 /// The right to a thread.
 static THREADS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
@@ -67,15 +72,15 @@ impl Part {
     }
 }
 
-/// A chunk that was read.
+/// What was read of a chunk, or the first of it.
 #[derive(Debug)]
 pub struct Run {
-    /// All of it that was whole.
+    /// In order.
     pub parts: Vec<Part>,
-    /// When it arrived.
+    /// When the chunk arrived.
     pub at: Instant,
-    /// Its share of the queue.
-    _room: OwnedSemaphorePermit,
+    /// The chunk's share of the queue, with the last of it.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// What comes from the thread.
@@ -115,71 +120,89 @@ pub fn start(home: Home, seed: u64, permit: OwnedSemaphorePermit) -> mpsc::Recei
     runs
 }
 
+/// What is to be done behind a chunk.
+enum Then {
+    /// The next one is to be read.
+    GoOn,
+    /// All that was lent is to be given back.
+    GoHome,
+    /// The owner is gone.
+    Leave,
+}
+
 /// Reads until nothing waits, or nobody wants to know.
 fn work(mut home: Home, seed: u64, runs: &mpsc::Sender<Ahead>) {
     loop {
-        match home.arrivals.try_recv() {
-            Ok(Received::Chunk(chunk)) => {
-                let (run, is_broken) = home.read(chunk, seed);
-                if runs.blocking_send(Ahead::Run(run)).is_err() {
-                    return;
-                }
-                if is_broken {
-                    break;
-                }
-            }
+        let then = match home.arrivals.try_recv() {
+            Ok(Received::Chunk(chunk)) => home.read(chunk, seed, runs),
             Ok(Received::End(end)) => {
                 home.end = Some(end);
-                break;
+                Then::GoHome
             }
             Err(TryRecvError::Disconnected) => {
                 home.end = Some(End::Closed);
-                break;
+                Then::GoHome
             }
-            Err(TryRecvError::Empty) => break,
+            Err(TryRecvError::Empty) => Then::GoHome,
+        };
+        match then {
+            Then::GoOn => {}
+            // Nobody wants it where the link is gone.
+            Then::GoHome => return drop(runs.blocking_send(Ahead::Home(Box::new(home)))),
+            Then::Leave => return,
         }
     }
-    // Nobody wants it where the link is gone.
-    drop(runs.blocking_send(Ahead::Home(Box::new(home))));
 }
 
 impl Home {
-    /// Reads a chunk; true if the stream cannot be read any further.
-    fn read(&mut self, chunk: Chunk, seed: u64) -> (Run, bool) {
-        let mut parts = Vec::new();
-        let mut is_broken = false;
+    /// Reads a chunk.
+    fn read(&mut self, chunk: Chunk, seed: u64, runs: &mpsc::Sender<Ahead>) -> Then {
+        let Chunk { bytes, at, room } = chunk;
         let carried = !self.carry.is_empty();
         if carried {
-            self.carry.extend_from_slice(&chunk.bytes);
+            self.carry.extend_from_slice(&bytes);
         }
-        let input = if carried {
-            &self.carry[..]
-        } else {
-            &chunk.bytes
-        };
-        let mut done = 0;
+        let input = if carried { &self.carry[..] } else { &bytes };
+        let (mut parts, mut done, mut then) = (Vec::new(), 0, Then::GoOn);
         loop {
             let mut part = Part::default();
             let reader = &mut self.reader;
             done += part.read(seed, |batch| reader.read(&input[done..], batch));
-            let is_full = part.batch.is_full();
-            is_broken |= part.batch.is_broken();
+            // One large command at a time is enough.
+            if part.batch.is_broken() || part.batch.is_large() {
+                then = Then::GoHome;
+            }
+            let is_more = part.batch.is_full() && !part.batch.is_broken();
             parts.push(part);
-            if !is_full || is_broken {
+            if !is_more {
                 break;
+            }
+            if parts.len() == PARTS_MAX {
+                let (parts, room) = (mem::take(&mut parts), None);
+                let run = Run {
+                    parts,
+                    at,
+                    _room: room,
+                };
+                if runs.blocking_send(Ahead::Run(run)).is_err() {
+                    return Then::Leave;
+                }
             }
         }
         if carried {
             self.carry.drain(..done);
         } else {
-            self.carry.extend_from_slice(&chunk.bytes[done..]);
+            self.carry.extend_from_slice(&bytes[done..]);
         }
         let run = Run {
             parts,
-            at: chunk.at,
-            _room: chunk.room,
+            at,
+            _room: Some(room),
         };
-        (run, is_broken)
+        match runs.blocking_send(Ahead::Run(run)) {
+            Ok(()) => then,
+            Err(_) => Then::Leave,
+        }
     }
 }
 
@@ -290,27 +313,38 @@ mod tests {
             queue.try_send(chunk(piece, &room)).expect("a queue");
         }
         let permits = Arc::new(Semaphore::new(1));
-        let permit = permits.clone().try_acquire_owned().expect("a permit");
-        let mut runs = start(lent(link, arrivals), SEED, permit);
+        let mut runs = start(lent(link, arrivals), SEED, next(&permits).await);
         let (mut said, mut total) = (Vec::new(), 0);
         while let Some(ahead) = runs.recv().await {
-            let run = match ahead {
-                Ahead::Run(run) => run,
+            match ahead {
+                Ahead::Run(run) => {
+                    for part in &run.parts {
+                        follow(link, part, &mut said);
+                        total += part.bytes;
+                    }
+                }
+                Ahead::Home(home) if total < bytes.len() => {
+                    // It came home behind a large command.
+                    assert!(home.end.is_none());
+                    runs = start(*home, SEED, next(&permits).await);
+                }
                 Ahead::Home(home) => {
                     assert!(home.end.is_none(), "the queue is only empty");
                     assert!(home.carry.is_empty());
                     break;
                 }
-            };
-            for part in &run.parts {
-                follow(link, part, &mut said);
-                total += part.bytes;
             }
         }
         assert_eq!(total, bytes.len());
         assert_eq!(room.available_permits(), 1 << 30, "all room is given back");
-        drop(permits.acquire().await.expect("the permit is given back"));
+        drop(next(&permits).await);
         said
+    }
+
+    /// The permit, when it is given back.
+    async fn next(permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+        let permit = permits.clone().acquire_owned().await;
+        permit.expect("it is never closed")
     }
 
     fn chunk(bytes: &[u8], room: &Arc<Semaphore>) -> Received {
