@@ -31,4 +31,5 @@ mod trouble;
 mod truth;
 mod verify;
 mod watching;
+mod weights;
 mod whatif;

@@ -108,7 +108,7 @@ fn rename(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
         return Ok(());
     }
     if let Some(entry) = context.edit(from, |slot, _| slot.take()) {
-        context.edit(to, |slot, _| *slot = Some(entry));
+        context.keyspace.put_anew(context.db, to, Some(entry));
     }
     Ok(())
 }
@@ -131,14 +131,14 @@ fn copy(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
     {
         entry.doubt(Doubt::Value);
     }
-    context.keyspace.edit(db, to, |slot, _| *slot = Some(entry));
+    context.keyspace.put_anew(db, to, Some(entry));
     Ok(())
 }
 
 /// A copy is built anew: its blocks have no room left from growth.
 fn recreate(value: &mut Value, context: &Context<'_>) {
     match value {
-        Value::String(value) => value.cut(),
+        Value::String(value) => value.copy(context.profile()),
         Value::Stream(value) => value.recreate(context.profile()),
         Value::List(_)
         | Value::Set(_)
@@ -153,9 +153,7 @@ fn move_key(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> 
     let key = args.key(1)?;
     let db = u32::try_from(args.count(2)?).map_err(|_| Malformed)?;
     if let Some(entry) = context.edit(key, |slot, _| slot.take()) {
-        context
-            .keyspace
-            .edit(db, key, |slot, _| *slot = Some(entry));
+        context.keyspace.put_anew(db, key, Some(entry));
     }
     Ok(())
 }
@@ -216,11 +214,9 @@ fn restore(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
     let absolute = args.from(4).iter().any(|word: &Text<'_>| word.is("ABSTTL"));
     let unit = if absolute { Unit::AtMs } else { Unit::InMs };
     let expire_ms = (time != 0).then(|| unit.at(time, context.now_ms).0);
-    context.edit(key, |slot, _| {
-        let mut entry = unread();
-        entry.expire_ms = expire_ms;
-        *slot = Some(entry);
-    });
+    let mut entry = unread();
+    entry.expire_ms = expire_ms;
+    context.keyspace.put_anew(context.db, key, Some(entry));
     Ok(())
 }
 

@@ -65,15 +65,16 @@ fn put(context: &mut Context<'_>, key: &[u8], value: &Text<'_>, expiry: Expiry) 
         if int.is_some() && (expiry == Expiry::Keep || scripts_embed(profile)) {
             doubt = Doubt::Probe;
         }
-        let holder = Holder {
-            name: key.len() as u64,
-            expires: had.is_some() || expire_ms.is_some(),
-        };
-        let value = Str::fresh(len, int, holder, profile);
+        // The object is made with the expiry that was there; the new one is set behind that.
+        let name = key.len() as u64;
+        let holder = |expires| Holder { name, expires };
+        let mut value = Str::fresh(len, int, holder(had.is_some()), profile);
+        value.refit(holder(expire_ms.is_some()), profile);
         Some(NewStr {
             value,
             expire_ms,
             doubt,
+            is_argument: true,
         })
     });
 }
@@ -198,6 +199,7 @@ fn grown(old: OldStr, profile: &Profile, total: impl FnOnce(u64) -> u64) -> NewS
             value: Str::raw(0),
             expire_ms: old.expire_ms,
             doubt: Doubt::Value,
+            is_argument: false,
         };
     };
     value.grow(total(value.len()), profile);
@@ -205,6 +207,7 @@ fn grown(old: OldStr, profile: &Profile, total: impl FnOnce(u64) -> u64) -> NewS
         value,
         expire_ms: old.expire_ms,
         doubt: without_encoding(old.doubt, old.expire_ms.is_some(), profile.version),
+        is_argument: false,
     }
 }
 
@@ -213,6 +216,7 @@ fn certain(value: Str) -> NewStr {
         value,
         expire_ms: None,
         doubt: Doubt::None,
+        is_argument: false,
     }
 }
 
@@ -359,12 +363,14 @@ fn add(context: &mut Context<'_>, args: Args<'_>, step: Step) -> Result<(), Malf
                 value: Str::number(sum),
                 expire_ms: old.expire_ms,
                 doubt: without_encoding(old.doubt, old.expire_ms.is_some(), profile.version),
+                is_argument: false,
             },
             // A number that is not kept as one (after APPEND, INCRBYFLOAT).
             None => NewStr {
                 value: old.value.unwrap_or(Str::number(0)),
                 expire_ms: old.expire_ms,
                 doubt: Doubt::Value,
+                is_argument: false,
             },
         })
     });
@@ -383,6 +389,7 @@ fn unknown_length(context: &mut Context<'_>, key: &[u8]) {
             value: old.and_then(|old| old.value).unwrap_or(Str::raw(0)),
             expire_ms: old.and_then(|old| old.expire_ms),
             doubt: Doubt::Value,
+            is_argument: false,
         })
     });
 }
@@ -458,6 +465,7 @@ fn make_dense(context: &mut Context<'_>, key: &[u8], create: bool) {
             value: value.unwrap_or(Str::raw(HLL_DENSE)),
             expire_ms,
             doubt: without_encoding(doubt, expire_ms.is_some(), profile.version),
+            is_argument: false,
         })
     });
 }

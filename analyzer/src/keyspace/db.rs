@@ -6,7 +6,7 @@ use crate::command::{Doubt, Entry};
 use crate::keyspace::SlotOf;
 use crate::keyspace::degrade::Share;
 use crate::store::record::{Body, Draft, Form, Name, Record};
-use crate::store::weigh::{Scale, Seated, Weight};
+use crate::store::weigh::{Arrival, Scale, Seated, Weight};
 use crate::store::{Place, Table, packing};
 use crate::value::string::{Form as StrForm, Holder, Str, is_short};
 use crate::value::{Bare, Module, Value};
@@ -159,6 +159,18 @@ pub(crate) struct Held {
     lru: u32,
     /// Not a write, but a correction: the block that the key has.
     corrected: Option<bool>,
+    /// How the value comes, if it is a write.
+    arrival: Arrival,
+}
+
+impl Held {
+    /// The key is removed first: nothing of it is left for what comes.
+    pub(crate) fn anew(self) -> Held {
+        Held {
+            arrival: Arrival::Anew,
+            ..self
+        }
+    }
 }
 
 /// A key as a string command finds it.
@@ -176,6 +188,22 @@ pub(crate) struct NewStr {
     pub(crate) value: Str,
     pub(crate) expire_ms: Option<i64>,
     pub(crate) doubt: Doubt,
+    /// The value is SET's argument; if not, the key was edited, or a command made the value.
+    pub(crate) is_argument: bool,
+}
+
+impl NewStr {
+    fn arrival(&self, scale: &Scale) -> Arrival {
+        if !self.is_argument {
+            return Arrival::Edit;
+        }
+        let short = match self.value.form() {
+            StrForm::Embstr => true,
+            StrForm::Raw => is_short(self.value.len(), scale.profile()),
+            StrForm::Int(_) | StrForm::Grown(_) => false,
+        };
+        Arrival::Argument { short }
+    }
 }
 
 /// The keys of one database and their sums.
@@ -276,6 +304,7 @@ impl Db {
                 handle: None,
                 lru: 0,
                 corrected: None,
+                arrival: Arrival::Edit,
             };
             return (held, None);
         };
@@ -287,6 +316,7 @@ impl Db {
             handle: None,
             lru: record.lru,
             corrected: None,
+            arrival: Arrival::Edit,
         };
         if let Body::Elsewhere(handle) = record.body() {
             held.handle = Some(handle);
@@ -355,10 +385,13 @@ impl Db {
             expire_ms: entry.expire_ms,
             seat: false,
         };
+        let form = Form::of(entry.value.kind(), entry.value.encoding());
         let (seat, lru) = match (held.corrected, held.place) {
             (Some(seat), _) => (seat, held.lru),
             (None, place) => (
-                tools.scale.seat(held.before.as_ref(), after, None),
+                tools
+                    .scale
+                    .seat(held.before.as_ref(), after, form, held.arrival),
                 match place {
                     Some(_) => tools.pulse.again(held.lru),
                     None => tools.pulse.fresh(),
@@ -447,12 +480,10 @@ impl Db {
             expire_ms: new.expire_ms,
             seat: false,
         };
-        let embeds = match new.value.form() {
-            StrForm::Embstr => true,
-            StrForm::Raw => is_short(new.value.len(), tools.scale.profile()),
-            StrForm::Int(_) | StrForm::Grown(_) => false,
-        };
-        after.seat = tools.scale.seat(before.as_ref(), after, Some(embeds));
+        let form = Form::of_str(&new.value);
+        after.seat = tools
+            .scale
+            .seat(before.as_ref(), after, form, new.arrival(tools.scale));
         let weight = tools.scale.weigh_str(&new.value, after, new.doubt);
         let lru = match &record {
             Some(record) => tools.pulse.again(record.lru),

@@ -9,6 +9,7 @@
 //! - `next_want`, `settle_*`: what must be read again, and how it is fitted in (`settle`)
 //! - `facts`, `scan`, `walk`, `top`, `totals`: questions (`crate::view`)
 
+mod anew;
 mod batch;
 mod bigs;
 mod counters;

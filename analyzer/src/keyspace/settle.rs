@@ -89,7 +89,7 @@ impl Keyspace {
         } = restore;
         let entry = image.finish(name.len(), restore.expire_ms, self.profile());
         self.begin_heat("RESTORE", bytes);
-        self.edit(db, name, |slot, _| *slot = entry);
+        self.put_anew(db, name, entry);
         self.applied = restore.end_offset;
         self.counters.applied += 1;
         Outcome::Applied

@@ -7,7 +7,7 @@ use crate::store::beyond::{Beyond, Usage};
 use crate::store::packing;
 use crate::store::record::{Body, Form, Record};
 use crate::value::hash::Hash;
-use crate::value::string::{Blocks, Form as StrForm, Str, tight_header};
+use crate::value::string::{Blocks, Form as StrForm, Holder, Str, embedded_block, tight_header};
 use crate::value::{Encoding, Value};
 
 /// A dict entry, as MEMORY USAGE counts it.
@@ -52,6 +52,21 @@ impl Seated {
     pub(crate) fn has_slot(self) -> bool {
         self.expire_ms.is_some() || self.seat
     }
+}
+
+/// How what a key holds came to it, which decides what becomes of the key's block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// The key was there and is edited, or gets a value that a command has made (BITOP,
+    /// SUNIONSTORE).
+    Edit,
+    /// SET gives its argument, which is an object of its own first: an embedded one if it is short.
+    Argument {
+        /// It is.
+        short: bool,
+    },
+    /// The key was removed and made anew (RENAME, COPY, RESTORE).
+    Anew,
 }
 
 /// The formulas of one server.
@@ -215,22 +230,33 @@ impl Scale {
         }
     }
 
-    /// Which block a key has after a write: `old` is what it was before, `embeds` if the new value
-    /// is in the key's object, `replaced` if the value is another one.
+    /// Which block a key has after a write: `old` is what it was before, `after` what it is to be, in
+    /// that form.
     ///
     /// Valkey 8.1 and later (db.c `dbSetValue`, object.c `objectSetExpire`): an object without room
     /// for an expiry gets a new block with the first one and keeps it when the expiry goes; a new
     /// value moves into the old block unless one of the two is embedded, and then the new block is
-    /// made with the expiry of the moment. Valkey 8.0: the block is the entry's, for good.
-    pub(crate) fn seat(&self, old: Option<&Weight>, after: Seated, embeds: Option<bool>) -> bool {
+    /// made with the expiry of the moment. Valkey 8.0: the block is the entry's, for as long as the
+    /// key is there.
+    pub(crate) fn seat(
+        &self,
+        old: Option<&Weight>,
+        after: Seated,
+        form: Form,
+        arrival: Arrival,
+    ) -> bool {
         let Some(old) = old else { return false };
-        match self.blocks {
-            Blocks::Split => false,
-            Blocks::KeyInEntry => old.seat,
-            Blocks::KeyInObject64 | Blocks::KeyInObject128 => {
+        match (self.blocks, arrival) {
+            (Blocks::Split, _) | (_, Arrival::Anew) => false,
+            (Blocks::KeyInEntry, _) => old.seat,
+            (Blocks::KeyInObject64 | Blocks::KeyInObject128, _) => {
                 let had = old.expire_ms.is_some();
-                let anew = embeds.is_some_and(|embeds| embeds || old.form == Form::EMBSTR);
-                let slot = had || (old.seat && !anew);
+                let was_embedded = old.form == Form::EMBSTR;
+                let moves = match arrival {
+                    Arrival::Argument { short } => short || was_embedded,
+                    Arrival::Edit | Arrival::Anew => was_embedded && form != Form::EMBSTR,
+                };
+                let slot = had || (old.seat && !moves);
                 slot && after.expire_ms.is_none()
             }
         }
@@ -243,18 +269,16 @@ impl Scale {
     }
 
     pub(crate) fn string(&self, value: &Str, key: Seated) -> u64 {
-        let allocator = self.profile.allocator;
-        let name = u64::from(tight_header(key.name)) + key.name + 1;
-        let slot = if key.has_slot() { 8 } else { 0 };
-        match (self.blocks, value.encoding()) {
-            (Blocks::KeyInObject64, Encoding::Embstr) => {
-                allocator.class(OBJECT + 4 + value.len() + 1 + name + slot)
-            }
-            (Blocks::KeyInObject128, Encoding::Embstr) => {
-                allocator.class(8 + 1 + name + (value.len() + 4).max(8) + slot)
-            }
-            _ => self.keyed(value.memory(&self.profile), key),
+        let holder = Holder {
+            name: key.name,
+            expires: key.has_slot(),
+        };
+        if value.encoding() == Encoding::Embstr
+            && let Some(block) = embedded_block(value.len(), holder, self.blocks)
+        {
+            return self.profile.allocator.class(block);
         }
+        self.keyed(value.memory(&self.profile), key)
     }
 
     /// A key of so many bytes, that is no string, under another name.
@@ -293,10 +317,9 @@ impl Scale {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::string::Holder as StrHolder;
 
     fn usage(profile: Profile, name: u64, len: u64, expire_ms: Option<i64>) -> u64 {
-        let holder = StrHolder {
+        let holder = Holder {
             name,
             expires: expire_ms.is_some(),
         };

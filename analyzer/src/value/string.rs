@@ -218,17 +218,16 @@ impl Str {
             expires: false,
             ..holder
         };
-        let header = u64::from(tight_header(holder.name));
-        let need = 16 + 4 + self.len + 1 + header + holder.name + 1;
-        Blocks::of(profile) == Blocks::KeyInObject64
-            && embeds(self.len, plain, profile)
-            && profile.allocator.class(need) >= need + 8
+        let need = embedded_block(self.len, plain, Blocks::of(profile));
+        embeds(self.len, plain, profile)
+            && need.is_some_and(|need| profile.allocator.class(need) >= need + 8)
     }
 
-    /// The same bytes in blocks cut to their length (COPY).
-    pub fn cut(&mut self) {
-        if let Form::Grown(_) = self.form {
-            self.form = Form::Raw;
+    /// The same bytes in a block cut to their length, which SET's afterthought has not trimmed
+    /// (object.c `dupStringObject`, for COPY): before 7.2 the next growth uses the whole of it.
+    pub fn copy(&mut self, profile: &Profile) {
+        if let Form::Raw | Form::Grown(_) = self.form {
+            *self = Str::made(self.len, profile);
         }
     }
 
@@ -414,6 +413,19 @@ pub(crate) fn embeds(len: u64, holder: Holder, profile: &Profile) -> bool {
     }
 }
 
+/// Bytes asked for the object that holds its key and a string of `len` bytes; `None` where keys are
+/// elsewhere. Valkey 9 counts the pointer that such an object has not got as part of the string, so
+/// that fewer than four bytes take as much as four.
+pub(crate) fn embedded_block(len: u64, holder: Holder, blocks: Blocks) -> Option<u64> {
+    let slot = if holder.expires { 8 } else { 0 };
+    let key = 1 + u64::from(tight_header(holder.name)) + holder.name + 1;
+    match blocks {
+        Blocks::Split | Blocks::KeyInEntry => None,
+        Blocks::KeyInObject64 => Some(16 + key + 4 + len + slot),
+        Blocks::KeyInObject128 => Some(8 + key + (len + 4).max(8) + slot),
+    }
+}
+
 /// True if SET makes an object of its own for a string of `len` bytes before the key is put into it:
 /// then the key's old block is not kept (object.c `shouldEmbedStringObject` without a key).
 pub(crate) fn is_short(len: u64, profile: &Profile) -> bool {
@@ -505,7 +517,7 @@ mod tests {
         assert_eq!(s.memory(&profile), 16 + 96);
         s.grow(80, &profile);
         assert_eq!((s.len(), s.memory(&profile)), (80, 16 + 96));
-        s.cut();
+        s.copy(&profile);
         assert_eq!(s.memory(&profile), 16 + 96);
         s.grow(93, &profile);
         assert_eq!(s.memory(&profile), 16 + 192);

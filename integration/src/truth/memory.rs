@@ -370,7 +370,10 @@ enum Phase {
 }
 
 /// Waits until Keyscape stands where the server stands, and is sure of every key.
-pub(super) fn meet(control: &mut Client, app: &App) -> Result<()> {
+///
+/// # Errors
+/// If that takes too long, with both offsets and the end of the log.
+pub fn meet(control: &mut Client, app: &App) -> Result<()> {
     let mut seen = (0, 0);
     let met = wait::for_true(PATIENCE, "the offsets to meet", || {
         let theirs: i64 = control.info("replication", "master_repl_offset")?.parse()?;

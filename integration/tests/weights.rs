@@ -1,0 +1,197 @@
+//! MEMORY USAGE of strings with a past, to the byte: as the stream tells it, and after another
+//! process went on with the history.
+//!
+//! Nothing is audited here, which would repair what is to be found.
+
+use integration::app::App;
+use integration::resp::{Client, Command};
+use integration::server::Server;
+use integration::truth::memory;
+
+use crate::scene::{self, PATIENCE};
+
+/// Doubts are settled at once, and nothing else is asked.
+const ASKING: &str = "
+[reread]
+probes_per_s_max = 20000
+sizes_per_s_max = 20000
+audits_per_s_max = 0
+";
+
+/// Far away, unix milliseconds.
+const LATER: &str = "4000000000000";
+
+/// Restores a key from itself.
+const RESTORE: &str = "redis.call('RESTORE',KEYS[1],0,redis.call('DUMP',KEYS[1]),'REPLACE')";
+
+/// A key's name and what is done to it; `v*9` is nine letters, `_` the key, `LATER` an expiry,
+/// `RESTORE` a script.
+struct Life {
+    name: String,
+    lines: &'static [&'static str],
+}
+
+impl Life {
+    fn of(name_len: usize, lines: &'static [&'static str], number: usize) -> Life {
+        let name = format!("k{number}");
+        let name = format!("{name}{}", "n".repeat(name_len.saturating_sub(name.len())));
+        Life { name, lines }
+    }
+
+    fn commands(&self) -> Vec<Command> {
+        let word = |word: &str| match word.strip_prefix("v*") {
+            Some(count) => vec![b'v'; count.parse().expect("a number")],
+            None if word == "LATER" => LATER.into(),
+            None if word == "RESTORE" => RESTORE.into(),
+            None => word.replace('_', &self.name).into_bytes(),
+        };
+        let lines = self.lines.iter();
+        lines
+            .map(|line| line.split(' ').map(word).collect())
+            .collect()
+    }
+}
+
+fn lives(all: &[(usize, &'static [&'static str])]) -> Vec<Life> {
+    let all = all.iter().enumerate();
+    all.map(|(number, (len, lines))| Life::of(*len, lines, number))
+        .collect()
+}
+
+fn say(client: &mut Client, commands: &[Command]) {
+    for (command, reply) in commands
+        .iter()
+        .zip(client.pipeline(commands).expect("replies"))
+    {
+        assert!(!reply.is_error(), "{command:?}: {}", reply.string());
+    }
+}
+
+/// Every key that the two weigh, or hold, in different ways.
+fn differing(theirs: &mut Client, app: &App, lives: &[Life]) -> Vec<String> {
+    let mut ours = app.client().expect("the admin port");
+    let mut found = Vec::new();
+    for life in lives {
+        let ask = |client: &mut Client| {
+            let usage = client.ask(&["MEMORY", "USAGE", &life.name, "SAMPLES", "0"]);
+            let encoding = client.ask(&["OBJECT", "ENCODING", &life.name]);
+            let words = (usage.expect("an answer"), encoding.expect("an answer"));
+            format!("{:?} {}", words.0.int(), words.1.string())
+        };
+        let (theirs, ours) = (ask(theirs), ask(&mut ours));
+        if theirs != ours {
+            found.push(format!("{:?}: theirs {theirs}, ours {ours}", life.lines));
+        }
+    }
+    found
+}
+
+fn follow(server: &Server) -> App {
+    let app = App::start(&[server.url()], ASKING).expect("keyscape");
+    app.wait_synced(PATIENCE).expect("a model");
+    app
+}
+
+/// Keys whose past the stream tells.
+const TOLD: &[(usize, &[&str])] = &[
+    // A key that is made anew has no room for the expiry of the one before.
+    (
+        22,
+        &[
+            "SET _ v*300",
+            "PEXPIREAT _ LATER",
+            "SET _~ v*200",
+            "COPY _~ _ REPLACE",
+        ],
+    ),
+    (
+        22,
+        &[
+            "SET _ v*300",
+            "PEXPIREAT _ LATER",
+            "SET _~ v*200",
+            "RENAME _~ _",
+        ],
+    ),
+    (
+        22,
+        &[
+            "SET _ v*300",
+            "PEXPIREAT _ LATER",
+            "PERSIST _",
+            "EVAL RESTORE 2 _ _",
+        ],
+    ),
+    // What is edited keeps it, a short text that BITOP makes as well.
+    (
+        22,
+        &[
+            "SETRANGE _ 0 v*12",
+            "PEXPIREAT _ LATER",
+            "PERSIST _",
+            "SETRANGE _ 0 v*9",
+        ],
+    ),
+    (
+        22,
+        &[
+            "SET _ v*300",
+            "PEXPIREAT _ LATER",
+            "PERSIST _",
+            "BITOP NOT _ _",
+            "SETRANGE _ 0 v*3",
+        ],
+    ),
+    (
+        22,
+        &[
+            "SETRANGE _ 0 v*12",
+            "PEXPIREAT _ LATER",
+            "PERSIST _",
+            "BITOP NOT _ _",
+        ],
+    ),
+    // The block of a very short text has room for an expiry that the sum of its parts has not.
+    (109, &["SET _ v*2", "PEXPIREAT _ LATER"]),
+    (41, &["PSETEX _ 900000000000 v*0"]),
+    // A copy has all of its block to grow in, which SET would have trimmed.
+    (8, &["SET _~ v*256", "COPY _~ _", "APPEND _ v*9"]),
+    (8, &["SET _ v*256", "APPEND _ v*9"]),
+];
+
+fn check_told(name: &str) {
+    let master = scene::server(name, &[]);
+    let app = follow(&master);
+    let mut client = master.client().expect("connect");
+    let lives = lives(TOLD);
+    for life in &lives {
+        say(&mut client, &life.commands());
+    }
+    memory::meet(&mut client, &app).expect("the same offset");
+    assert_eq!(differing(&mut client, &app, &lives), [""; 0], "{name}");
+}
+
+#[test]
+fn what_is_done_to_strings_is_weighed_on_redis_7_0() {
+    check_told("redis-7.0");
+}
+
+#[test]
+fn what_is_done_to_strings_is_weighed_on_redis_8_0() {
+    check_told("redis-8.0");
+}
+
+#[test]
+fn what_is_done_to_strings_is_weighed_on_valkey_8_0() {
+    check_told("valkey-8.0");
+}
+
+#[test]
+fn what_is_done_to_strings_is_weighed_on_valkey_8_1() {
+    check_told("valkey-8.1");
+}
+
+#[test]
+fn what_is_done_to_strings_is_weighed_on_valkey_9_1() {
+    check_told("valkey-9.1");
+}
