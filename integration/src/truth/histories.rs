@@ -4,6 +4,8 @@
 //! A key follows from the seed and its number alone, so that one that was weighed wrongly can be told
 //! with everything that was ever done to it.
 
+mod life;
+
 use crate::resp::Command;
 use crate::seed::Rng;
 use crate::servers::{Family, Install};
@@ -31,15 +33,16 @@ const COUNTS: [u64; 38] = [
 const LATER_MS: i64 = 4_000_000_000_000;
 
 /// The families of keys, by how many of a hundred.
-const SUBJECTS: [(&str, u64); 12] = [
-    ("text", 17),
+const SUBJECTS: [(&str, u64); 13] = [
+    ("text", 13),
+    ("life", 8),
     ("grown", 7),
     ("count", 4),
     ("hll", 1),
-    ("list", 14),
+    ("list", 12),
     ("ints", 5),
     ("set", 13),
-    ("hash", 14),
+    ("hash", 12),
     ("fttl", 9),
     ("zset", 10),
     ("strm", 6),
@@ -70,6 +73,8 @@ impl History {
 pub struct Abilities {
     /// HPEXPIREAT.
     pub field_ttl: bool,
+    /// COPY and GETEX.
+    pub copies: bool,
 }
 
 impl Abilities {
@@ -82,6 +87,7 @@ impl Abilities {
                 Family::Redis => version >= (7, 4, 0),
                 Family::Valkey => version >= (9, 0, 0),
             },
+            copies: version >= (6, 2, 0),
         }
     }
 }
@@ -93,7 +99,10 @@ pub fn long_list(seed: u64, number: u64) -> History {
         rng: Rng::new(seed ^ number.wrapping_mul(0x51_7cc1)),
         name: format!("long:{number}").into_bytes(),
         commands: Vec::new(),
-        abilities: Abilities { field_ttl: false },
+        abilities: Abilities {
+            field_ttl: false,
+            copies: false,
+        },
     };
     for _ in 0..3 + writer.rng.below(12) {
         let items = (0..60)
@@ -142,6 +151,7 @@ pub fn history(seed: u64, number: u64, abilities: Abilities) -> History {
         abilities,
     };
     match subject {
+        "life" => writer.life(),
         "grown" => writer.grown(),
         "count" => writer.count(),
         "hll" => writer.hll(),
