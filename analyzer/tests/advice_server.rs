@@ -2,6 +2,7 @@
 #![allow(clippy::too_many_lines, reason = "a table is as long as what it lists")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use analyzer::acl::{User, Users};
 use analyzer::advice::{
@@ -67,7 +68,7 @@ fn healthy() -> Facts {
         heat: Heat::default(),
         heat_hour: Heat::default(),
         slots: BTreeMap::new(),
-        peers: Vec::new(),
+        peers: Arc::new([]),
         standing: Standing {
             pace: Some(Pace {
                 seconds: 300,
@@ -154,8 +155,18 @@ fn cluster(facts: &mut Facts, change: impl Fn(&mut Cluster)) {
 /// One of two masters has so many MiB, and gets 100 more a day: 9000 in 90 days.
 fn grows(facts: &mut Facts, mib: u64) {
     cluster(facts, |_| {});
-    facts.peers[1].bytes = mib << 20;
-    facts.peers[1].bytes_per_day = Some(100 << 20);
+    let peers = Arc::make_mut(&mut facts.peers);
+    peers[1].bytes = mib << 20;
+    peers[1].bytes_per_day = Some(100 << 20);
+}
+
+/// The two masters have so many MiB in their own slots.
+fn shares(facts: &mut Facts, mib: [Option<u64>; 2]) {
+    cluster(facts, |_| {});
+    let peers = Arc::make_mut(&mut facts.peers).iter_mut();
+    for (peer, mib) in peers.zip(mib) {
+        peer.own_bytes = mib.map(|mib| mib << 20);
+    }
 }
 
 /// So many writes to one of a hundred slots, in the last minute.
@@ -327,31 +338,17 @@ fn cases() -> Vec<(&'static str, Vec<Point>, Vec<Point>)> {
         ),
         (
             "CLU-01",
-            vec![Point::Facts(|facts| {
-                cluster(facts, |_| {});
-                facts.peers[0].own_bytes = Some(3 << 20);
-                facts.peers[1].own_bytes = Some(1 << 20);
-            })],
-            vec![Point::Facts(|facts| {
-                cluster(facts, |_| {});
-                facts.peers[0].own_bytes = Some(10 << 20);
-                facts.peers[1].own_bytes = Some(8 << 20);
-            })],
+            vec![Point::Facts(|facts| shares(facts, [Some(3), Some(1)]))],
+            vec![Point::Facts(|facts| shares(facts, [Some(10), Some(8)]))],
         ),
         (
             "CLU-01",
-            vec![Point::Facts(|facts| {
-                cluster(facts, |_| {});
-                facts.peers[0].own_bytes = Some(3 << 20);
-                facts.peers[1].own_bytes = Some(1 << 20);
-            })],
+            vec![Point::Facts(|facts| shares(facts, [Some(3), Some(1)]))],
             // Keys astray are not its share, and a master without slots is none of the others.
             vec![Point::Facts(|facts| {
-                cluster(facts, |_| {});
+                shares(facts, [Some(3), None]);
                 facts.dbs = vec![sum(30 << 20)];
-                facts.peers[0].bytes = 30 << 20;
-                facts.peers[0].own_bytes = Some(3 << 20);
-                facts.peers[1].own_bytes = None;
+                Arc::make_mut(&mut facts.peers)[0].bytes = 30 << 20;
             })],
         ),
         (

@@ -187,7 +187,7 @@ pub struct Facts {
     /// The minutes of the next day in which too much expires; in words, why that is not known.
     pub storms: Result<Vec<Storm>, String>,
     /// The masters of its deployment, itself included, that answered.
-    pub peers: Vec<Peer>,
+    pub peers: Arc<[Peer]>,
     /// Where it stands among others.
     pub standing: Standing,
 }

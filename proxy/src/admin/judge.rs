@@ -119,6 +119,7 @@ impl Known {
 
     fn facts(&self) -> Vec<(&Arc<Master>, &Gathered, Facts)> {
         let planned = self.planned();
+        let peers = self.peers();
         let all = self.masters();
         all.map(|(master, gathered, told)| {
             let facts = Facts {
@@ -137,7 +138,7 @@ impl Known {
                 slots: gathered.slots.clone(),
                 flows: gathered.flows.clone(),
                 storms: gathered.storms.clone(),
-                peers: self.peers(master),
+                peers: peers.get(&master.source).cloned().unwrap_or_default(),
                 standing: standing::of(
                     master,
                     &self.deployments,
@@ -149,22 +150,23 @@ impl Known {
         .collect()
     }
 
-    /// The masters of the same deployment.
-    fn peers(&self, of: &Master) -> Vec<Peer> {
-        let all = self.masters();
-        let peers = all.filter(|(peer, ..)| peer.source == of.source);
-        let peers = peers.map(|(peer, gathered, _)| {
+    /// The masters of each deployment: told once, because there may be a thousand, and the facts of
+    /// each of them have all.
+    fn peers(&self) -> BTreeMap<usize, Arc<[Peer]>> {
+        let mut peers: BTreeMap<usize, Vec<Peer>> = BTreeMap::new();
+        for (master, gathered, _) in self.masters() {
             let bytes: u64 = gathered.dbs.iter().map(|db| db.bytes).sum();
-            let astray = self.astray.get(&peer.id);
-            Peer {
-                name: peer.name(),
+            let astray = self.astray.get(&master.id);
+            peers.entry(master.source).or_default().push(Peer {
+                name: master.name(),
                 keys: gathered.dbs.iter().map(|db| db.keys).sum(),
                 bytes,
                 bytes_per_day: gathered.flows.bytes_per_day,
                 own_bytes: astray.map(|astray| bytes.saturating_sub(*astray)),
-            }
-        });
-        peers.collect()
+            });
+        }
+        let all = peers.into_iter();
+        all.map(|(source, peers)| (source, peers.into())).collect()
     }
 
     /// The slots of each master that KS.REBALANCE would move if none had to stay: asked for only where

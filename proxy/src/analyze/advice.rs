@@ -44,7 +44,7 @@ impl Advice {
             slots: BTreeMap::new(),
             flows: Flows::default(),
             storms: Ok(told.storms()),
-            peers: Vec::new(),
+            peers: Arc::new([]),
             standing: Standing::default(),
         };
         let (mut found, mut undecided) = (Vec::new(), Vec::new());

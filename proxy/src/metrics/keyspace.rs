@@ -60,7 +60,7 @@ pub(super) struct Sample {
     /// What is raised of it.
     pub(super) raised: Vec<Condition>,
     /// What is ahead of it, if that was gathered.
-    pub(super) prospect: Option<Prospect>,
+    pub(super) prospect: Option<Arc<Prospect>>,
     /// Keys by slot, of a cluster's master.
     pub(super) slots: Vec<SlotTotal>,
     /// When its keys expire, once they are counted.
@@ -106,7 +106,7 @@ pub(crate) async fn scrape(fleet: &Fleet, config: &config::Http) -> String {
     let mut samples = samples(fleet, &masters).await;
     if !config.patterns {
         let ahead = samples.iter_mut().flat_map(|sample| &mut sample.prospect);
-        ahead.for_each(|prospect| prospect.patterns.sums.clear());
+        ahead.for_each(|ahead| Arc::make_mut(ahead).patterns.sums.clear());
     }
     let known = match &config.compat {
         Some(wanted) => Some(compat::ask_all(&masters, wanted).await),

@@ -19,7 +19,7 @@ pub(super) fn write(samples: &[Sample], text: &mut Text) {
 
 fn told(samples: &[Sample]) -> impl Iterator<Item = (&Sample, &Prospect)> {
     let all = samples.iter();
-    all.filter_map(|sample| Some((sample, sample.prospect.as_ref()?)))
+    all.filter_map(|sample| Some((sample, sample.prospect.as_deref()?)))
 }
 
 fn forecast(samples: &[Sample], text: &mut Text) {
@@ -146,6 +146,8 @@ fn largest(all: BTreeMap<&str, Rate>) -> Vec<(&str, Rate)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::watch::Full;
 
@@ -154,11 +156,11 @@ mod tests {
         let limit = |limit, in_s| Full { limit, in_s };
         let sample = Sample {
             labels: "master=\"a:1\"".to_owned(),
-            prospect: Some(Prospect {
+            prospect: Some(Arc::new(Prospect {
                 at_ms: 1_000_000,
                 full: vec![limit("maxmemory", 60.4), limit("container", 9.0)],
                 ..Prospect::default()
-            }),
+            })),
             ..Sample::default()
         };
         let mut text = Text::new(String::new(), 0);

@@ -82,6 +82,9 @@ impl Level {
 }
 
 impl Condition {
+    /// The first of them in their order.
+    pub(super) const FIRST: Condition = Condition::LinkDown;
+
     /// All of them.
     pub(crate) const ALL: [Condition; 10] = [
         Condition::LinkDown,

@@ -1,7 +1,7 @@
 //! Where events go: a ring of the last ones, which every subscriber reads at its own pace, and the
 //! log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,6 +26,9 @@ const EVENTS_MAX: usize = 1024;
 /// What is ahead of each master.
 pub(crate) type Prospects = BTreeMap<MasterId, Prospect>;
 
+/// The same, for many readers.
+pub(crate) type Ahead = BTreeMap<MasterId, Arc<Prospect>>;
+
 /// What patterns did, by the labels of their deployment.
 pub(crate) type CountedAll = BTreeMap<String, Counted>;
 
@@ -34,7 +37,7 @@ pub(crate) type CountedAll = BTreeMap<String, Counted>;
 pub(crate) struct Hub {
     ring: broadcast::Sender<Arc<Event>>,
     raised: Mutex<BTreeMap<(MasterId, Condition), Raised>>,
-    prospects: Mutex<Arc<Prospects>>,
+    prospects: Mutex<Arc<Ahead>>,
     counted: Mutex<Arc<CountedAll>>,
     alerts: AtomicU64,
     big_keys: AtomicU64,
@@ -104,11 +107,10 @@ impl Hub {
         self.tell(subject.alert(alert, since_ms));
     }
 
-    /// Clears what was raised of masters that are gone.
-    pub(crate) fn forget_all_but(&self, masters: &[Arc<Master>]) {
-        let here = |id: MasterId| masters.iter().any(|master| master.id == id);
+    /// Clears what was raised of masters that are gone: all but these.
+    pub(crate) fn forget_all_but(&self, here: &BTreeSet<MasterId>) {
         let mut raised = self.raised();
-        let gone = raised.extract_if(.., |(id, _), _| !here(*id));
+        let gone = raised.extract_if(.., |(id, _), _| !here.contains(id));
         let gone: Vec<_> = gone.collect();
         drop(raised);
         for ((_, condition), was) in gone {
@@ -158,17 +160,21 @@ impl Hub {
     /// What is raised of a master.
     pub(crate) fn raised_of(&self, id: MasterId) -> Vec<Condition> {
         let raised = self.raised();
-        let own = raised.keys().filter(|(master, _)| *master == id);
-        own.map(|(_, condition)| *condition).collect()
+        let own = raised.range((id, Condition::FIRST)..);
+        let own = own.take_while(|((master, _), _)| *master == id);
+        own.map(|((_, condition), _)| *condition).collect()
     }
 
     /// What is ahead of each master, as gathered last.
-    pub(crate) fn prospects(&self) -> Arc<Prospects> {
+    pub(crate) fn prospects(&self) -> Arc<Ahead> {
         let prospects = self.prospects.lock();
         prospects.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn set_prospects(&self, new: Prospects) {
+        let new = new.into_iter();
+        let new = new.map(|(id, prospect)| (id, Arc::new(prospect)));
+        let new: Ahead = new.collect();
         let mut prospects = self
             .prospects
             .lock()

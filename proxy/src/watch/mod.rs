@@ -20,7 +20,7 @@ mod hub;
 mod prospect;
 mod tags;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,15 +64,16 @@ pub async fn run(fleet: Arc<Fleet>, config: config::Watch, shutdown: Cancellatio
             let own = watched.entry(master.id).or_default();
             let seen = Seen {
                 status: &status,
-                prospect: ahead.get(&master.id),
+                prospect: ahead.get(&master.id).map(Arc::as_ref),
                 config: &config,
             };
             for change in own.look(clock::now(), seen) {
                 fleet.hub.alert(master, &Alert::of(&change));
             }
         }
-        watched.retain(|id, _| masters.iter().any(|master| master.id == *id));
-        fleet.hub.forget_all_but(&masters);
+        let here: BTreeSet<MasterId> = masters.iter().map(|master| master.id).collect();
+        watched.retain(|id, _| here.contains(id));
+        fleet.hub.forget_all_but(&here);
     }
 }
 

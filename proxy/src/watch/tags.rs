@@ -3,7 +3,7 @@
 //! Each master has its own walk and its own time. One that is silent, or so large that its walk takes
 //! long, neither makes the others walk again nor loses what it told before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,13 +23,13 @@ struct Turns(BTreeMap<MasterId, Instant>);
 
 impl Turns {
     /// Those of `masters` that are to be asked now, and are taken to be.
-    fn due(&mut self, masters: &[MasterId], now: Instant) -> Vec<MasterId> {
+    fn due(&mut self, masters: &BTreeSet<MasterId>, now: Instant) -> BTreeSet<MasterId> {
         self.0.retain(|id, _| masters.contains(id));
         let is_due = |asked: Option<&Instant>| {
             asked.is_none_or(|asked| now.duration_since(*asked) >= WALK_EVERY)
         };
         let due = masters.iter().copied();
-        let due: Vec<MasterId> = due.filter(|id| is_due(self.0.get(id))).collect();
+        let due: BTreeSet<MasterId> = due.filter(|id| is_due(self.0.get(id))).collect();
         self.0.extend(due.iter().map(|id| (*id, now)));
         due
     }
@@ -52,8 +52,9 @@ impl Tags {
     }
 
     fn forget_all_but(&self, masters: &[Arc<Master>]) {
+        let here: BTreeSet<MasterId> = masters.iter().map(|master| master.id).collect();
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|id, _| masters.iter().any(|master| master.id == *id));
+        known.retain(|id, _| here.contains(id));
     }
 
     /// Asks, for ever.
@@ -78,7 +79,7 @@ impl Tags {
             let ready = masters.iter().filter(|master| {
                 !master.place().slots.is_empty() && master.status().generation.loaded()
             });
-            let ready: Vec<MasterId> = ready.map(|master| master.id).collect();
+            let ready: BTreeSet<MasterId> = ready.map(|master| master.id).collect();
             let now = Instant::now();
             let due = turns.due(&ready, now);
             for master in masters.into_iter().filter(|m| due.contains(&m.id)) {
@@ -102,14 +103,14 @@ mod tests {
         let mut walked = BTreeMap::new();
         for turn in 0..21 {
             // The second has a model from the fourth turn on; whether one answers plays no part.
-            let masters: &[MasterId] = if turn < 3 { &[1] } else { &[1, 2] };
+            let masters = if turn < 3 { [1].into() } else { [1, 2].into() };
             let now = start + turn * Duration::from_secs(GATHER_EVERY_S);
-            for master in turns.due(masters, now) {
+            for master in turns.due(&masters, now) {
                 walked.entry(master).or_insert_with(Vec::new).push(turn);
             }
         }
         assert_eq!(walked[&1], [0, 10, 20]);
         assert_eq!(walked[&2], [3, 13]);
-        assert!(turns.due(&[], start).is_empty() && turns.0.is_empty());
+        assert!(turns.due(&BTreeSet::new(), start).is_empty() && turns.0.is_empty());
     }
 }

@@ -19,7 +19,7 @@ fn scraped() -> String {
         slots: Vec::new(),
         container: None,
         raised: vec![Condition::Lag],
-        prospect: Some(Prospect::default()),
+        prospect: Some(Arc::default()),
         status: Arc::new(status.clone()),
         dbs: vec![DbTotal::default()],
         totals: Vec::new(),
