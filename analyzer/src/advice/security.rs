@@ -118,7 +118,8 @@ fn plain(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
         }
     }
     let standing = &facts.standing;
-    let nodes = standing.cluster.iter().flat_map(|cluster| &cluster.hosts);
+    let nodes = standing.cluster.iter();
+    let nodes = nodes.flat_map(|cluster| &*cluster.hosts);
     let nodes = nodes.filter(|host| !is_local(host));
     rows.extend(nodes.map(|host| Evidence::named(host, "node of the cluster")));
     if standing.link.is_plain && !is_local(&standing.link.host) {

@@ -1,6 +1,8 @@
 //! Where a master stands: what its deployment, its stream and our own link tell, beside what the
 //! server says of itself. Plain data that the proxy gathered; absent is what nobody knows.
 
+use std::sync::Arc;
+
 use crate::keyspace::SlotOf;
 
 /// Everything of it.
@@ -86,7 +88,7 @@ pub struct Cluster {
     /// Slots of masters that have failed.
     pub failed: u64,
     /// Hosts of all nodes, each once.
-    pub hosts: Vec<String>,
+    pub hosts: Arc<[String]>,
     /// Slots of this master that are on their way to another one.
     pub moving: Vec<u16>,
     /// Slots of this master that would have to move for bytes to be even, whatever is in them.

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use analyzer::advice::{
-    Asked, Before, Facts, Finding, Peer, Rule, Severity, Told, Verdict, decide, rule, rules,
+    Asked, Before, Facts, Finding, Peer, Rule, Severity, Standing, Told, Verdict, decide, rule,
+    rules,
 };
 use cluster_map::Slot;
 use cluster_map::rebalance::{Load, rebalance};
@@ -14,7 +15,7 @@ use cluster_map::rebalance::{Load, rebalance};
 use super::reply::Reply;
 use super::report::Answers;
 use super::scope::{Scope, ask_each};
-use super::standing;
+use super::standing::Whole;
 use crate::clock;
 use crate::fleet::{Deployment, Master, MasterId};
 use crate::model::advise::Gathered;
@@ -120,6 +121,9 @@ impl Known {
     fn facts(&self) -> Vec<(&Arc<Master>, &Gathered, Facts)> {
         let planned = self.planned();
         let peers = self.peers();
+        let wholes = self.deployments.iter();
+        let wholes = wholes.map(|deployment| (deployment.source, Whole::of(deployment)));
+        let wholes: BTreeMap<usize, Whole> = wholes.collect();
         let all = self.masters();
         all.map(|(master, gathered, told)| {
             let facts = Facts {
@@ -139,11 +143,12 @@ impl Known {
                 flows: gathered.flows.clone(),
                 storms: gathered.storms.clone(),
                 peers: peers.get(&master.source).cloned().unwrap_or_default(),
-                standing: standing::of(
-                    master,
-                    &self.deployments,
-                    planned.get(&master.id).map_or(&[][..], Vec::as_slice),
-                ),
+                standing: wholes
+                    .get(&master.source)
+                    .map_or_else(Standing::default, |whole| {
+                        let planned = planned.get(&master.id).map_or(&[][..], Vec::as_slice);
+                        whole.standing(master, planned)
+                    }),
             };
             (master, gathered, facts)
         })

@@ -8,32 +8,59 @@ use cluster_map::slots::SLOTS;
 use cluster_map::{Addr, Health, Slot, Topology};
 
 use crate::clock;
-use crate::fleet::{self, Deployment, Kind, Master, Role, Status};
+use crate::fleet::{self, Deployment, Kind, Master, Role, Status, View};
 
-/// What is known of it; `planned` are its slots that would have to move for bytes to be even.
-pub(crate) fn of(master: &Master, deployments: &[Arc<Deployment>], planned: &[u16]) -> Standing {
-    let status = master.status();
-    let deployment = deployments.iter().find(|d| d.source == master.source);
-    let kind = deployment.map_or(Kind::Standalone, |deployment| deployment.kind);
-    let view = deployment.map(|deployment| deployment.view());
-    let guards = view.as_ref().map(|view| &view.guards);
-    let topology = view.as_ref().and_then(|view| view.topology.as_deref());
-    Standing {
-        pace: pace(&status),
-        shard: master.shard.to_string(),
-        link: link(master, &status),
-        replicas: match kind {
-            Kind::Standalone => None,
-            Kind::Cluster | Kind::Sentinel => Some(replicas(master, &status)),
-        },
-        guard: guards.and_then(|all| all.get(&*master.shard)).map(guard),
-        cluster: match (kind, topology) {
-            (Kind::Cluster, Some(map)) => Some(Cluster {
+/// A deployment, as all of its masters have it in common.
+pub(crate) struct Whole {
+    kind: Kind,
+    view: Arc<View>,
+    /// Nothing in it is of one master.
+    cluster: Option<Cluster>,
+}
+
+impl Whole {
+    /// Looks at the map once: there may be a thousand masters in it.
+    pub(crate) fn of(deployment: &Deployment) -> Whole {
+        let (kind, view) = (deployment.kind, deployment.view());
+        let map = view.topology.as_deref();
+        let cluster = match kind {
+            Kind::Cluster => map.map(cluster),
+            Kind::Standalone | Kind::Sentinel => None,
+        };
+        Whole {
+            kind,
+            view,
+            cluster,
+        }
+    }
+
+    /// What is known of a master of it; `planned` are its slots that would have to move for bytes to
+    /// be even.
+    pub(crate) fn standing(&self, master: &Master, planned: &[u16]) -> Standing {
+        let status = master.status();
+        let place = master.place();
+        let topology = self.view.topology.as_deref();
+        let own = topology.and_then(|map| map.group(&place.group));
+        let guard = self.view.guards.get(&*master.shard).map(guard);
+        Standing {
+            pace: pace(&status),
+            shard: master.shard.to_string(),
+            link: link(master, &status),
+            replicas: match self.kind {
+                Kind::Standalone => None,
+                Kind::Cluster | Kind::Sentinel => Some(replicas(master, &status)),
+            },
+            guard,
+            cluster: self.cluster.as_ref().map(|whole| Cluster {
                 planned: planned.to_vec(),
-                ..cluster(map, &master.place())
+                own_slots: own.map_or(0, |group| group.slots.count() as u64),
+                moving: own.map_or_else(Vec::new, |group| {
+                    let moving = group.migrating.iter();
+                    moving.map(|(slot, _)| slot.number()).collect()
+                }),
+                ..whole.clone()
             }),
-            (Kind::Cluster | Kind::Standalone | Kind::Sentinel, _) => None,
-        },
+        }
     }
 }
 
@@ -104,7 +131,7 @@ fn guard(guard: &fleet::Guard) -> Guard {
     }
 }
 
-fn cluster(map: &Topology, place: &fleet::Place) -> Cluster {
+fn cluster(map: &Topology) -> Cluster {
     let with_slots = |group: &&Group| group.slots.count() > 0;
     let slots_of = |health: Health| {
         let groups = map.groups().iter();
@@ -116,18 +143,14 @@ fn cluster(map: &Topology, place: &fleet::Place) -> Cluster {
     let mut hosts: Vec<String> = hosts.collect();
     hosts.sort_unstable();
     hosts.dedup();
-    let own = map.group(&place.group);
-    let moving = own.map_or(&[][..], |group| &group.migrating);
     Cluster {
         masters: map.groups().iter().filter(with_slots).count() as u64,
-        own_slots: own.map_or(0, |group| group.slots.count() as u64),
         uncovered: u64::from(SLOTS).saturating_sub(map.covered() as u64),
         suspect: slots_of(Health::Suspect),
         failed: slots_of(Health::Failed),
-        hosts,
-        moving: moving.iter().map(|(slot, _)| slot.number()).collect(),
-        planned: Vec::new(),
+        hosts: hosts.into(),
         slot_of: Some(|name| Slot::of(name).number()),
+        ..Cluster::default()
     }
 }
 
