@@ -169,6 +169,11 @@ fn shares(facts: &mut Facts, mib: [Option<u64>; 2]) {
     }
 }
 
+/// The server's container may take so many bytes.
+fn contained(facts: &mut Facts, bytes: u64) {
+    facts.standing.container_bytes = Some(bytes);
+}
+
 /// So many writes to one of a hundred slots, in the last minute.
 fn written(facts: &mut Facts, slot: u64, all: u64) {
     cluster(facts, |cluster| cluster.own_slots = 100);
@@ -438,6 +443,23 @@ fn cases() -> Vec<(&'static str, Vec<Point>, Vec<Point>)> {
             ],
         ),
         (
+            "EVI-02",
+            vec![Point::Facts(|facts| contained(facts, 999_999_999))],
+            vec![Point::Facts(|facts| contained(facts, 1_000_000_000))],
+        ),
+        (
+            // A container is never larger than its machine.
+            "EVI-02",
+            vec![
+                Info("total_system_memory:999999999"),
+                Point::Facts(|facts| contained(facts, 2_000_000_000)),
+            ],
+            vec![
+                Info("total_system_memory:1000000000"),
+                Point::Facts(|facts| contained(facts, 2_000_000_000)),
+            ],
+        ),
+        (
             "SEC-01",
             vec![Acl("user default on nopass ~* &* +@all")],
             vec![Acl("user default off nopass ~* &* +@all")],
@@ -507,6 +529,27 @@ fn each_rule_holds_where_it_should_and_not_beside_it() {
             assert_eq!(verdict, Verdict::Quiet, "{id} ({at})");
         }
     }
+}
+
+/// The machine has 64 GB and the container 8: a limit by the machine would have the server killed.
+#[test]
+fn a_limit_of_memory_is_one_that_the_container_bears() {
+    let mut facts = with(&[
+        Config("maxmemory=0"),
+        Info("total_system_memory:64000000000 used_memory:5000000000"),
+    ]);
+    let evi_01 = rule("EVI-01").expect("a rule");
+    let remedy = |facts: &Facts| {
+        let Verdict::Found(finding) = decide(evi_01, facts, &Limits::default()) else {
+            panic!("not found");
+        };
+        finding.remedy
+    };
+    assert_eq!(remedy(&facts)[0], "CONFIG SET maxmemory 48000000000");
+    contained(&mut facts, 8_000_000_000);
+    assert_eq!(remedy(&facts)[0], "CONFIG SET maxmemory 6000000000");
+    contained(&mut facts, 6_000_000_000);
+    assert!(remedy(&facts)[0].starts_with("more memory first"));
 }
 
 #[test]

@@ -14,21 +14,23 @@ pub(super) const RULES: &[Rule] = &[
             "Without maxmemory a server grows until the kernel kills it, or until the machine swaps; \
              with it, it evicts or refuses writes.",
         )
-        .caveat("A limit of the control group around the server is not seen here."),
+        .caveat(
+            "What the server's container may take is not told by the server: `[container]` says it.",
+        ),
     Rule::new("EVI-02", "maxmemory does not fit", BOTH, does_not_fit)
         .severity(Severity::Critical)
         .thresholds(&[Threshold::new(
             "limit_bytes",
             0,
-            "bytes that the server's container may take; 0 is the memory of its machine",
+            "bytes that must be enough; 0 is what its container may take, or else its machine",
         )])
         .why(
             "maxmemory counts keys and their overhead only: backlog, buffers of clients and replicas, \
              and pages copied during a fork come on top, and must fit into the container or machine.",
         )
         .caveat(
-            "What a fork copied the last time (rdb_last_cow_size) stands for the next. The limit of \
-             the server's container must be configured: it is not told.",
+            "What a fork copied the last time (rdb_last_cow_size) stands for the next. What the \
+             server's container may take is not told by the server: `[container]` says it.",
         ),
     Rule::new("EVI-03", "noeviction near full", BOTH, near_full)
         .severity(Severity::Critical)
@@ -95,6 +97,16 @@ fn number(facts: &Facts, field: &str) -> Result<u64, Cannot> {
     Ok(facts.info_number(field)?.unwrap_or(0))
 }
 
+/// What the server's memory comes to an end at: what its container may take, where that is known and
+/// less than its machine has, and else that. 0 if neither is known.
+fn room(facts: &Facts) -> Result<(&'static str, u64), Cannot> {
+    let machine = ("total_system_memory", number(facts, "total_system_memory")?);
+    let container = facts.standing.container_bytes;
+    let container = container.map(|bytes| ("the container's limit", bytes));
+    let less = container.filter(|(_, bytes)| machine.1 == 0 || *bytes < machine.1);
+    Ok(less.unwrap_or(machine))
+}
+
 /// The policy, where there is a maxmemory at all.
 fn policy(facts: &Facts) -> Result<Option<&str>, Cannot> {
     let limited = facts
@@ -107,14 +119,12 @@ fn no_maxmemory(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let Some(0) = facts.config_number("maxmemory")? else {
         return Ok(None);
     };
-    let (used, machine) = (
-        number(facts, "used_memory")?,
-        number(facts, "total_system_memory")?,
-    );
-    let what = format!("maxmemory is 0; {used} bytes are used of the machine's {machine}");
+    let used = number(facts, "used_memory")?;
+    let (name, room) = room(facts)?;
+    let what = format!("maxmemory is 0; {used} bytes are used of {room} ({name})");
     // Three quarters leave room for buffers, fragmentation and a fork. A limit that is below what is
     // used would refuse writes at once, and 0 is none.
-    let limit = machine / 4 * 3;
+    let limit = room / 4 * 3;
     let steps = match limit > used {
         true => vec![
             format!("CONFIG SET maxmemory {limit}"),
@@ -130,7 +140,7 @@ fn no_maxmemory(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
             .evidence([
                 Evidence::named("maxmemory", "0"),
                 Evidence::named("used_memory", used.to_string()),
-                Evidence::named("total_system_memory", machine.to_string()),
+                Evidence::named(name, room.to_string()),
             ]),
     ))
 }
@@ -139,9 +149,9 @@ fn does_not_fit(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let Some(maxmemory) = facts.config_number("maxmemory")?.filter(|bytes| *bytes > 0) else {
         return Ok(None);
     };
-    let limit = match tuned.of("limit_bytes") {
-        0 => number(facts, "total_system_memory")?,
-        bytes => bytes,
+    let (name, limit) = match tuned.of("limit_bytes") {
+        0 => room(facts)?,
+        bytes => ("limit_bytes", bytes),
     };
     let parts = [
         ("maxmemory", maxmemory),
@@ -176,7 +186,7 @@ fn does_not_fit(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let rows = parts
         .iter()
         .map(|(name, bytes)| Evidence::named(name, bytes.to_string()));
-    let rows = rows.chain([Evidence::named("limit", limit.to_string())]);
+    let rows = rows.chain([Evidence::named(name, limit.to_string())]);
     Ok(Some(
         tuned
             .finding(what)

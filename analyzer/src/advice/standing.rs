@@ -12,6 +12,8 @@ pub struct Standing {
     pub pace: Option<Pace>,
     /// What it is called over failovers.
     pub shard: String,
+    /// Bytes that its container may take; `None` if nobody said it.
+    pub container_bytes: Option<u64>,
     /// Our link to it.
     pub link: Link,
     /// Its replicas by the map, us not among them; `None` for a plain server.

@@ -80,7 +80,7 @@ fn parse(request: &Request) -> Result<Question, Reply> {
 pub(crate) async fn advise(session: &Session, request: &Request) -> Result<Reply, Reply> {
     let question = parse(request)?;
     let scope = session.scope()?;
-    let known = Known::of(&scope).await;
+    let known = Known::of(session.fleet(), &scope).await;
     let only = question.rule;
     let wanted = move |rule: &&'static Rule| only.is_none_or(|only| only.id == rule.id);
     let (known, judged) = known.judged(wanted).await?;

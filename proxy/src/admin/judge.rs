@@ -17,7 +17,7 @@ use super::report::Answers;
 use super::scope::{Scope, ask_each};
 use super::standing::Whole;
 use crate::clock;
-use crate::fleet::{Deployment, Master, MasterId};
+use crate::fleet::{Deployment, Fleet, Master, MasterId};
 use crate::model::advise::Gathered;
 use crate::model::ask::Ask;
 use crate::side::told::{self, COUNTED};
@@ -34,20 +34,22 @@ pub(crate) struct Known {
     deployments: Vec<Arc<Deployment>>,
     /// Bytes of each cluster's master that are in slots of others.
     astray: BTreeMap<MasterId, u64>,
+    /// Bytes that the containers of masters may take, as far as the operator said so.
+    containers: BTreeMap<MasterId, u64>,
 }
 
 impl Known {
     /// Asks every master. The servers are asked if what they told is older than a second.
-    pub(crate) async fn of(scope: &Scope) -> Known {
-        Known::ask(scope, false).await
+    pub(crate) async fn of(fleet: &Fleet, scope: &Scope) -> Known {
+        Known::ask(fleet, scope, false).await
     }
 
     /// Asks every master for what it knows already: no server is asked more often for that.
-    pub(crate) async fn already(scope: &Scope) -> Known {
-        Known::ask(scope, true).await
+    pub(crate) async fn already(fleet: &Fleet, scope: &Scope) -> Known {
+        Known::ask(fleet, scope, true).await
     }
 
-    async fn ask(scope: &Scope, known: bool) -> Known {
+    async fn ask(fleet: &Fleet, scope: &Scope, known: bool) -> Known {
         let sharded = scope.masters.iter();
         let sharded = sharded.filter(|master| !master.place().slots.is_empty());
         let own = sharded.map(|master| (master.clone(), master.place().slots.clone()));
@@ -69,11 +71,15 @@ impl Known {
             let told = answer.and_then(|answer| answer.value);
             told.map_or_else(Told::default, |told| as_facts(&told))
         });
+        let containers = scope.masters.iter();
+        let containers =
+            containers.filter_map(|master| Some((master.id, fleet.container_limit(master)?)));
         Known {
             told: told.collect(),
             answers,
             deployments: scope.deployments.clone(),
             astray: astray.collect(),
+            containers: containers.collect(),
         }
     }
 
@@ -124,6 +130,14 @@ impl Known {
         let wholes = self.deployments.iter();
         let wholes = wholes.map(|deployment| (deployment.source, Whole::of(deployment)));
         let wholes: BTreeMap<usize, Whole> = wholes.collect();
+        let standing = |master: &Master| {
+            let planned = planned.get(&master.id).map_or(&[][..], Vec::as_slice);
+            let whole = wholes.get(&master.source);
+            Standing {
+                container_bytes: self.containers.get(&master.id).copied(),
+                ..whole.map_or_else(Standing::default, |whole| whole.standing(master, planned))
+            }
+        };
         let all = self.masters();
         all.map(|(master, gathered, told)| {
             let facts = Facts {
@@ -143,12 +157,7 @@ impl Known {
                 flows: gathered.flows.clone(),
                 storms: gathered.storms.clone(),
                 peers: peers.get(&master.source).cloned().unwrap_or_default(),
-                standing: wholes
-                    .get(&master.source)
-                    .map_or_else(Standing::default, |whole| {
-                        let planned = planned.get(&master.id).map_or(&[][..], Vec::as_slice);
-                        whole.standing(master, planned)
-                    }),
+                standing: standing(master),
             };
             (master, gathered, facts)
         })

@@ -69,7 +69,7 @@ pub(crate) async fn doctor(session: &Session) -> Result<Reply, Reply> {
         sums.model,
         per(sums.model, sums.keys),
     );
-    let known = Known::of(&session.scope()?).await;
+    let known = Known::of(session.fleet(), &session.scope()?).await;
     let (known, judged) = known.judged(|_| true).await?;
     let survey = known.masters().filter_map(|(master, gathered, _)| {
         let why = gathered.survey.as_ref().err()?;

@@ -85,7 +85,7 @@ pub(crate) async fn prospects(fleet: &Arc<Fleet>, window_s: u32) -> BTreeMap<Mas
         all.entry(master.id).or_default().writes_per_s = writes_per_s(ms, work);
     });
     by_name(&scope, &mut all).await;
-    let known = Known::already(&scope).await;
+    let known = Known::already(fleet, &scope).await;
     // Rules look at all that was gathered of every master, which no other task should wait for.
     let judged = tokio::task::spawn_blocking(move || known.judge(rules())).await;
     advise(&mut all, &judged.unwrap_or_default());

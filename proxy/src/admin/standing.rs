@@ -34,8 +34,8 @@ impl Whole {
         }
     }
 
-    /// What is known of a master of it; `planned` are its slots that would have to move for bytes to
-    /// be even.
+    /// What is known of a master of it, but for its container; `planned` are its slots that would have
+    /// to move for bytes to be even.
     pub(crate) fn standing(&self, master: &Master, planned: &[u16]) -> Standing {
         let status = master.status();
         let place = master.place();
@@ -45,6 +45,7 @@ impl Whole {
         Standing {
             pace: pace(&status),
             shard: master.shard.to_string(),
+            container_bytes: None,
             link: link(master, &status),
             replicas: match self.kind {
                 Kind::Standalone => None,
