@@ -43,10 +43,18 @@ impl Growing {
                 });
             }
         }
-        self.0.retain(|(id, name)| {
+        // Whoever heard that it grows hears that it does no more.
+        let gone = self.0.extract_if(.., |(id, name)| {
             let here = now.get(id);
-            here.is_some_and(|own| own.patterns.rows().any(|(own, _)| own == name))
+            !here.is_some_and(|own| own.patterns.rows().any(|(own, _)| own == name))
         });
+        turned.extend(gone.map(|(master, pattern)| Turned {
+            master,
+            pattern,
+            raised: false,
+            bytes_per_s: 0,
+            bytes: 0,
+        }));
         turned
     }
 }
@@ -83,6 +91,17 @@ mod tests {
             told.extend(found.iter().map(|one| (step, one.raised)));
         }
         assert_eq!(told, [(2, true), (6, false), (8, true)]);
+    }
+
+    #[test]
+    fn a_pattern_that_is_not_told_any_more_has_ceased() {
+        let mut growing = Growing::default();
+        growing.look(&at(9, 2_000), 1000);
+        let merged: Prospects = [(3, Prospect::default())].into();
+        let told = growing.look(&merged, 1000);
+        let told: Vec<_> = told.iter().map(|one| (&*one.pattern, one.raised)).collect();
+        assert_eq!(told, [("user:*", false)]);
+        assert_eq!(growing.look(&merged, 1000), [], "once");
     }
 
     /// As where patterns are merged, or more keys are behind each that is counted.
