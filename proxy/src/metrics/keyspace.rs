@@ -128,10 +128,11 @@ pub(crate) async fn scrape(fleet: &Fleet, config: &config::Http) -> String {
         watch::events(told, &mut text);
         write(&samples, &found, &mut text);
         patterns::counters(&counted, &mut text);
-        truncated(&mut text);
         if let Some(known) = known {
             compat::write(&samples, &known, &mut text);
         }
+        // Behind everything that may be left out.
+        truncated(&mut text);
         LENGTH.store(text.body.len(), Ordering::Relaxed);
         text.body
     });
