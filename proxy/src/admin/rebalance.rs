@@ -37,11 +37,16 @@ const HAZARD_BYTES: u64 = 100_000_000;
 /// Largest keys of each master that are looked at for that: 100 GB of them.
 const LARGEST: usize = 1000;
 
+/// Writes of a shorter time are not reckoned up to a longer one.
+const HEARD_MIN_MS: u64 = 10_000;
+
 /// Slots that are on their way at the same time.
 const BATCH: usize = 16;
 
 const ONE_CLUSTER: Reply =
     Reply::error("ERR KS.REBALANCE is about one whole cluster; KS.TARGET chooses its deployment");
+
+const NO_PLAN: Reply = Reply::error("ERR the moves could not be planned; the log says why");
 
 struct Options {
     by: By,
@@ -121,6 +126,10 @@ struct Ground {
     /// Keys that make a move dangerous, by slot.
     hazards: Vec<(Slot, Row, String)>,
     sources: Vec<(Arc<Master>, Option<Freshness>)>,
+    /// The longest time that writes were counted for, milliseconds.
+    heard_ms: u64,
+    /// True if those of some masters were counted for clearly less, and are stretched to it.
+    stretched: bool,
 }
 
 /// KS.REBALANCE [BY <BYTES | WRITES>] [WINDOW ..] [MAX n] [FORMAT ..]
@@ -145,8 +154,8 @@ pub(crate) async fn rebalance(session: &Session, request: &Request) -> Result<Re
     let loads: Vec<Vec<Load>> = loads.collect();
     let max = options.max;
     // Thousands of slots on hundreds of masters take a while.
-    let moves = tokio::task::spawn_blocking(move || plan(&loads, max));
-    let moves = moves.await.unwrap_or_default();
+    let moves = tokio::task::spawn_blocking(move || plan(&loads, max)).await;
+    let moves = moves.map_err(|_| NO_PLAN)?;
     let notes = notes(&options, &ground, &moves);
     let tables = vec![
         skew(&options, &ground, &moves),
@@ -195,12 +204,16 @@ impl Ground {
             }
             sources.push((master, Some(answer.fresh)));
         }
+        let times = heat.iter().map(|(_, answer)| answer.value.covered_ms);
+        let heard_ms = times.clone().max().unwrap_or(0);
+        let stretched = times.min().is_some_and(|least| is_short(least, heard_ms));
         for (master, answer) in heat {
             let Some(shard) = shard_of(&mut shards, &master, topology) else {
                 continue;
             };
+            let times = (heard_ms, answer.value.covered_ms);
             for row in answer.value.rows {
-                shard.take_work(&row.subject, row.work);
+                shard.take_work(&row.subject, over(row.work, times));
             }
         }
         let groups = topology.groups().iter();
@@ -215,7 +228,30 @@ impl Ground {
             open: open.map(|(slot, _)| *slot).collect(),
             hazards: large.collect(),
             sources,
+            heard_ms,
+            stretched,
         })
+    }
+}
+
+/// True for a time that is shorter by more than a tenth: spans do not end together.
+fn is_short(ms: u64, longest_ms: u64) -> bool {
+    ms < longest_ms / 10 * 9
+}
+
+/// Work as if it had gone on for the longest time in which any master was heard: one that is followed
+/// for a minute is not colder than one that is for an hour. A few seconds say nothing of an hour.
+fn over(work: Work, (longest_ms, ms): (u64, u64)) -> Work {
+    if ms < HEARD_MIN_MS {
+        return work;
+    }
+    let stretch = |count: u64| {
+        let all = u128::from(count) * u128::from(longest_ms) / u128::from(ms);
+        u64::try_from(all).unwrap_or(u64::MAX)
+    };
+    Work {
+        writes: stretch(work.writes),
+        bytes: stretch(work.bytes),
     }
 }
 
@@ -449,7 +485,10 @@ fn notes(options: &Options, ground: &Ground, moves: &[Move]) -> Vec<String> {
         );
     }
     if moves.len() == options.max && options.max > 0 {
-        notes.push(format!("MAX {} cut the plan short", options.max));
+        notes.push(format!(
+            "MAX {} ends the plan: there may be more to move",
+            options.max
+        ));
     }
     if !ground.open.is_empty() {
         notes.push(format!(
@@ -468,12 +507,37 @@ fn notes(options: &Options, ground: &Ground, moves: &[Move]) -> Vec<String> {
     if let By::Writes = options.by {
         notes.push(hot::READS.to_owned());
     }
+    if ground.stretched {
+        notes.push(format!(
+            "some masters were heard for a shorter time: their writes are reckoned up to {} s, if \
+             that was {} s at least",
+            ground.heard_ms / 1000,
+            HEARD_MIN_MS / 1000
+        ));
+    }
     notes
 }
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::*;
+
+    #[test]
+    fn writes_of_masters_count_over_the_same_time() {
+        let work = Work {
+            writes: 60,
+            bytes: 600,
+        };
+        let stretched = Work {
+            writes: 3_600,
+            bytes: 36_000,
+        };
+        assert_eq!(over(work, (3_600_000, 60_000)), stretched);
+        assert_eq!(over(work, (3_600_000, 3_600_000)), work);
+        assert_eq!(over(work, (3_600_000, 9_999)), work, "just begun");
+        assert!(is_short(60_000, 3_600_000) && !is_short(3_590_000, 3_600_000));
+        assert!(!is_short(0, 0));
+    }
 
     #[test]
     fn names_of_nodes_are_words_to_a_shell() {
