@@ -140,7 +140,8 @@ pub(super) const RULES: &[Rule] = &[
 
 fn uneven(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let peers = facts.peers.iter();
-    let peers: Vec<(&Peer, u64)> = peers.filter_map(|p| Some((p, p.own_bytes?))).collect();
+    let mut peers: Vec<(&Peer, u64)> = peers.filter_map(|p| Some((p, p.own_bytes?))).collect();
+    peers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     let own = peers.iter().find(|(peer, _)| peer.name == facts.master);
     let (Some((peer, own)), Some(_)) = (own, &facts.standing.cluster) else {
         return Ok(None);
@@ -379,7 +380,13 @@ fn spare(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     } else {
         return Ok(None);
     };
-    let rows = facts.peers.iter().map(|peer| {
+    // Those that will be too large first, and then by their bytes: not all are shown.
+    let mut shards: Vec<&Peer> = facts.peers.iter().collect();
+    shards.sort_by_key(|peer| {
+        let days = left(peer).unwrap_or(u64::MAX);
+        (days, std::cmp::Reverse(peer.bytes))
+    });
+    let rows = shards.into_iter().map(|peer| {
         let grows = match (peer.bytes_per_day, left(peer)) {
             (Some(bytes), Some(days)) => format!(", {bytes} bytes more a day, {days} days left"),
             (Some(bytes), None) => format!(", {bytes} bytes more a day"),
