@@ -1,8 +1,8 @@
 //! KS.GROWTH: what happened to the keys in the last seconds, hours or days, and where that leads.
 //!
 //! Every byte by which the keys changed is in one row of `by_type` or `by_cause`, and those of
-//! commands once more in `by_pattern` and, in cluster mode, in `by_slot`. The forecast looks at what commands did alone: full syncs
-//! and corrections are no growth.
+//! commands once more in `by_pattern` and, in cluster mode, in `by_slot`. The forecast looks at what
+//! commands did alone: full syncs and corrections are no growth.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -263,7 +263,7 @@ fn by_cause(told: &[Told]) -> Table {
 }
 
 /// Rows by how much they changed, the first of them one by one; what is left of them is added to the
-/// rest. `only` has no limit.
+/// rest.
 fn listed<T>(
     name: &'static str,
     (mut rows, mut rest): (Vec<(T, Flow)>, Flow),

@@ -4,7 +4,7 @@
 //! being the whole truth. It is built once, as [`Report`], and shown in three ways: RESP (maps, flat
 //! arrays in RESP2), an aligned table (FORMAT TEXT), JSON (FORMAT JSON).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cluster_map::Slot;
@@ -244,8 +244,12 @@ pub(crate) fn finish(
         all_notes.push("no master is configured".to_owned());
     }
     // Masters that were asked have notes of their own.
-    let asked = |name: &str| scope.masters.iter().any(|master| master.name() == name);
-    let absent = scope.absent().into_iter().filter(|a| !asked(&a.name));
+    let mut absent = scope.absent();
+    if !absent.is_empty() {
+        let asked: BTreeSet<String> = scope.masters.iter().map(|m| m.name()).collect();
+        absent.retain(|absent| !asked.contains(&*absent.name));
+    }
+    let absent = absent.into_iter();
     all_notes.extend(absent.map(|a| format!("{} is {}; its keys are missing here", a.name, a.why)));
     all_notes.extend(unowned(scope));
     all_notes.extend(notes);
