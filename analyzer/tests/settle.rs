@@ -490,6 +490,9 @@ fn after_a_reload_every_key_is_probed() {
     let mut driver = Driver::new();
     driver.line("HSET hash a 1");
     driver.line("SET text v");
+    driver.line("APPEND grown v");
+    driver.line("APPEND grown w");
+    driver.line("XADD stream 1-1 a b");
     driver.now_ms += 90_000;
     driver.line("SET other v");
     driver.keyspace.suspect(1);
@@ -500,6 +503,34 @@ fn after_a_reload_every_key_is_probed() {
     }
     for name in ["hash", "text", "other"] {
         assert_eq!(driver.doubt(name), Doubt::Probe, "{name}");
+    }
+    // How much room they have follows from what happened to the process, not from the history.
+    for name in ["grown", "stream"] {
+        assert_eq!(driver.doubt(name), Doubt::Size, "{name}");
+    }
+}
+
+/// Whether there is room for an expiry that is gone, or how a name was made, is the process's own.
+#[test]
+fn after_a_reload_bytes_are_asked_for_where_they_may_differ() {
+    let cases = [
+        (Version::new(9, 1), "k", Doubt::Probe),
+        (Version::new(9, 1), "k-of-13-bytes", Doubt::Size),
+        (Version::new(8, 0), "k", Doubt::Probe),
+        (
+            Version::new(8, 0),
+            "k-with-29-bytes-in-all-of-it-",
+            Doubt::Size,
+        ),
+    ];
+    for (version, name, doubt) in cases {
+        let mut driver = Driver::on(Profile::defaults(Family::Valkey, version));
+        driver.line(&format!("RPUSH {name} a"));
+        driver.keyspace.suspect_all();
+        while driver.keyspace.is_suspecting() {
+            driver.keyspace.find_suspects();
+        }
+        assert_eq!(driver.doubt(name), doubt, "{version:?} {name}");
     }
 }
 

@@ -4,9 +4,12 @@
 //! Nothing is audited here, which would repair what is to be found.
 
 use integration::app::App;
+use integration::cluster::{AGREEMENT, Cluster, Shape, take_over};
 use integration::resp::{Client, Command};
 use integration::server::Server;
+use integration::servers;
 use integration::truth::memory;
+use integration::wait;
 
 use crate::scene::{self, PATIENCE};
 
@@ -194,4 +197,80 @@ fn what_is_done_to_strings_is_weighed_on_valkey_8_1() {
 #[test]
 fn what_is_done_to_strings_is_weighed_on_valkey_9_1() {
     check_told("valkey-9.1");
+}
+
+/// Keys that another process has loaded, and holds in other blocks since.
+const LOADED: &[(usize, &[&str])] = &[
+    (8, &["SET _ v*4000", "APPEND _ v*600"]),
+    (9, &["SET _ abc", "APPEND _ de"]),
+    (10, &["SETRANGE _ 0 v*40", "SETRANGE _ 0 v*3"]),
+    (22, &["SET _ v*300", "PEXPIREAT _ LATER", "PERSIST _"]),
+    (22, &["SET _ 17", "PEXPIREAT _ LATER", "PERSIST _"]),
+    (13, &["SET _ abc", "PEXPIREAT _ LATER", "PERSIST _"]),
+    (14, &["RPUSH _ a b c", "PEXPIREAT _ LATER", "PERSIST _"]),
+    (30, &["SET _ v*3"]),
+];
+
+/// A replica that loaded all keys later takes over, and then the master that had made them does.
+fn check_loaded(name: &str) {
+    let install = servers::get(name).expect("the server can be had");
+    let pair = Shape {
+        masters: 1,
+        replicas: 1,
+    };
+    let mut cluster = Cluster::start(&install, pair, &[]).expect("the cluster starts");
+    let config = format!("{ASKING}[link]\nretry_min_ms = 20\nretry_max_ms = 200\n");
+    let app = App::start(&[cluster.url()], &config).expect("keyscape");
+    app.wait_synced(PATIENCE).expect("a model");
+    let map = cluster.wait_agreed(AGREEMENT).expect("a map");
+    let master = map.masters().next().expect("a master").clone();
+    let replica = map.replicas_of(&master.id).find_map(|seen| seen.addr);
+    let (master, replica) = (
+        master.addr.expect("an address"),
+        replica.expect("a replica"),
+    );
+
+    let lives = lives(LOADED);
+    let mut made = Client::connect(master).expect("connect");
+    let mut loaded = Client::connect(replica).expect("connect");
+    for life in &lives {
+        say(&mut made, &life.commands());
+    }
+    wait::for_true(PATIENCE, "the replica", || {
+        let offset = |client: &mut Client| client.info("replication", "master_repl_offset");
+        Ok(offset(&mut made)? == offset(&mut loaded)?)
+    })
+    .expect("it follows");
+    loaded.ask(&["DEBUG", "RELOAD"]).expect("a load");
+    memory::meet(&mut made, &app).expect("the same offset");
+    assert_eq!(differing(&mut made, &app, &lives), [""; 0], "{name}");
+    for (successor, client) in [(replica, &mut loaded), (master, &mut made)] {
+        take_over(successor, None).expect("a successor");
+        let mut found = Vec::new();
+        wait::for_true(PATIENCE, "the bytes of the successor", || {
+            found = differing(client, &app, &lives);
+            Ok(found.is_empty())
+        })
+        .unwrap_or_else(|_| panic!("{name}: {found:?}\n{}", app.log_tail()));
+    }
+}
+
+#[test]
+fn a_successor_that_loaded_its_strings_is_weighed_on_redis_7_0() {
+    check_loaded("redis-7.0");
+}
+
+#[test]
+fn a_successor_that_loaded_its_strings_is_weighed_on_redis_8_0() {
+    check_loaded("redis-8.0");
+}
+
+#[test]
+fn a_successor_that_loaded_its_strings_is_weighed_on_valkey_8_0() {
+    check_loaded("valkey-8.0");
+}
+
+#[test]
+fn a_successor_that_loaded_its_strings_is_weighed_on_valkey_9_1() {
+    check_loaded("valkey-9.1");
 }

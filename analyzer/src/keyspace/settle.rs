@@ -259,8 +259,7 @@ impl Keyspace {
             take_encoding(&mut entry, encoding, self.profile());
             entry.doubt = Doubt::None;
         }
-        let form = Form::of(entry.value.kind(), entry.value.encoding());
-        if entry.doubt == Doubt::None && Scale::is_open_again(form) {
+        if entry.doubt == Doubt::None && Scale::is_open_again(form_of(&entry)) {
             entry.doubt = Doubt::Size;
         }
         self.amend(db, name, |slot, profile| {
@@ -413,12 +412,16 @@ fn probe(entry: &mut Entry, encoding: Encoding, expire_ms: Option<Option<i64>>, 
     take_encoding(entry, encoding, profile);
     entry.doubt = if entry.value.encoding() != encoding {
         Doubt::Value
-    } else if encoding == Encoding::Raw && known != encoding {
-        // It was edited in place, which leaves room behind.
+    } else if known != encoding && Scale::is_open_again(form_of(entry)) {
+        // It was edited in place, which leaves room behind, or has a table that is not known.
         Doubt::Size
     } else {
         Doubt::None
     };
+}
+
+fn form_of(entry: &Entry) -> Form {
+    Form::of(entry.value.kind(), entry.value.encoding())
 }
 
 pub(in crate::keyspace) fn take_encoding(entry: &mut Entry, encoding: Encoding, profile: &Profile) {

@@ -3,10 +3,15 @@
 //! CONFIG SET is not replicated. A server that was asked for its configuration once a second may
 //! have converted, or not converted, what was written in between by thresholds that the model did
 //! not know. Those keys, and no others, are probed. Neither is DEBUG RELOAD, which encodes every key
-//! anew.
+//! anew, and a replica that was promoted holds what its own load and its own stream made of the same
+//! history: a string that grew on one has the room for it, on another, which loaded it later, it has
+//! not. There bytes are asked for as well, where they may differ (`Scale::is_open_elsewhere`).
 
 use crate::command::Doubt;
 use crate::keyspace::Keyspace;
+use crate::store::Table;
+use crate::store::record::Record;
+use crate::store::weigh::Seated;
 use crate::value::Kind;
 use crate::view::Cursor;
 
@@ -74,31 +79,50 @@ impl Keyspace {
                 goes_on = false;
                 break;
             };
-            let suspects = table.records(page).filter(|record| {
-                let kind = record.form.kind();
-                let suspected = match suspicion.since {
-                    Some(since) => {
-                        depends_on_thresholds(kind) && self.pulse().is_since(record.lru, since)
-                    }
-                    None => depends_on_thresholds(kind) || kind == Kind::String,
-                };
-                record.doubt == Doubt::None && suspected
-            });
-            met.extend(suspects.map(|record| (db, table.name(&record).to_vec())));
+            for record in table.records(page) {
+                let doubt = self.suspected(&record, table, suspicion.since);
+                if doubt > record.doubt {
+                    met.push((db, table.name(&record).to_vec(), doubt));
+                }
+            }
             goes_on = suspicion.cursor.advance(table);
             if !goes_on {
                 break;
             }
         }
-        for (db, name) in met {
+        for (db, name, doubt) in met {
             self.amend(db, &name, |slot, _| {
                 if let Some(entry) = slot {
-                    entry.doubt = entry.doubt.max(Doubt::Probe);
+                    entry.doubt(doubt);
                 }
             });
         }
         if goes_on {
             self.suspicions.push_front(suspicion);
+        }
+    }
+}
+
+impl Keyspace {
+    /// What a suspicion makes of a key.
+    fn suspected(&self, record: &Record<'_>, table: &Table, since: Option<u32>) -> Doubt {
+        let kind = record.form.kind();
+        let Some(since) = since else {
+            let key = Seated {
+                name: table.name(record).len() as u64,
+                expire_ms: record.expire_ms,
+                seat: record.seat,
+            };
+            return match kind {
+                _ if self.scale().is_open_elsewhere(record.form, key) => Doubt::Size,
+                Kind::String | Kind::List | Kind::Set | Kind::Zset | Kind::Hash => Doubt::Probe,
+                Kind::Stream | Kind::Module => Doubt::None,
+            };
+        };
+        if depends_on_thresholds(kind) && self.pulse().is_since(record.lru, since) {
+            Doubt::Probe
+        } else {
+            Doubt::None
         }
     }
 }

@@ -44,6 +44,22 @@ impl Scale {
             || (past.persisted && key.expire_ms.is_none() && self.seats_differ(form, key))
     }
 
+    /// True if another process may hold such a key in other bytes, though it has the same history:
+    /// a load gives a string no room to grow in, a table of its own size and a name the header of a
+    /// name that was loaded. Where it grew or took back no expiry itself, the one before may have.
+    pub(crate) fn is_open_elsewhere(&self, form: Form, key: Seated) -> bool {
+        let persisted = self.profile().past.persisted || key.seat;
+        let slot = persisted && key.expire_ms.is_none() && self.seats_differ(form, key);
+        Self::is_open_again(form) || slot || self.headers_differ(key)
+    }
+
+    /// True if a name that was loaded takes another block than one that a command brought (Valkey
+    /// 8.0, db.c `dbAddRDBLoad`).
+    fn headers_differ(&self, key: Seated) -> bool {
+        let weigh = |seat| self.keyed(0, Seated { seat, ..key });
+        self.blocks() == Blocks::KeyInEntry && weigh(true) != weigh(false)
+    }
+
     /// True if reading a value again leaves the bytes of such a key open.
     pub(crate) fn is_open_again(form: Form) -> bool {
         form == Form::RAW || is_table(form) || form.kind() == Kind::Stream
