@@ -6,6 +6,7 @@ use std::time::Duration;
 use integration::app::App;
 use integration::fault::{Ending, Plan, Proxy};
 use integration::resp::Client;
+use integration::server::Server;
 use integration::wait;
 use serde_json::Value;
 
@@ -15,14 +16,45 @@ use crate::scene::{self, PATIENCE};
 /// Bytes of a link that pass before it stalls.
 const PASSED: u64 = 1 << 20;
 
+/// A server that is followed, and who hears of its alerts.
+struct Stage {
+    server: Server,
+    app: App,
+    heard: Subscriber,
+    client: Client,
+}
+
+impl Stage {
+    fn of(install: &str, options: &[(&str, &str)], config: &str) -> Stage {
+        let server = scene::server(install, options);
+        let app = scene::follow(&server, config);
+        let heard = alerts(&app);
+        let client = server.client().expect("connect");
+        Stage {
+            server,
+            app,
+            heard,
+            client,
+        }
+    }
+
+    /// Runs a script without keys.
+    fn lua(&mut self, script: &str) {
+        run(&mut self.client, &["EVAL", script, "0"]);
+    }
+
+    fn raised(&self, condition: &str) -> Value {
+        raised(&self.heard, &self.app, condition)
+    }
+
+    fn cleared(&self, condition: &str) {
+        cleared(&self.heard, &self.app, condition);
+    }
+}
+
 fn run(client: &mut Client, words: &[&str]) {
     let reply = client.ask(words).expect("a reply");
     assert!(!reply.is_error(), "{words:?}: {reply:?}");
-}
-
-/// Runs a script without keys.
-fn lua(client: &mut Client, script: &str) {
-    run(client, &["EVAL", script, "0"]);
 }
 
 /// Waits for the event, and says that it is in the log as well, with figures and without names.
@@ -58,77 +90,66 @@ fn alerts(app: &App) -> Subscriber {
 
 #[test]
 fn a_key_that_was_changed_behind_the_stream_is_a_mismatch() {
-    let server = scene::server("redis-7.0", &[]);
-    let app = scene::follow(&server, "[reread]\naudits_per_s_max = 100\n");
-    let heard = alerts(&app);
-    let mut client = server.client().expect("connect");
-    scene::set(&mut client, "k");
-    scene::settle(&server, &app);
+    let mut stage = Stage::of("redis-7.0", &[], "[reread]\naudits_per_s_max = 100\n");
+    scene::set(&mut stage.client, "k");
+    scene::settle(&stage.server, &stage.app);
     // What a script does is kept from the replicas here.
-    lua(
-        &mut client,
-        "redis.set_repl(redis.REPL_NONE) redis.call('SET', 'k', string.rep('x', 5000))",
-    );
-    let told = raised(&heard, &app, "mismatch");
+    stage.lua("redis.set_repl(redis.REPL_NONE) redis.call('SET', 'k', string.rep('x', 5000))");
+    let told = stage.raised("mismatch");
     assert!(told["figures"]["mismatches"].as_u64() > Some(0), "{told}");
 }
 
 #[test]
 fn keys_that_expire_together_are_a_storm() {
-    let server = scene::server("valkey-9.1", &[]);
-    let app = scene::follow(&server, "");
-    let heard = alerts(&app);
-    let mut client = server.client().expect("connect");
-    lua(
-        &mut client,
-        "for i = 1, 3000 do redis.call('SET', 'k' .. i, 'v', 'EX', 1800) end",
-    );
-    let told = raised(&heard, &app, "expiry_storm");
+    let mut stage = Stage::of("valkey-9.1", &[], "");
+    stage.lua("for i = 1, 3000 do redis.call('SET', 'k' .. i, 'v', 'EX', 1800) end");
+    let told = stage.raised("expiry_storm");
     let figures = &told["figures"];
     assert_eq!(figures["keys"], 3000, "{told}");
     assert!(figures["in_s"].as_u64() < Some(3600), "{told}");
-    run(&mut client, &["FLUSHALL"]);
-    cleared(&heard, &app, "expiry_storm");
+    run(&mut stage.client, &["FLUSHALL"]);
+    stage.cleared("expiry_storm");
 }
 
 #[test]
 fn keys_that_grow_towards_maxmemory_are_told_of() {
-    let server = scene::server("redis-8.0", &[("maxmemory", "200mb")]);
-    let app = scene::follow(&server, "[watch]\nforecast_s = 60\n");
-    let heard = alerts(&app);
-    let mut client = server.client().expect("connect");
+    let mut stage = Stage::of(
+        "redis-8.0",
+        &[("maxmemory", "200mb")],
+        "[watch]\nforecast_s = 60\n",
+    );
     let value = "x".repeat(5_000);
     let mut number = 0;
     // Whatever the machine does, keys only come.
-    heard.wait_while(
+    stage.heard.wait_while(
         "a forecast",
         |text| !text.contains("memory_full"),
         || {
-            run(&mut client, &["SET", &format!("k{number}"), &value]);
+            run(&mut stage.client, &["SET", &format!("k{number}"), &value]);
             number += 1;
             std::thread::sleep(Duration::from_millis(50));
         },
     );
-    let told = raised(&heard, &app, "memory_full");
+    let told = stage.raised("memory_full");
     let left = told["figures"]["full_in_s"].as_u64();
     assert!(left.is_some_and(|left| left < 86_400), "{told}");
 }
 
 #[test]
 fn keys_that_nobody_reads_again_are_inexact() {
-    let server = scene::server("redis-7.0", &[]);
-    let app = scene::follow(&server, "[reread]\nvalues_per_s_max = 0\n");
-    let heard = alerts(&app);
-    let mut client = server.client().expect("connect");
+    let mut stage = Stage::of("redis-7.0", &[], "[reread]\nvalues_per_s_max = 0\n");
     // The stream says that lists were made of others, and not of which elements.
-    lua(&mut client, "redis.call('SADD', 's', 3, 1, 2)");
+    stage.lua("redis.call('SADD', 's', 3, 1, 2)");
     for number in 0..300 {
-        run(&mut client, &["SORT", "s", "STORE", &format!("l{number}")]);
+        run(
+            &mut stage.client,
+            &["SORT", "s", "STORE", &format!("l{number}")],
+        );
     }
-    let told = raised(&heard, &app, "inexact");
+    let told = stage.raised("inexact");
     assert!(told["figures"]["inexact"].as_u64() > Some(100), "{told}");
-    run(&mut client, &["FLUSHALL"]);
-    cleared(&heard, &app, "inexact");
+    run(&mut stage.client, &["FLUSHALL"]);
+    stage.cleared("inexact");
 }
 
 #[test]
@@ -151,15 +172,9 @@ fn a_server_that_loses_its_history_again_and_again_is_a_loop() {
 
 #[test]
 fn a_model_that_gave_up_detail_is_degraded() {
-    let server = scene::server("valkey-8.1", &[]);
-    let app = scene::follow(&server, "memory_cap = '48MiB'\n");
-    let heard = alerts(&app);
-    let mut client = server.client().expect("connect");
-    lua(
-        &mut client,
-        "for i = 1, 300000 do redis.call('SET', 'user:' .. i, 'v') end",
-    );
-    let told = raised(&heard, &app, "degraded");
+    let mut stage = Stage::of("valkey-8.1", &[], "memory_cap = '48MiB'\n");
+    stage.lua("for i = 1, 300000 do redis.call('SET', 'user:' .. i, 'v') end");
+    let told = stage.raised("degraded");
     let figures = &told["figures"];
     let given_up = ["folded", "without_elements"].map(|name| figures[name].as_u64());
     assert!(given_up.iter().any(|count| *count > Some(0)), "{told}");
