@@ -36,7 +36,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::new("ks.hot", -2, Handler::Model(Model::Hot))
         .flags(READ)
         .syntax(
-            "<<KEYS | HASHTAGS | SLOTS | COMMANDS> [BY <WRITES | BYTES>] | PATTERNS [BY WRITES]> \
+            "<KEYS | PATTERNS | HASHTAGS | SLOTS | COMMANDS> [BY <WRITES | BYTES>] \
              [WINDOW <1m | 10m | 1h>] [count | LIMIT count] [FORMAT <TEXT | JSON>]",
         )
         .about(
