@@ -36,6 +36,10 @@ const HOUR_S: u32 = 3600;
 /// Most keys of KS.PATTERNS OF.
 const OF_MAX: usize = 1000;
 
+/// What an order by figures of the history says.
+const TOLD_ALONE: &str = "writes_1m and growth_1h are what is told of a pattern alone: of each second and minute the \
+                          patterns with most writes or most bytes are, and what others did is in (rest) of KS.GROWTH";
+
 const NOT_COUNTED: &str = "keys are not counted by pattern: [patterns] max is 0";
 
 /// What patterns are ordered by.
@@ -199,6 +203,10 @@ pub(crate) async fn patterns(session: &Session, request: &Request) -> Result<Rep
     let mut missing = uncounted(&answers);
     let mut notes = missing.clone();
     notes.extend(Strays::counted_twice(&scope, None).await.note());
+    match options.by {
+        By::Growth | By::Writes => notes.push(TOLD_ALONE.to_owned()),
+        By::Bytes | By::Keys | By::NoTtl => {}
+    }
     let (fresh, told) = split(answers);
     let told: Vec<Counted> = told.into_iter().filter_map(Result::ok).collect();
     if told.iter().any(|counted| counted.patterns.is_none()) {
