@@ -93,9 +93,16 @@ impl Held {
         match by {
             By::Bytes => self.total.memory,
             By::Keys => self.total.keys,
-            By::Writes => self.work.writes,
+            // By the time of each: masters are followed for different times.
+            By::Writes => per_thousand_s(self.work.writes, self.ms),
         }
     }
+}
+
+/// So many in that time, as a rate in thousandths of one a second; 0 before there was any time.
+fn per_thousand_s(count: u64, ms: u64) -> u64 {
+    let rate = (u128::from(count) * 1_000_000).checked_div(u128::from(ms));
+    u64::try_from(rate.unwrap_or(0)).unwrap_or(u64::MAX)
 }
 
 /// KS.SLOTS [HASHTAGS] [BY <BYTES | KEYS | WRITES>] [LIMIT n] [FORMAT ..]
@@ -247,15 +254,19 @@ fn whole(scope: &Scope, held: &[Held], strays: &Strays) -> Table {
 
 /// Each master: its slots, what is in them, and how uneven that is.
 fn masters(answers: &[Answered<Vec<SlotTotal>>], held: &[Held], strays: &Strays) -> Table {
+    let mut written: BTreeMap<MasterId, (u64, u64)> = BTreeMap::new();
+    for one in held {
+        let (writes, ms) = written.entry(one.master.id).or_default();
+        *writes = writes.saturating_add(one.work.writes);
+        *ms = one.ms.max(*ms);
+    }
     let row = |(master, answer): &Answered<Vec<SlotTotal>>| {
         let place = master.place();
         let totals = answer.as_ref().map_or(&[][..], |answer| &answer.value);
         let keys: u64 = totals.iter().map(|total| total.keys).sum();
         let bytes: u64 = totals.iter().map(|total| total.memory).sum();
         let largest = totals.iter().max_by_key(|total| total.memory);
-        let own = || held.iter().filter(|held| held.master.id == master.id);
-        let writes: u64 = own().map(|held| held.work.writes).sum();
-        let ms = own().map(|held| held.ms).max().unwrap_or(0);
+        let (writes, ms) = written.get(&master.id).copied().unwrap_or_default();
         vec![
             ("master", Cell::Text(master.name())),
             ("cluster", Cell::text(&master.cluster)),
@@ -311,4 +322,18 @@ fn stray(stray: &Stray) -> Vec<(&'static str, Cell)> {
         ("keys", Cell::Count(stray.total.keys)),
         ("bytes", Cell::Count(stray.total.memory)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A slot of a master that is followed for a minute, beside one of a master that is for ten.
+    #[test]
+    fn writes_are_compared_by_the_time_of_each() {
+        assert_eq!(per_thousand_s(60, 60_000), 1_000);
+        assert_eq!(per_thousand_s(300, 600_000), 500);
+        assert_eq!(per_thousand_s(7, 0), 0);
+        assert_eq!(per_thousand_s(u64::MAX, 1), u64::MAX);
+    }
 }
