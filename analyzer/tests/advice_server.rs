@@ -552,6 +552,17 @@ fn a_limit_of_memory_is_one_that_the_container_bears() {
     assert!(remedy(&facts)[0].starts_with("more memory first"));
 }
 
+/// As where KS.TARGET names one of them: a hundredth of what it has is no hundredth of the cluster.
+#[test]
+fn one_master_alone_says_nothing_of_its_cluster() {
+    let mut facts = with(&[Point::Facts(|facts| shares(facts, [Some(3), Some(1)]))]);
+    let clu_01 = rule("CLU-01").expect("a rule");
+    let verdict = |facts: &Facts| decide(clu_01, facts, &Limits::default());
+    assert!(matches!(verdict(&facts), Verdict::Found(_)));
+    facts.peers = facts.peers[..1].into();
+    assert!(matches!(verdict(&facts), Verdict::Cannot(_)));
+}
+
 #[test]
 fn a_storm_is_told_from_now_as_the_rule_is_tuned() {
     let mut facts = healthy();

@@ -1,6 +1,6 @@
 //! Section 5 of the catalogue: slots and shards.
 
-use super::facts::{Facts, Peer};
+use super::facts::{Cannot, Facts, Peer};
 use super::finding::{Evidence, Severity, Subject};
 use super::rule::{Need, Rule, Ruling, Threshold, Tuned};
 use super::survey::{Point, Seen, TagSum};
@@ -138,7 +138,22 @@ pub(super) const RULES: &[Rule] = &[
     ),
 ];
 
+/// A part of the cluster cannot be told where nothing is known of the others.
+fn beside_others(facts: &Facts) -> Result<(), Cannot> {
+    let masters = facts
+        .standing
+        .cluster
+        .as_ref()
+        .map_or(1, |cluster| cluster.masters);
+    if masters > 1 && facts.peers.len() == 1 {
+        let why = "of the cluster's masters no other one was asked, or answered";
+        return Err(Cannot(why.to_owned()));
+    }
+    Ok(())
+}
+
 fn uneven(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
+    beside_others(facts)?;
     let peers = facts.peers.iter();
     let mut peers: Vec<(&Peer, u64)> = peers.filter_map(|p| Some((p, p.own_bytes?))).collect();
     peers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
@@ -221,6 +236,7 @@ fn tags(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let Some(cluster) = &facts.standing.cluster else {
         return Ok(None);
     };
+    beside_others(facts)?;
     let all: u64 = facts.peers.iter().map(|peer| peer.bytes).sum();
     let (percent, keys, least) = (tuned.of("percent"), tuned.of("keys"), tuned.of("bytes_min"));
     let is_wide = |sum: &TagSum| {
