@@ -117,6 +117,14 @@ impl Kind {
 }
 
 impl Kind {
+    /// Whether slots move, and their masters stay.
+    const fn moves_slots(self) -> bool {
+        matches!(
+            self,
+            Self::Reshard | Self::ReshardFailover | Self::ReshardAtomic
+        )
+    }
+
     /// Whether a master leaves, and with it what we remembered of it.
     const fn loses_history(self) -> bool {
         matches!(self, Self::AddRemove | Self::GrowShrink)
@@ -422,8 +430,10 @@ impl<S: Stage> Runner<'_, S> {
         thread::sleep(BREATH);
         self.load.pause();
         self.watch.pause();
-        if let Some(auditor) = self.auditor.as_mut().filter(|_| kind.loses_history()) {
-            auditor.forget();
+        match &mut self.auditor {
+            Some(auditor) if kind.loses_history() => auditor.forget(),
+            Some(auditor) if kind.moves_slots() => auditor.moved(),
+            Some(_) | None => {}
         }
         let what = format!("{} {kind}", self.outcome.total());
         let took = started.elapsed();

@@ -99,6 +99,7 @@ impl Campaign<'_> {
         self.during(Self::fail_over)?;
         self.compare("a replica took over")?;
         self.during(Self::reshard)?;
+        self.auditor.iter_mut().for_each(Auditor::moved);
         self.compare("slots moved")?;
         self.during(Self::crash)?;
         self.compare("a master crashed")?;
