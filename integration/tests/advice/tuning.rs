@@ -51,3 +51,20 @@ fn the_doctor_speaks_to_people() {
     }
     assert!(!text.contains("a@example.com"), "{text}");
 }
+
+/// No server tells what its container may take: its machine would be far too much.
+#[test]
+fn the_containers_limit_is_what_memory_is_measured_by() {
+    let mut ward = Ward::start("redis-8.0", "[container]\nlimit = '512MiB'\n");
+    ward.holds("EVI-01");
+    let told = ask(
+        &ward.app,
+        &["KS.ADVISE", "RULE", "EVI-01", "FORMAT", "JSON"],
+    );
+    assert!(told.contains("CONFIG SET maxmemory 402653184"), "{told}");
+    ward.run(&["CONFIG SET maxmemory 100mb"]);
+    ward.quiet("EVI-01");
+    ward.quiet("EVI-02");
+    ward.run(&["CONFIG SET maxmemory 600mb"]);
+    ward.holds("EVI-02");
+}
