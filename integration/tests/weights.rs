@@ -199,6 +199,92 @@ fn what_is_done_to_strings_is_weighed_on_valkey_9_1() {
     check_told("valkey-9.1");
 }
 
+/// Keys with a past that nobody told, and what is done to them then.
+const PAST: &[(usize, &[&str])] = &[
+    (8, &["SETRANGE _ 0 v*256", "then", "APPEND _ v*9"]),
+    (8, &["SET _ v*256", "then", "APPEND _ v*9"]),
+    (8, &["SET _ v*256", "then", "APPEND _ v*59"]),
+    (
+        8,
+        &[
+            "SET _ v*60",
+            "APPEND _ v*60",
+            "then",
+            "APPEND _ v*100",
+            "APPEND _ v*60",
+        ],
+    ),
+    (
+        9,
+        &["APPEND _ v*1", "APPEND _ v*11", "then", "PEXPIREAT _ LATER"],
+    ),
+    (
+        9,
+        &[
+            "APPEND _ v*1",
+            "APPEND _ v*11",
+            "then",
+            "APPEND _ v*9",
+            "PERSIST _",
+        ],
+    ),
+    (
+        22,
+        &[
+            "SET _ v*300",
+            "PEXPIREAT _ LATER",
+            "PERSIST _",
+            "then",
+            "APPEND _ v*9",
+        ],
+    ),
+];
+
+fn check_past(name: &str) {
+    let master = scene::server(name, &[]);
+    let mut client = master.client().expect("connect");
+    let lives = lives(PAST);
+    let is_then = |command: &Command| command[..] == [b"then"];
+    let parts: Vec<[Vec<Command>; 2]> = lives
+        .iter()
+        .map(|life| {
+            let commands = life.commands();
+            let mut parts = commands.split(is_then).map(<[Command]>::to_vec);
+            [(); 2].map(|()| parts.next().expect("a part before and one behind"))
+        })
+        .collect();
+    for [before, _] in &parts {
+        say(&mut client, before);
+    }
+    let app = follow(&master);
+    memory::meet(&mut client, &app).expect("the same offset");
+    assert_eq!(
+        differing(&mut client, &app, &lives),
+        [""; 0],
+        "{name}, told"
+    );
+    for [_, then] in &parts {
+        say(&mut client, then);
+    }
+    memory::meet(&mut client, &app).expect("the same offset");
+    assert_eq!(differing(&mut client, &app, &lives), [""; 0], "{name}");
+}
+
+#[test]
+fn strings_with_a_past_are_weighed_on_redis_6_0() {
+    check_past("redis-6.0");
+}
+
+#[test]
+fn strings_with_a_past_are_weighed_on_redis_7_0() {
+    check_past("redis-7.0");
+}
+
+#[test]
+fn strings_with_a_past_are_weighed_on_valkey_9_1() {
+    check_past("valkey-9.1");
+}
+
 /// Keys that another process has loaded, and holds in other blocks since.
 const LOADED: &[(usize, &[&str])] = &[
     (8, &["SET _ v*4000", "APPEND _ v*600"]),

@@ -202,11 +202,12 @@ fn grown(old: OldStr, profile: &Profile, total: impl FnOnce(u64) -> u64) -> NewS
             is_argument: false,
         };
     };
-    value.grow(total(value.len()), profile);
+    let sure = value.grow(total(value.len()), profile);
+    let doubt = without_encoding(old.doubt, old.expire_ms.is_some(), profile.version);
     NewStr {
         value,
         expire_ms: old.expire_ms,
-        doubt: without_encoding(old.doubt, old.expire_ms.is_some(), profile.version),
+        doubt: if sure { doubt } else { doubt.max(Doubt::Size) },
         is_argument: false,
     }
 }

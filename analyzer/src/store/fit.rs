@@ -8,7 +8,7 @@ use crate::command::Entry;
 use crate::profile::nearest_frame;
 use crate::store::record::Form;
 use crate::store::weigh::{Scale, Seated};
-use crate::value::string::{Blocks, Form as StrForm, Str, tight_header};
+use crate::value::string::{Blocks, Form as StrForm, Holder, Str, embeds, tight_header};
 use crate::value::{Encoding, Fit, Kind, Samples, Usage, Value};
 
 /// What an update of a sparse `HyperLogLog` may be away from the guess (`Str::take_sparse`).
@@ -150,30 +150,50 @@ impl Scale {
         }
     }
 
-    /// A value without a table: room for an expiry, and the block of a string, is all there is.
+    /// A value without a table: room for an expiry, and the block of a string, is all there is. A
+    /// string that is not embedded though it would fit was edited in place: there its own room comes
+    /// first.
     fn fit_blocks(&self, entry: &mut Entry, key: &mut Seated, bytes: u64) -> Fit {
+        let mut odd = Fit::Odd;
+        if let Value::String(value) = &mut entry.value {
+            let ours = self.string(value, *key);
+            if self.is_guess(value, ours, bytes) {
+                odd = Fit::Chance;
+            }
+            let holder = Holder {
+                name: key.name,
+                expires: true,
+            };
+            let edited =
+                value.encoding() == Encoding::Raw && embeds(value.len(), holder, self.profile());
+            let seats = self.seats(*key).into_iter();
+            let explained = seats
+                .map(|seat| self.string(value, Seated { seat, ..*key }))
+                .any(|weight| weight == bytes);
+            if edited && ours != bytes && self.fit_room(value, *key, bytes) {
+                return if explained { Fit::Chance } else { odd };
+            }
+        }
         if let Some(fit) = self.fit_seat(entry, key, bytes) {
             return fit;
         }
-        let seats = self.seats(*key);
         let Value::String(value) = &mut entry.value else {
             return Fit::Odd;
         };
-        let ours = self.string(value, *key);
-        let odd = if self.is_guess(value, ours, bytes) {
-            Fit::Chance
-        } else {
-            Fit::Odd
-        };
-        for seat in seats {
+        for seat in self.seats(*key) {
             let seated = Seated { seat, ..*key };
-            let rest = bytes.checked_sub(self.keyed(LARGE, seated) - LARGE + 16);
-            if rest.is_some_and(|block| value.take_block(block, self.profile())) {
+            if self.fit_room(value, seated, bytes) {
                 key.seat = seat;
                 return odd;
             }
         }
         odd
+    }
+
+    /// The block of a string alone explains the bytes.
+    fn fit_room(&self, value: &mut Str, key: Seated, bytes: u64) -> bool {
+        let rest = bytes.checked_sub(self.keyed(LARGE, key) - LARGE + 16);
+        rest.is_some_and(|block| value.take_block(block, self.profile()))
     }
 
     /// True if what a string weighs is a guess: a sparse `HyperLogLog`'s room, or that of a short

@@ -232,8 +232,10 @@ impl Str {
     }
 
     /// Makes it at least `total` bytes long, as APPEND, SETRANGE, SETBIT and BITFIELD do: the
-    /// string leaves its object's block even if nothing grows.
-    pub fn grow(&mut self, total: u64, profile: &Profile) {
+    /// string leaves its object's block even if nothing grows. False if it may have another block
+    /// than this, see [`Str::may_have_room`].
+    #[must_use]
+    pub fn grow(&mut self, total: u64, profile: &Profile) -> bool {
         let (block, header, avail) = match self.form {
             Form::Grown(room) if room.header != SPARSE => {
                 (room.block, room.header, room.capacity())
@@ -253,12 +255,13 @@ impl Str {
             }
         };
         if total <= self.len && self.form == Form::Raw {
-            return;
+            return true;
         }
+        let sure = !self.may_have_room(total, profile);
         if total <= self.len || avail >= total {
             self.len = self.len.max(total);
             self.hold(Room { block, header }, profile);
-            return;
+            return sure;
         }
         let asked = if total < GROWTH_STEP_MAX {
             total * 2
@@ -270,6 +273,27 @@ impl Str {
         let block = usable(bytes, profile);
         self.len = total;
         self.hold(Room { block, header }, profile);
+        sure
+    }
+
+    /// True if nobody can tell whether the block that the string has holds `total` bytes of it. Before
+    /// 7.2 a server does not use all of a block: what SET trimmed was forgotten, what COPY or SETRANGE
+    /// made was not, and 6.0 uses what it asked for. The block's size, which is all that the server
+    /// tells of a string that is older than the model, is the same.
+    fn may_have_room(&self, total: u64, profile: &Profile) -> bool {
+        if !trims(profile) || !profile.past.grew || total <= self.len {
+            return false;
+        }
+        let exact = profile.version >= Version::new(6, 2);
+        let room = match self.form {
+            Form::Raw => Room::cut(self.len, profile),
+            Form::Grown(room) if room.header != SPARSE && !exact => room,
+            Form::Grown(_) | Form::Int(_) | Form::Embstr => return false,
+        };
+        let block = profile.allocator.class(room.block);
+        // What was told is a whole block, what was asked for seldom is.
+        let is_told = exact || self.form == Form::Raw || block == room.block;
+        is_told && Room { block, ..room }.capacity() >= total
     }
 
     fn hold(&mut self, room: Room, profile: &Profile) {
@@ -510,23 +534,41 @@ mod tests {
     fn growth_doubles_and_then_uses_its_room() {
         let profile = redis();
         let mut s = Str::set(&Text::Bytes(&[b'x'; 30]), PLAIN, &profile);
-        s.grow(40, &profile);
+        assert!(s.grow(40, &profile));
         assert_eq!(s.encoding(), Encoding::Raw);
         assert_eq!(s.len(), 40);
         // 80 bytes asked for, header 3: class of 84.
         assert_eq!(s.memory(&profile), 16 + 96);
-        s.grow(80, &profile);
+        assert!(s.grow(80, &profile));
         assert_eq!((s.len(), s.memory(&profile)), (80, 16 + 96));
         s.copy(&profile);
         assert_eq!(s.memory(&profile), 16 + 96);
-        s.grow(93, &profile);
+        assert!(s.grow(93, &profile));
         assert_eq!(s.memory(&profile), 16 + 192);
+    }
+
+    #[test]
+    fn room_that_may_have_been_trimmed_is_doubtful() {
+        let grown = |grew, total| {
+            let mut profile = redis();
+            profile.past.grew = grew;
+            let mut s = Str::raw(256);
+            (s.grow(total, &profile), s.memory(&profile))
+        };
+        // The block is one of 320, header 5.
+        assert_eq!(grown(true, 314), (false, 16 + 640));
+        assert_eq!(grown(true, 315), (true, 16 + 640));
+        assert_eq!(grown(false, 314), (true, 16 + 640));
+        let mut copy = Str::raw(256);
+        copy.copy(&redis());
+        assert!(copy.grow(314, &redis()));
+        assert_eq!(copy.memory(&redis()), 16 + 320);
     }
 
     #[test]
     fn growth_by_nothing_still_leaves_the_object() {
         let mut s = Str::number(17);
-        s.grow(0, &redis());
+        assert!(s.grow(0, &redis()));
         assert_eq!((s.len(), s.encoding()), (2, Encoding::Raw));
     }
 }
