@@ -366,7 +366,7 @@ impl Table {
         }
     }
 
-    /// Expected child buckets. While a grown table is moved, the old buckets that are left are full
+    /// Expected child buckets, rounded. While a grown table is moved, the old buckets that are left are full
     /// and the others have half of that.
     fn children(self, used: u64) -> u64 {
         let old = 1u64 << self.exp;
@@ -376,13 +376,13 @@ impl Table {
                 // One bucket is not a matter of chance.
                 return used.saturating_sub(BUCKET_KEYS).div_ceil(BUCKET_KEYS - 1);
             }
-            return old * per_bucket(per_old) / PARTS;
+            return whole(old * per_bucket(per_old));
         }
         let new = 1u64 << (self.next - 1);
         if new < old {
             let left = u64::from(self.left / SIXTEENTHS).min(old);
             let moved = used - used * left / old;
-            return new * per_bucket(moved * LOAD / new) / PARTS;
+            return whole(new * per_bucket(moved * LOAD / new));
         }
         let left = u64::from(self.left).min(old);
         let came = used.saturating_sub(BUCKET_KEYS * old) * LOAD / new;
@@ -391,7 +391,7 @@ impl Table {
             per_bucket(BUCKET_KEYS * LOAD),
             per_bucket(BUCKET_KEYS * LOAD * old / new + came),
         );
-        (left * full + moved * (new / old) * half) / PARTS
+        whole(left * full + moved * (new / old) * half)
     }
 
     /// Expected keys of Valkey 8.0's sets that stand bare in their bucket, in both tables: a grown
@@ -450,6 +450,12 @@ const SIXTEENTHS: u32 = 16;
 const LOAD: u64 = 100;
 /// Children are in ten-thousandths of a bucket.
 const PARTS: u64 = 10_000;
+
+/// The next whole number of buckets: always the lower one would make small tables, of which most have
+/// less than one child, too small by half a child on average.
+const fn whole(parts: u64) -> u64 {
+    (parts + PARTS / 2) / PARTS
+}
 
 /// Expected buckets with keys in the table that a full one is being moved to: `old` buckets had `all`
 /// keys when the move began, the share `left` of those that are not empty waits, `came` keys came
@@ -647,5 +653,29 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// Small tables, each size made many times over by chance.
+    #[test]
+    fn children_are_right_on_average() {
+        const MADE: u64 = 400;
+        let (mut real, mut known, mut seed) = (0, 0, 11u64);
+        for used in 8..=100 {
+            let table = Table::grown(Kind::Buckets, used);
+            for _ in 0..MADE {
+                let mut keys = vec![0u64; usize::try_from(table.buckets()).expect("small")];
+                for _ in 0..used {
+                    seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                    let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                    let at = (mixed ^ (mixed >> 31)) % table.buckets();
+                    keys[usize::try_from(at).expect("small")] += 1;
+                }
+                let over = keys.iter().map(|k| k.saturating_sub(BUCKET_KEYS));
+                real += over.map(|k| k.div_ceil(BUCKET_KEYS - 1)).sum::<u64>();
+            }
+            known += MADE * table.children(used);
+        }
+        let off = known.abs_diff(real);
+        assert!(off * 10 < real, "{known}, but {real} by chance");
     }
 }
