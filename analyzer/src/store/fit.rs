@@ -224,3 +224,44 @@ impl Scale {
 fn is_table(form: Form) -> bool {
     form.encoding() == Encoding::Hashtable || form.encoding() == Encoding::Skiplist
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{Family, Profile, Version};
+
+    /// What this says of a raw string of `len` bytes, as a snapshot tells it, that weighs as one with
+    /// room for an expiry: whether it has that, and whether its block has room.
+    fn explained(len: u64) -> (bool, bool) {
+        let profile = Profile::defaults(Family::Valkey, Version::new(9, 1));
+        let scale = Scale::new(profile);
+        let mut key = Seated {
+            name: 10,
+            expire_ms: None,
+            seat: false,
+        };
+        let mut entry = Entry::new(Value::String(Str::raw(len)));
+        let seen = Usage {
+            bytes: scale.weigh_entry(&entry, key.name, true).bytes,
+            samples: Samples::All,
+        };
+        assert!(scale.weigh_entry(&entry, key.name, false).bytes < seen.bytes);
+        scale.fit(&mut entry, &mut key, seen);
+        assert_eq!(
+            scale.weigh_entry(&entry, key.name, key.seat).bytes,
+            seen.bytes
+        );
+        let Value::String(value) = entry.value else {
+            panic!("a string, not {:?}", entry.value);
+        };
+        (key.seat, matches!(value.form(), StrForm::Grown(_)))
+    }
+
+    /// APPEND and PEXPIREAT on Valkey 9.1: 80 bytes before the expiry, 96 with it, of which one that
+    /// was taken for room for an expiry made 80.
+    #[test]
+    fn a_raw_string_that_could_be_embedded_has_grown() {
+        assert_eq!(explained(24), (false, true));
+        assert_eq!(explained(500), (true, false));
+    }
+}
