@@ -451,9 +451,7 @@ impl Campaign<'_> {
         if let Follower::App(app) = follower {
             let (_, metrics) = app.get("/metrics").unwrap_or_default();
             let told = |line: &&str| line.contains("reread") || line.contains("_audit");
-            let log = app.log();
-            let wrong = log.lines().filter(|line| line.contains("was wrong about"));
-            for line in wrong.take(MISTAKES_TOLD) {
+            for line in mistakes(&app.log()).iter().take(MISTAKES_TOLD) {
                 (self.say)(format!("{name}: {line}"));
             }
             let rereads = metrics.lines().filter(told);
@@ -463,6 +461,13 @@ impl Campaign<'_> {
         }
         Ok(())
     }
+}
+
+/// The lines of Keyscape's log about what the audit found wrong.
+#[must_use]
+pub fn mistakes(log: &str) -> Vec<String> {
+    let wrong = log.lines().filter(|line| line.contains("was wrong about"));
+    wrong.map(str::to_owned).collect()
 }
 
 impl Follower {

@@ -73,6 +73,13 @@ pub struct Found {
 }
 
 impl Found {
+    /// Adds what was found at another point.
+    pub fn add(&mut self, other: Self) {
+        self.report.add(other.report);
+        self.inexact += other.inexact;
+        self.twice += other.twice;
+    }
+
     /// Whether there is nothing to tell but that all is well.
     #[must_use]
     pub fn is_clean(&self) -> bool {
