@@ -14,7 +14,8 @@ use serde_json::Value;
 use super::client::slot_of;
 use super::{AGREEMENT, Cluster, Map, Shape, wait_up};
 use crate::app::App;
-use crate::resp::{Client, Command as Words, Reply};
+use crate::resp::{Client, Command as Words};
+use crate::server::Server;
 use crate::servers::{Install, Program};
 use crate::truth;
 use crate::wait::{self, PATIENCE};
@@ -140,6 +141,12 @@ pub fn run(install: &Install, keys: u64) -> Result<Outcome> {
         let wanted = step["to"].as_str().context("a target")?.parse()?;
         ensure!(owner == Some(wanted), "slot {slot} is on {owner:?}: {step}");
     }
+    let after_keys = count(&masters)?;
+    ensure!(
+        after_keys == keys,
+        "of {keys} keys {after_keys} are left\n{}",
+        cluster.nodes.iter().map(Server::log).collect::<String>()
+    );
     let after = weights(&masters)?;
     let predicted = |addr: &SocketAddr| {
         let rows = plan["masters"].as_array().into_iter().flatten();
@@ -244,27 +251,49 @@ fn quiescent(app: &App, masters: &[SocketAddr]) -> Result<()> {
     })
 }
 
+/// Keys of all masters.
+fn count(masters: &[SocketAddr]) -> Result<u64> {
+    let sizes = masters.iter().map(|addr| {
+        let size = Client::connect(*addr)?.ask(&["DBSIZE"])?;
+        let size = size.int().with_context(|| format!("{addr}: {size:?}"))?;
+        Ok(size.unsigned_abs())
+    });
+    sizes.sum()
+}
+
 /// Sum of MEMORY USAGE over all keys of each master.
 fn weights(masters: &[SocketAddr]) -> Result<Vec<u64>> {
     let weight = |addr: &SocketAddr| {
-        let mut client = Client::connect(*addr)?;
-        let mut sum = 0;
-        for names in truth::scan_as_told(&mut client)?.chunks(BATCH) {
-            let usage = |name: &Vec<u8>| {
-                let words: [&[u8]; 5] = [b"MEMORY", b"USAGE", name, b"SAMPLES", b"0"];
-                words.map(<[u8]>::to_vec).to_vec()
-            };
-            let asked: Vec<Words> = names.iter().map(usage).collect();
-            let replies = client.pipeline(&asked)?;
-            sum += replies
-                .iter()
-                .filter_map(Reply::int)
-                .map(i64::unsigned_abs)
-                .sum::<u64>();
-        }
+        let (mut sum, mut refused) = (0, String::new());
+        // A cluster that loses sight of a node for a moment answers with errors.
+        let weighed = wait::for_true(PATIENCE, "every key to be weighed", || {
+            match weight(*addr) {
+                Ok(bytes) => sum = bytes,
+                Err(error) => refused = format!("{addr}: {error:#}"),
+            }
+            Ok(sum > 0)
+        });
+        weighed.context(refused)?;
         Ok(sum)
     };
     masters.iter().map(weight).collect()
+}
+
+fn weight(addr: SocketAddr) -> Result<u64> {
+    let mut client = Client::connect(addr)?;
+    let mut sum = 0;
+    for names in truth::scan_as_told(&mut client)?.chunks(BATCH) {
+        let usage = |name: &Vec<u8>| {
+            let words: [&[u8]; 5] = [b"MEMORY", b"USAGE", name, b"SAMPLES", b"0"];
+            words.map(<[u8]>::to_vec).to_vec()
+        };
+        let asked: Vec<Words> = names.iter().map(usage).collect();
+        for reply in client.pipeline(&asked)? {
+            let bytes = reply.int().with_context(|| format!("{reply:?}"))?;
+            sum += bytes.unsigned_abs();
+        }
+    }
+    Ok(sum)
 }
 
 /// Strings and hashes of some sizes; a third of them in tags of the first master, some tags far
