@@ -27,6 +27,7 @@ mod register;
 mod scene;
 mod sentinels;
 mod tidy;
+mod tools;
 mod trouble;
 mod truth;
 mod verify;

@@ -1,5 +1,5 @@
-//! A whole cluster behind the admin port: what the tools of the servers see of it is the union of
-//! its masters, every key once, while slots move as well.
+//! A whole cluster behind the admin port: what is seen of it is the union of its masters, every key
+//! once, while slots move as well.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,7 +11,7 @@ use integration::cluster::reshard::Move;
 use integration::cluster::{Cluster, Map, Shape};
 use integration::fill;
 use integration::resp::Client;
-use integration::servers::{self, Program};
+use integration::servers;
 use integration::wait;
 
 use crate::scene::PATIENCE;
@@ -20,10 +20,10 @@ use crate::scene::PATIENCE;
 const EAGER: &str = "[discovery]\npoll_ms = 200\n";
 
 /// Keys in the cluster.
-const KEYS: u64 = 3_000;
+const KEYS: u64 = 1_000;
 
 /// Three masters without replicas, with keys of all types that nothing changes.
-fn cluster(name: &str) -> (Cluster, App) {
+pub(crate) fn cluster(name: &str) -> (Cluster, App) {
     let install = servers::get(name).expect("the server can be had");
     let shape = Shape {
         masters: 3,
@@ -72,140 +72,7 @@ fn number(client: &mut Client, words: &[&str]) -> i64 {
     reply.int().expect("a number")
 }
 
-fn cli(cluster: &Cluster, port: u16, arguments: &[&str]) -> String {
-    let mut command = cluster.install.command(Program::Cli).expect("a client");
-    command.args(["-p", &port.to_string()]).args(arguments);
-    command.stdin(Stdio::null());
-    let output = command.output().expect("the client runs");
-    assert!(output.status.success(), "{arguments:?}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// What a client says of each master, and of us.
-fn asked(cluster: &Cluster, app: &App, arguments: &[&str]) -> (Vec<String>, String) {
-    let ports = cluster.nodes.iter().map(|node| node.addr.port());
-    let theirs = ports.map(|port| cli(cluster, port, arguments));
-    (theirs.collect(), cli(cluster, app.admin.port(), arguments))
-}
-
-/// `12 lists with 345 items` as `lists -> (12, 345)`.
-fn totals(text: &str) -> BTreeMap<String, (u64, u64)> {
-    let lines = text.lines().filter_map(|line| {
-        let words: Vec<&str> = line.split(' ').collect();
-        let &[count, kind, "with", sum, ..] = &words[..] else {
-            return None;
-        };
-        Some((kind.to_owned(), (count.parse().ok()?, sum.parse().ok()?)))
-    });
-    lines.collect()
-}
-
-/// The last table of `--keystats`, `list 5 50.00% 320B 64B 15 items 3.00`, as `list -> (5, 15)`;
-/// lengths of strings are rounded there.
-fn keystats(text: &str) -> BTreeMap<String, (u64, u64)> {
-    let lines = text.lines().filter_map(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let &[kind, count, share, _, _, sum, ..] = &words[..] else {
-            return None;
-        };
-        let count = count.parse().ok().filter(|_| share.ends_with('%'))?;
-        Some((kind.to_owned(), (count, sum.parse().unwrap_or(0))))
-    });
-    lines.collect()
-}
-
-/// What the client of these servers can do.
-fn cli_help(cluster: &Cluster) -> String {
-    let mut command = cluster.install.command(Program::Cli).expect("a client");
-    let output = command.arg("--help").output().expect("the client runs");
-    let text = [output.stdout, output.stderr].concat();
-    String::from_utf8_lossy(&text).into_owned()
-}
-
-/// `Biggest list found "k" has 12 items` as `list -> 12`.
-fn biggest(text: &str) -> BTreeMap<String, u64> {
-    let lines = text.lines().filter_map(|line| {
-        let rest = line.strip_prefix("Biggest ")?;
-        let kind = rest.split_whitespace().next()?;
-        let words: Vec<&str> = rest.split(' ').collect();
-        let size = words.iter().rev().find_map(|word| word.parse().ok())?;
-        Some((kind.to_owned(), size))
-    });
-    lines.collect()
-}
-
-/// Numbers must be the same; bytes of hash tables and skiplists are known by expectation only.
-fn compare(tool: &str, ours: &BTreeMap<String, (u64, u64)>, theirs: &BTreeMap<String, (u64, u64)>) {
-    assert!(ours.keys().eq(theirs.keys()), "{tool}: {ours:?}");
-    for (kind, (count, size)) in theirs {
-        let own = ours[kind];
-        assert_eq!(own.0, *count, "{tool}: {kind}");
-        let random = tool != "--bigkeys" && ["hashs", "sets", "zsets"].contains(&kind.as_str());
-        let most = if random { size / 10 } else { 0 };
-        assert!(
-            own.1.abs_diff(*size) <= most,
-            "{tool}: {kind} {} not {size}",
-            own.1
-        );
-    }
-}
-
-fn tools_see_the_union(name: &str) {
-    let (cluster, app) = cluster(name);
-    let (theirs, ours) = asked(&cluster, &app, &["--scan"]);
-    let sorted = |text: &str| {
-        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        lines.sort();
-        lines
-    };
-    assert_eq!(sorted(&ours), sorted(&theirs.concat()), "--scan");
-    for tool in [&["--bigkeys"][..], &["--memkeys-samples", "0"]] {
-        let (theirs, ours) = asked(&cluster, &app, tool);
-        let mut sums: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-        for (kind, (count, size)) in theirs.iter().flat_map(|text| totals(text)) {
-            let sum = sums.entry(kind).or_default();
-            *sum = (sum.0 + count, sum.1 + size);
-        }
-        assert!(sums.len() >= 5, "{tool:?}: {}", theirs[0]);
-        compare(tool[0], &totals(&ours), &sums);
-    }
-    let (theirs, ours) = asked(&cluster, &app, &["--bigkeys"]);
-    let mut most: BTreeMap<String, u64> = BTreeMap::new();
-    for (kind, size) in theirs.iter().flat_map(|text| biggest(text)) {
-        let own = most.entry(kind).or_default();
-        *own = size.max(*own);
-    }
-    assert!(most.len() >= 4, "{}", theirs[0]);
-    assert_eq!(biggest(&ours), most);
-    if cli_help(&cluster).contains("--keystats-samples") {
-        let (theirs, ours) = asked(&cluster, &app, &["--keystats-samples", "0"]);
-        let mut sums: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-        for (kind, (count, items)) in theirs.iter().flat_map(|text| keystats(text)) {
-            let sum = sums.entry(kind).or_default();
-            *sum = (sum.0 + count, sum.1 + items);
-        }
-        assert!(sums.len() >= 5, "{}", theirs[0]);
-        assert_eq!(keystats(&ours), sums, "{ours}");
-    }
-    our_own_verbs_agree(&cluster, &app);
-}
-
-#[test]
-fn tools_see_the_union_of_the_masters_of_redis() {
-    tools_see_the_union("redis-7.0");
-}
-
-#[test]
-fn tools_see_the_union_of_the_masters_of_redis_8() {
-    tools_see_the_union("redis-8.0");
-}
-
-#[test]
-fn tools_see_the_union_of_the_masters_of_valkey() {
-    tools_see_the_union("valkey-9.1");
-}
-
-fn our_own_verbs_agree(cluster: &Cluster, app: &App) {
+pub(crate) fn our_own_verbs_agree(cluster: &Cluster, app: &App) {
     let mut ours = app.client().expect("connect");
     let map = Map::of(&mut cluster.nodes[0].client().expect("connect")).expect("a map");
     // The map comes back as it is; bus ports and pings are not ours to know.

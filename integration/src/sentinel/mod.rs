@@ -229,6 +229,26 @@ impl Watched {
         Ok(())
     }
 
+    /// Has every Sentinel watch one more master.
+    ///
+    /// # Errors
+    /// If one of them does not take it.
+    pub fn watch(&self, name: &str, master: SocketAddr) -> Result<()> {
+        let (host, port) = (master.ip().to_string(), master.port().to_string());
+        for sentinel in &self.sentinels {
+            let mut client = sentinel.client()?;
+            client.ask(&[
+                "SENTINEL",
+                "MONITOR",
+                name,
+                &host,
+                &port,
+                &QUORUM.to_string(),
+            ])?;
+        }
+        Ok(())
+    }
+
     /// Where the Sentinels listen.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
