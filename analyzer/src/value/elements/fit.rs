@@ -96,10 +96,16 @@ impl Sought {
                 rest,
             };
         }
-        if best_rest.0.unsigned_abs() > slack || best_rest.1 > 0 {
+        // Where chance has a part, many a table leaves as little over as the right one: another is
+        // taken only if this one explains nothing, and then the one with the likeliest element.
+        let chance = self.usage.samples == Samples::One && self.table_slack > 0;
+        let unlikely = best_rest.1 > 0 && !chance;
+        if best_rest.0.unsigned_abs() > slack || unlikely {
             for table in Table::candidates(kind, self.n) {
                 let rest = rest(table);
-                let score = |(rest, off): (i64, u64)| (rest.unsigned_abs(), off);
+                let forgiven = if chance { slack } else { 0 };
+                let score =
+                    |(rest, off): (i64, u64)| (rest.unsigned_abs().saturating_sub(forgiven), off);
                 if score(rest) < score(best_rest) {
                     (best, best_rest) = (table, rest);
                 }
@@ -190,6 +196,30 @@ mod tests {
             }
             let same = find(n, Table::grown(KIND, n), Samples::All, 40);
             assert_eq!(same.fit, Fit::Same);
+        }
+    }
+
+    /// Hashes of 5,000 to 25,000 fields on Valkey 9.1 that grew before our eyes: one look in twenty
+    /// made the table of one 45% larger.
+    #[test]
+    fn chance_does_not_make_another_table() {
+        const BUCKETS: Kind = Kind::Buckets;
+        for n in (5_001..25_000).step_by(487) {
+            let now = Table::grown(BUCKETS, n);
+            let base = |table: Table| 72 + table.bytes(BUCKETS, n);
+            for (children, first) in [(-9, 16), (-2, 24), (1, 32), (4, 40), (11, 64)] {
+                let sought = Sought {
+                    n,
+                    usage: Usage {
+                        bytes: (base(now) + n * first).saturating_add_signed(64 * children),
+                        samples: Samples::One,
+                    },
+                    elements_slack: 0,
+                    table_slack: 1_500,
+                };
+                let found = sought.find(BUCKETS, now, |table| base(table) + n * 36, base);
+                assert_eq!(found.table, now, "{n} {children} {first}");
+            }
         }
     }
 
