@@ -152,8 +152,11 @@ async fn index() -> &'static str {
 
 async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
     const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-    let body = metrics::scrape(&shared.fleet, &shared.config).await;
-    ([(header::CONTENT_TYPE, TEXT)], body).into_response()
+    match metrics::scrape(&shared.fleet, &shared.config).await {
+        Some(body) => ([(header::CONTENT_TYPE, TEXT)], body).into_response(),
+        // An empty body would look like a process that has nothing to tell.
+        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 fn answer(good: bool, body: &serde_json::Value) -> Response {

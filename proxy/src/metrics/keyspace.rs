@@ -100,8 +100,8 @@ pub(crate) fn deployment_of(master: &Master) -> String {
 /// as long as writing it.
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
-/// The body of a scrape.
-pub(crate) async fn scrape(fleet: &Fleet, config: &config::Http) -> String {
+/// The body of a scrape; `None` if it could not be written, which the log tells of.
+pub(crate) async fn scrape(fleet: &Fleet, config: &config::Http) -> Option<String> {
     let masters = fleet.masters();
     let mut samples = samples(fleet, &masters).await;
     if !config.patterns {
@@ -136,7 +136,7 @@ pub(crate) async fn scrape(fleet: &Fleet, config: &config::Http) -> String {
         LENGTH.store(text.body.len(), Ordering::Relaxed);
         text.body
     });
-    written.await.unwrap_or_default()
+    written.await.ok()
 }
 
 /// What is asked of each owner.

@@ -436,6 +436,7 @@ async fn metrics_name_cluster_shard_and_master() {
     a.extend(keys(&[("{c}1", 777)]));
     build.cluster("", [a, b, c]);
     let body = crate::metrics::scrape(&build.fleet, &config::Http::default()).await;
+    let body = body.expect("a scrape");
     let first = format!(
         "master=\"10.0.1.1:7001\",cluster=\"prod\",shard=\"{}\"",
         "a".repeat(40)
