@@ -66,6 +66,23 @@ impl History {
         let end = self.name.iter().position(|&byte| byte == b':');
         std::str::from_utf8(&self.name[..end.unwrap_or(0)]).unwrap_or("")
     }
+
+    /// What is done to the key before somebody comes to look, and behind that: all of it before, but
+    /// for the lives of strings.
+    #[must_use]
+    pub fn halves(&self) -> [Self; 2] {
+        let all = self.commands.len();
+        let before = if self.subject() == "life" {
+            all / 2
+        } else {
+            all
+        };
+        let (before, behind) = self.commands.split_at(before);
+        [before, behind].map(|commands| Self {
+            name: self.name.clone(),
+            commands: commands.to_vec(),
+        })
+    }
 }
 
 /// What a server can do.

@@ -5,7 +5,7 @@
 //! live     Keyscape is attached to an empty master and follows every write
 //! loaded   the master reads its own snapshot (DEBUG RELOAD), Keyscape attaches anew
 //! guessed  Keyscape attaches to a master whose keys have a past, and does not probe
-//! probed   the same with probes, at the rates of production
+//! probed   the same with probes, at the rates of production; the lives of strings go on then
 //! ```
 //!
 //! The bars are those of the project: what is determined is exact, and what is random (levels of
@@ -293,7 +293,9 @@ impl Round<'_> {
         let server = Server::start(self.install, &[("repl-timeout", "7200")])?;
         let mut control = server.client()?;
         control.ask(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"])?;
-        write(&mut control, self.histories)?;
+        let halves: Vec<[History; 2]> = self.histories.iter().map(History::halves).collect();
+        let half = |at: usize| halves.iter().map(move |both| both[at].clone());
+        write(&mut control, &half(0).collect::<Vec<_>>())?;
         let guessed = {
             let app = App::start(&[server.url()], "[reread]\nsizes_per_s_max = 0\n")?;
             app.wait_synced(PATIENCE)?;
@@ -307,6 +309,9 @@ impl Round<'_> {
         let since = Instant::now();
         meet(&mut control, &app)?;
         let took = since.elapsed();
+        // What is known of the past decides what becomes of it.
+        write(&mut control, &half(1).collect::<Vec<_>>())?;
+        meet(&mut control, &app)?;
         let probed = self.weigh_at(&mut control, &app, Phase::Probed, say)?;
         Ok(([guessed, probed], took))
     }
