@@ -445,6 +445,32 @@ fn a_look_finds_what_is_wrong_and_repairs_it() {
     assert_eq!(driver.want(Need::Value).as_deref(), Some("s"));
 }
 
+/// CONFIG SET list-max-listpack-size is told to nobody: each look found the same bytes wrong.
+#[test]
+fn a_list_of_other_nodes_is_read_again() {
+    let mut driver = Driver::new();
+    driver.line("RPUSH l a b c");
+    let facts = driver.keyspace.facts(0, b"l").expect("there");
+    for (more, doubt) in [(0, Doubt::None), (1 << 20, Doubt::None), (64, Doubt::Value)] {
+        let usage = Usage {
+            bytes: facts.bytes + more,
+            samples: Samples::All,
+        };
+        let seen = Seen {
+            usage: Some(usage),
+            ..Seen::default()
+        };
+        assert!(driver.keyspace.begin_look(0, b"l"));
+        let looked = driver.looked("l", driver.offset, seen);
+        let Looked::Compared(compared) = looked else {
+            panic!("{looked:?}");
+        };
+        assert_eq!(compared.differences.is_empty(), more == 0);
+        assert_eq!(driver.doubt("l"), doubt);
+    }
+    assert_eq!(driver.want(Need::Value).as_deref(), Some("l"));
+}
+
 #[test]
 fn an_audit_leaves_a_doubt_that_came_meanwhile() {
     let mut driver = Driver::new();

@@ -22,6 +22,10 @@ use crate::view::{Cursor, Facts};
 /// How long an expired key is left to the server before an audit asks for it, milliseconds.
 const EXPIRED_LEFT_MS: i64 = 600_000;
 
+/// Bytes of a list that is read again for its nodes, at most: the values of a longer one, which takes
+/// the server milliseconds to tell, are not worth them.
+const LIST_MAX: u64 = 1024 * 1024;
+
 /// How a look at one key is to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
@@ -379,5 +383,10 @@ fn repair(entry: &mut Entry, key: &mut Seated, seen: &Seen, scale: &Scale) -> (O
         entry.doubt = Doubt::None;
     }
     let fit = seen.usage.and_then(|usage| scale.fit(entry, key, usage));
+    let is_short = seen.usage.is_some_and(|usage| usage.bytes <= LIST_MAX);
+    if fit == Some(Fit::Odd) && is_short && entry.value.kind() == Kind::List {
+        // Its nodes were cut by options that the model did not know, and only the value has them.
+        entry.doubt = Doubt::Value;
+    }
     (fit, entry.doubt)
 }
