@@ -76,8 +76,8 @@ fn differing(theirs: &mut Client, app: &App, lives: &[Life]) -> Vec<String> {
     let mut found = Vec::new();
     for life in lives {
         let ask = |client: &mut Client| {
-            let usage = client.ask(&["MEMORY", "USAGE", &life.name, "SAMPLES", "0"]);
-            let encoding = client.ask(&["OBJECT", "ENCODING", &life.name]);
+            let usage = client.call(&["MEMORY", "USAGE", &life.name, "SAMPLES", "0"]);
+            let encoding = client.call(&["OBJECT", "ENCODING", &life.name]);
             let words = (usage.expect("an answer"), encoding.expect("an answer"));
             format!("{:?} {}", words.0.int(), words.1.string())
         };
