@@ -25,8 +25,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::ingest;
 use crate::link::driver::{Chunk, End, Received};
 
-/// Bytes in the queue from which on a thread is worth its while: some milliseconds of work.
-pub const AHEAD_MIN: u64 = 512 * 1024;
+/// Bytes in the queue from which on a thread is worth its while: some 25 ms of work. Less waits now and
+/// then of any busy stream, where a core is better left to those who ask.
+pub const AHEAD_MIN: usize = 4 << 20;
 
 /// Runs that are read and not followed.
 const RUNS_MAX: usize = 8;
@@ -146,7 +147,9 @@ fn work(mut home: Home, seed: u64, runs: &mpsc::Sender<Ahead>) {
             Err(TryRecvError::Empty) => Then::GoHome,
         };
         match then {
-            Then::GoOn => {}
+            // Whoever asks or answers wants this core for a moment only, and should not have to wait
+            // for the end of our time on it.
+            Then::GoOn => thread::yield_now(),
             // Nobody wants it where the link is gone.
             Then::GoHome => return drop(runs.blocking_send(Ahead::Home(Box::new(home)))),
             Then::Leave => return,

@@ -122,7 +122,8 @@ impl Inbox {
     /// Lets somebody read ahead, with the reader that `lend` gives and what it left of earlier
     /// chunks, if so much waits that it is worth it.
     pub fn read_ahead(&mut self, seed: u64, lend: impl FnOnce() -> Option<(Reader, Vec<u8>)>) {
-        if self.queued() < ahead::AHEAD_MIN {
+        let much = ahead::AHEAD_MIN.min(self.room_max / 2);
+        if self.queued() < much as u64 {
             return;
         }
         let Arrivals::Queue(queue) = &mut self.arrivals else {
