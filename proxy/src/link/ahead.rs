@@ -9,8 +9,8 @@
 //!
 //! The thread is lent the stream's reader and the queue's end, and gives both back as soon as nothing
 //! waits, or behind a command of megabytes: a stream that is kept up with costs no thread and no
-//! detour. There are as many such threads
-//! as cores beside the first, whatever the number of masters; who gets none reads for itself.
+//! detour. There are as many such threads as cores beside the first, whatever the number of masters;
+//! who gets none reads for itself.
 
 use std::mem;
 use std::num::NonZero;
