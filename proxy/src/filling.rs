@@ -5,8 +5,8 @@
 //!                                    <-------- empty ones ---------
 //! ```
 //!
-//! Loading is the only time at which a master's model uses a second core, and only from about a
-//! megabyte of keys on. A full queue makes the owner wait for one batch, a fraction of a
+//! Loading is one of the two times at which a master's model uses a second core (the other is reading
+//! ahead, `link::ahead`), and only from about a megabyte of keys on. A full queue makes the owner wait for one batch, a fraction of a
 //! millisecond; the end of a load waits for all that are under way.
 
 use std::num::NonZero;

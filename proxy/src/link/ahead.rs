@@ -87,9 +87,9 @@ pub struct Run {
 /// What comes from the thread.
 #[derive(Debug)]
 pub enum Ahead {
-    /// The next chunk.
+    /// What comes next.
     Run(Run),
-    /// All that was lent: nothing waits any more.
+    /// All that was lent.
     Home(Box<Home>),
 }
 

@@ -126,7 +126,7 @@ impl Owner<'_> {
         }
     }
 
-    /// A chunk that was read ahead.
+    /// A chunk, or some of it, that was read ahead.
     pub(super) fn run_of_parts(&mut self, run: &Run) {
         let mut parts = run.parts.iter().peekable();
         while let Some(part) = parts.next() {
@@ -139,7 +139,7 @@ impl Owner<'_> {
         self.change_over();
     }
 
-    /// Nothing waits any more: we read for ourselves again.
+    /// Nobody reads ahead any more: we read for ourselves again.
     pub(super) fn home(&mut self, home: Home) {
         let Some(session) = &mut self.session else {
             return;
