@@ -19,8 +19,8 @@ use crate::resp::{Args, Fault};
 pub struct Batch {
     /// Arguments of most commands.
     kept: Kept,
-    /// Commands that were collected, each by itself.
-    collected: Vec<Kept>,
+    /// A command that was collected, which is the last.
+    collected: Option<Kept>,
     entries: Vec<Entry>,
     /// Where the stream stands behind all this.
     pub(crate) end: Option<Stand>,
@@ -47,7 +47,7 @@ pub(crate) struct Entry {
 #[derive(Clone, Copy, Debug)]
 enum What {
     Command,
-    Collected { arena: u32 },
+    Collected,
     Multi,
     Exec,
     Ping,
@@ -88,7 +88,7 @@ impl Batch {
     /// Whether it holds a command that had to be collected, which may be large.
     #[must_use]
     pub fn is_large(&self) -> bool {
-        !self.collected.is_empty()
+        self.collected.is_some()
     }
 
     /// Whether the stream ends here because it cannot be read.
@@ -100,7 +100,7 @@ impl Batch {
     /// Forgets all, and gives back what was much.
     pub fn clear(&mut self) {
         self.kept.clear();
-        self.collected.clear();
+        self.collected = None;
         self.entries.clear();
         self.end = None;
         self.broken = None;
@@ -132,7 +132,7 @@ impl Batch {
         let end_offset = Offset(entry.end_offset);
         let kept = match entry.what {
             What::Command => &self.kept,
-            What::Collected { arena } => self.collected.get(arena as usize)?,
+            What::Collected => self.collected.as_ref()?,
             What::Multi => return Some(Streamed::Multi),
             What::Exec => return Some(Streamed::Exec { end_offset }),
             What::Ping => return Some(Streamed::Ping { end_offset }),
@@ -176,9 +176,7 @@ impl Batch {
         (in_transaction, is_committed): (bool, bool),
     ) -> Result<(), Fault> {
         let entry = Entry {
-            what: What::Collected {
-                arena: place(self.collected.len())?,
-            },
+            what: What::Collected,
             db,
             from: place(span)?,
             to: place(kept.len())?,
@@ -186,7 +184,7 @@ impl Batch {
             in_transaction,
             is_committed,
         };
-        self.collected.push(kept);
+        self.collected = Some(kept);
         self.entries.push(entry);
         Ok(())
     }
