@@ -377,28 +377,30 @@ pub(super) fn cut<T>(
 /// where it had none.
 pub(super) fn merge<'a>(parts: impl Iterator<Item = &'a Rows>, keep: usize) -> Rows {
     let mut floor = Work::default();
+    // Each row beside the floors where it had a row. Its errors there may be larger than those: a row
+    // that got its name late has the bytes that came before the name among its error.
     let mut all: Vec<(Row, Work)> = Vec::new();
     for part in parts {
         floor = floor.plus(part.floor);
-        let rows = part.rows.iter();
-        all.extend(rows.map(|row| (row.clone(), part.floor.minus(row.error))));
+        all.extend(part.rows.iter().map(|row| (row.clone(), part.floor)));
     }
     all.sort_unstable_by_key(|(row, _)| row.digest);
     let mut rows: Vec<(Row, Work)> = Vec::with_capacity(all.len());
-    for (row, known) in all {
+    for (row, covered) in all {
         match rows.last_mut() {
             Some((same, sum)) if same.digest == row.digest => {
                 same.work = same.work.plus(row.work);
+                same.error = same.error.plus(row.error);
                 same.rewrites = same.rewrites.plus(row.rewrites);
-                *sum = sum.plus(known);
+                *sum = sum.plus(covered);
             }
-            _ => rows.push((row, known)),
+            _ => rows.push((row, covered)),
         }
     }
     let mut rows: Vec<Row> = rows
         .into_iter()
-        .map(|(row, known)| Row {
-            error: floor.minus(known),
+        .map(|(row, covered)| Row {
+            error: row.error.plus(floor.minus(covered)),
             ..row
         })
         .collect();

@@ -156,6 +156,39 @@ fn several_spans_are_one_account() {
     assert_within(&merge(halves.iter(), 20), &tally, "twice");
 }
 
+#[test]
+fn a_row_that_got_its_name_late_keeps_its_bytes() {
+    let mut sketch = Sketch::new(4);
+    let mut tally = Tally::new();
+    let mut send = |name: u64, bytes| {
+        let name_bytes = name.to_string().into_bytes();
+        // All of them in one bucket.
+        sketch.add(&Write {
+            digest: name * 4,
+            ..write(&name_bytes, bytes)
+        });
+        let sum = tally.entry(name_bytes).or_default();
+        *sum = sum.plus(Work::one(bytes));
+    };
+    for name in 1..=8 {
+        (0..if name == 1 { 9 } else { 20 }).for_each(|_| send(name, 100));
+    }
+    // Throws the first one out, which comes back: with a large write, and then by its name.
+    send(9, 100);
+    send(1, 500);
+    send(1, 100);
+    let rows = sketch.rows(usize::MAX);
+    let late = rows.rows.iter().find(|row| *row.name == *b"1").unwrap();
+    assert!(late.error.bytes > rows.floor.bytes, "{rows:?}");
+    assert_within(&rows, &tally, "one span");
+    assert_within(&merge([&rows].into_iter(), 9), &tally, "merged");
+    assert_within(
+        &merge([&rows, &Rows::default()].into_iter(), 9),
+        &tally,
+        "two",
+    );
+}
+
 fn feed(spans: &mut Spans, name: &str) {
     spans.open.keys.add(&write(name.as_bytes(), 5));
     spans.open.commands.add(1, Work::one(5));
