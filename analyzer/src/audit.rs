@@ -41,8 +41,8 @@ fn audit_db(db: &Db, scale: &Scale) -> Result<(), String> {
             if table.find(digest, name).is_none() {
                 return Err(format!("a key of digest {digest:016x} is not found"));
             }
-            let bounds = (table.page(page).max_bytes, table.page(page).max_count);
-            if weight.bytes > bounds.0 || weight.count > bounds.1 {
+            let bounds = table.page(page).bounds;
+            if weight.bytes > bounds.bytes || weight.count > bounds.count {
                 return Err(format!("page {page} has {weight:?} above its bounds"));
             }
             if let Body::Elsewhere(handle) = record.body() {

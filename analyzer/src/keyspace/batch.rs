@@ -16,6 +16,7 @@
 use crate::aggregate::Totals;
 use crate::command::Entry;
 use crate::keyspace::degrade::Ease;
+use crate::store::bounds::Bounds;
 use crate::store::record::Draft;
 use crate::store::weigh::{Scale, Weight};
 
@@ -116,8 +117,8 @@ pub(crate) struct Apart {
     pub(crate) name: Option<Box<[u8]>>,
     /// A value too large for a record.
     pub(crate) entry: Option<Box<Entry>>,
-    /// Bytes and count, which may be beyond the limits of `Staged`.
-    pub(crate) bounds: (u64, u64),
+    /// Those of the key, which may be beyond the limits of `Staged`.
+    pub(crate) bounds: Bounds,
 }
 
 /// Keys of one part of a database.
@@ -168,7 +169,7 @@ impl Batch {
         let wide = weight.bytes.max(weight.count) > u64::from(u32::MAX);
         if apart.is_some() || wide {
             self.apart.push(Apart {
-                bounds: (weight.bytes, weight.count),
+                bounds: Bounds::of(weight),
                 ..apart.unwrap_or_default()
             });
             staged.apart = u16::try_from(self.apart.len()).unwrap_or(u16::MAX);
@@ -258,10 +259,13 @@ impl Staged {
         usize::from(self.len)
     }
 
-    /// Bytes and count of the key, but for those that its [`Apart`] knows better.
+    /// Those of the key, unless its [`Apart`] knows better.
     #[inline]
-    pub(crate) fn bounds(&self) -> (u64, u64) {
-        (u64::from(self.bytes), u64::from(self.count))
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            bytes: u64::from(self.bytes),
+            count: u64::from(self.count),
+        }
     }
 }
 

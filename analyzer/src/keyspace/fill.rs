@@ -233,7 +233,7 @@ impl Work<'_> {
             let digest = key.digest;
             self.db.remove_at(old, Named { name, digest }, self.scale);
         }
-        self.db.totals.count_slot(name, key.bounds().0);
+        self.db.totals.count_slot(name, key.bounds().bytes);
         self.db.table.push(key.digest, record, key.bounds());
     }
 
@@ -247,11 +247,11 @@ impl Work<'_> {
             record::set_value_handle(record, handle);
         }
         let found = if let Some(name) = &apart.name {
-            self.db.totals.count_slot(name, bounds.0);
+            self.db.totals.count_slot(name, bounds.bytes);
             self.db.table.find(key.digest, name)
         } else {
             let name = Record::short_name(record);
-            self.db.totals.count_slot(name, bounds.0);
+            self.db.totals.count_slot(name, bounds.bytes);
             self.db.table.find(key.digest, name)
         };
         if let Some(old) = found {

@@ -10,6 +10,8 @@
 //! a scan in that order is not disturbed by splits and merges.
 
 pub(crate) mod beyond;
+pub(crate) mod bounds;
+mod directory;
 pub(crate) mod fit;
 pub(crate) mod packing;
 pub(crate) mod page;
@@ -19,6 +21,8 @@ pub(crate) mod varint;
 pub(crate) mod weigh;
 
 use crate::command::Entry;
+use crate::store::bounds::Bounds;
+use crate::store::directory::Directory;
 use crate::store::page::Page;
 use crate::store::record::{NAME_MAX, Name, Record};
 use crate::store::slab::Slab;
@@ -44,12 +48,6 @@ const LOAD_MIN: u64 = 32;
 /// Bytes per page at which the table grows by a page, whatever the number of keys.
 const PAGE_BYTES_MAX: u64 = 48 * 1024;
 
-/// Pages per segment of the directory.
-const SEGMENT: usize = 256;
-
-/// Largest page bounds that a split hands on without looking at the records again.
-const BOUND_COARSE: u64 = 1024;
-
 /// Bits of a scan order.
 pub(crate) const ORDER_BITS: u32 = 48;
 
@@ -70,8 +68,7 @@ pub(crate) struct Place {
 /// The keys of one database.
 #[derive(Debug)]
 pub(crate) struct Table {
-    segments: Vec<Vec<Page>>,
-    pages: usize,
+    pages: Directory,
     level: u32,
     split: usize,
     keys: u64,
@@ -99,8 +96,7 @@ fn tag_of(digest: u64) -> u16 {
 impl Table {
     pub(crate) fn new(seed: u64) -> Table {
         Table {
-            segments: vec![vec![Page::default()]],
-            pages: 1,
+            pages: Directory::new(),
             level: 0,
             split: 0,
             keys: 0,
@@ -120,7 +116,7 @@ impl Table {
 
     /// Pages.
     pub(crate) fn pages(&self) -> usize {
-        self.pages
+        self.pages.len()
     }
 
     pub(crate) fn large(&self) -> &Slab<Entry> {
@@ -136,11 +132,7 @@ impl Table {
     }
 
     pub(crate) fn page(&self, page: usize) -> &Page {
-        &self.segments[page / SEGMENT][page % SEGMENT]
-    }
-
-    pub(crate) fn page_mut(&mut self, page: usize) -> &mut Page {
-        &mut self.segments[page / SEGMENT][page % SEGMENT]
+        self.pages.page(page)
     }
 
     /// The page of a digest.
@@ -151,7 +143,7 @@ impl Table {
     )]
     pub(crate) fn page_of(&self, digest: u64) -> usize {
         let wide = (digest & ((2u64 << self.level) - 1)) as usize;
-        if wide < self.pages {
+        if wide < self.pages.len() {
             wide
         } else {
             wide & ((1 << self.level) - 1)
@@ -232,15 +224,15 @@ impl Table {
 
     /// Adds the record of a name that is not there.
     pub(crate) fn insert(&mut self, digest: u64, record: &[u8], weight: &Weight, scale: &Scale) {
-        self.push(digest, record, (weight.bytes, weight.count));
+        self.push(digest, record, Bounds::of(weight));
         self.grow_to_load(scale);
     }
 
-    /// The same without growing; `bounds` are bytes and count of the key.
-    pub(crate) fn push(&mut self, digest: u64, record: &[u8], bounds: (u64, u64)) {
+    /// The same without growing; `bounds` are those of the key.
+    pub(crate) fn push(&mut self, digest: u64, record: &[u8], bounds: Bounds) {
         self.change(self.page_of(digest), |page| {
             page.push(tag_of(digest), record);
-            raise(page, bounds);
+            page.bounds.raise(bounds);
         });
         self.keys += 1;
         self.bytes += record.len() as u64;
@@ -265,8 +257,8 @@ impl Table {
 
     /// Adds the pages that so many keys need.
     pub(crate) fn grow_to_load(&mut self, scale: &Scale) {
-        while self.keys > LOAD_MAX * self.pages as u64
-            || self.bytes > PAGE_BYTES_MAX * self.pages as u64
+        while self.keys > LOAD_MAX * self.pages() as u64
+            || self.bytes > PAGE_BYTES_MAX * self.pages() as u64
         {
             self.grow(scale);
         }
@@ -275,23 +267,23 @@ impl Table {
     /// Makes the pages for so many keys at once, so that loading them splits none. Only an empty
     /// table does; the caller bounds the number, which is a hint from outside.
     pub(crate) fn expect(&mut self, keys: u64) {
-        if self.keys > 0 || self.pages > 1 {
+        if self.keys > 0 || self.pages() > 1 {
             return;
         }
         let pages = keys / LOAD_MAX;
         self.announced = pages > 1;
         for _ in 1..pages {
-            self.add_page(Page::default());
+            self.pages.push(Page::default());
         }
-        self.level = self.pages.ilog2();
-        self.split = self.pages - (1 << self.level);
+        self.level = self.pages().ilog2();
+        self.split = self.pages() - (1 << self.level);
     }
 
     /// Writes `record` over the one at `place`.
     pub(crate) fn replace(&mut self, place: Place, record: &[u8], weight: &Weight) {
         let old = self.record(place).len();
         self.change(place.page, |page| {
-            raise(page, (weight.bytes, weight.count));
+            page.bounds.raise(Bounds::of(weight));
             page.replace(place.slot, old, record);
             pack(page);
         });
@@ -317,7 +309,7 @@ impl Table {
     /// Changes a page and keeps account of what it allocates.
     #[inline]
     fn change(&mut self, number: usize, change: impl FnOnce(&mut Page)) {
-        let page = self.page_mut(number);
+        let page = self.pages.page_mut(number);
         let before = page.heap_bytes();
         change(page);
         let after = page.heap_bytes();
@@ -329,7 +321,7 @@ impl Table {
         let bit = 1u64 << self.level;
         let (mut stay, mut go) = (Vec::new(), Vec::new());
         let (mut stay_bytes, mut go_bytes) = (0, 0);
-        let old = std::mem::take(self.page_mut(self.split));
+        let old = std::mem::take(self.pages.page_mut(self.split));
         for slot in 0..old.len() {
             let record = Record::read(old.record(slot));
             let (digest, len) = (self.digest_of(&record), record.len());
@@ -344,8 +336,8 @@ impl Table {
         let stay = self.move_records(&old, &stay, stay_bytes, scale);
         let go = self.move_records(&old, &go, go_bytes, scale);
         self.page_heap = self.page_heap + stay.heap_bytes() + go.heap_bytes() - old.heap_bytes();
-        *self.page_mut(self.split) = stay;
-        self.add_page(go);
+        *self.pages.page_mut(self.split) = stay;
+        self.pages.push(go);
         self.split += 1;
         if self.split as u64 == bit {
             self.level += 1;
@@ -364,24 +356,23 @@ impl Table {
         for &(slot, digest, len) in slots {
             page.push(tag_of(digest), &from.record(slot)[..len]);
         }
-        self.bound(&mut page, (from.max_bytes, from.max_count), scale);
+        self.bound(&mut page, from.bounds, scale);
         page
     }
 
     /// Gives a page bounds: those of the page it came from, or exact ones where that matters.
-    fn bound(&self, page: &mut Page, inherited: (u64, u64), scale: &Scale) {
-        (page.max_bytes, page.max_count) = inherited;
-        if inherited.0.max(inherited.1) <= BOUND_COARSE {
-            return;
-        }
-        (page.max_bytes, page.max_count) = self.exact_bounds(page, scale);
+    fn bound(&self, page: &mut Page, inherited: Bounds, scale: &Scale) {
+        page.bounds = match inherited.is_coarse() {
+            true => inherited,
+            false => self.exact_bounds(page, scale),
+        };
     }
 
-    fn exact_bounds(&self, page: &Page, scale: &Scale) -> (u64, u64) {
-        let mut bounds = (0, 0);
+    fn exact_bounds(&self, page: &Page, scale: &Scale) -> Bounds {
+        let mut bounds = Bounds::default();
         for slot in 0..page.len() {
             let weight = self.weigh(&Record::read(page.record(slot)), scale);
-            bounds = (bounds.0.max(weight.bytes), bounds.1.max(weight.count));
+            bounds.raise(Bounds::of(&weight));
         }
         bounds
     }
@@ -389,13 +380,12 @@ impl Table {
     /// Makes the bounds of a page exact.
     pub(crate) fn rebound(&mut self, number: usize, scale: &Scale) {
         let bounds = self.exact_bounds(self.page(number), scale);
-        let page = self.page_mut(number);
-        (page.max_bytes, page.max_count) = bounds;
+        self.pages.page_mut(number).bounds = bounds;
     }
 
     /// Gives the last page back if the table has become that empty.
     fn shrink(&mut self, scale: &Scale) {
-        let fewer = (self.pages - 1) as u64;
+        let fewer = (self.pages() - 1) as u64;
         if fewer == 0 || self.keys > LOAD_MIN * fewer || self.bytes > PAGE_BYTES_MAX / 2 * fewer {
             return;
         }
@@ -404,10 +394,10 @@ impl Table {
             self.split = 1 << self.level;
         }
         self.split -= 1;
-        let Some(last) = self.take_last_page() else {
+        let Some(last) = self.pages.pop() else {
             return;
         };
-        let first = std::mem::take(self.page_mut(self.split));
+        let first = std::mem::take(self.pages.page_mut(self.split));
         let bytes = first.live_bytes() + last.live_bytes();
         let mut merged = Page::with_room(first.len() + last.len(), bytes);
         for from in [&first, &last] {
@@ -417,39 +407,12 @@ impl Table {
                 merged.push(tag, &from.record(slot)[..record.len()]);
             }
         }
-        let inherited = (
-            first.max_bytes.max(last.max_bytes),
-            first.max_count.max(last.max_count),
-        );
+        let mut inherited = first.bounds;
+        inherited.raise(last.bounds);
         self.bound(&mut merged, inherited, scale);
         self.page_heap += merged.heap_bytes();
         self.page_heap -= first.heap_bytes() + last.heap_bytes();
-        *self.page_mut(self.split) = merged;
-    }
-
-    fn add_page(&mut self, page: Page) {
-        if self
-            .segments
-            .last()
-            .is_none_or(|last| last.len() == SEGMENT)
-        {
-            self.segments
-                .push(Vec::with_capacity(SEGMENT.min(self.pages)));
-        }
-        if let Some(last) = self.segments.last_mut() {
-            last.push(page);
-        }
-        self.pages += 1;
-    }
-
-    fn take_last_page(&mut self) -> Option<Page> {
-        let last = self.segments.last_mut()?;
-        let page = last.pop();
-        if last.is_empty() {
-            self.segments.pop();
-        }
-        self.pages -= 1;
-        page
+        *self.pages.page_mut(self.split) = merged;
     }
 
     /// The page that holds the keys of `order`, and where the range of orders behind it begins
@@ -478,20 +441,20 @@ impl Table {
 
     /// Bytes allocated, but for what large values and long names allocate themselves.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let directory = self.pages.next_multiple_of(SEGMENT) * size_of::<Page>();
+        let directory = self.pages.heap_bytes();
         self.page_heap + directory + self.large.heap_bytes() + self.names.heap_bytes()
     }
 
     /// Bytes allocated by the pages, counted one by one.
     pub(crate) fn count_page_heap(&self) -> (usize, usize) {
-        let pages = self.segments.iter().flatten();
+        let pages = self.pages.iter();
         (pages.map(Page::heap_bytes).sum(), self.page_heap)
     }
 
     /// Frees one segment of pages or of large values; true if nothing is left. For a table that is
     /// no longer used.
     pub(crate) fn shed(&mut self) -> bool {
-        self.segments.pop().is_none() && !self.large.shed() && !self.names.shed()
+        self.pages.shed() && !self.large.shed() && !self.names.shed()
     }
 }
 
@@ -533,9 +496,4 @@ fn pack(page: &mut Page) {
     if page.wants_packing() {
         page.pack(|bytes| Record::read(bytes).len());
     }
-}
-
-fn raise(page: &mut Page, (bytes, count): (u64, u64)) {
-    page.max_bytes = page.max_bytes.max(bytes);
-    page.max_count = page.max_count.max(count);
 }

@@ -11,6 +11,8 @@
 //! leaves a hole; a page with a quarter of holes is packed again. Nothing is ever longer than one
 //! page's work, whatever the number of keys.
 
+use crate::store::bounds::Bounds;
+
 /// Index entries are added in steps of this many: one comparison step of a lookup.
 const STEP: usize = 16;
 
@@ -38,10 +40,8 @@ pub(crate) struct Page {
     room: u32,
     dead: u32,
     wide: bool,
-    /// No record here takes more bytes of the server's memory.
-    pub(crate) max_bytes: u64,
-    /// No record here has more elements.
-    pub(crate) max_count: u64,
+    /// Above all records here.
+    pub(crate) bounds: Bounds,
 }
 
 /// Rounds a capacity to the class that the allocator would give anyway: four per doubling.
@@ -336,8 +336,7 @@ impl Page {
             let record = self.record(slot);
             packed.push(self.tag(slot), &record[..len_of(record)]);
         }
-        packed.max_bytes = self.max_bytes;
-        packed.max_count = self.max_count;
+        packed.bounds = self.bounds;
         *self = packed;
     }
 }

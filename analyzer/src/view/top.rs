@@ -185,9 +185,10 @@ impl Keyspace {
             let Some((db, table, page)) = search.cursor.page(self) else {
                 return true;
             };
+            let bounds = table.page(page).bounds;
             let bound = match search.by {
-                By::Bytes => table.page(page).max_bytes,
-                By::Elements => table.page(page).max_count,
+                By::Bytes => bounds.bytes,
+                By::Elements => bounds.count,
             };
             spent += PASS_COST;
             let visit = search.floor().is_none_or(|floor| bound > floor);
