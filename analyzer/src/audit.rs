@@ -41,9 +41,10 @@ fn audit_db(db: &Db, scale: &Scale) -> Result<(), String> {
             if table.find(digest, name).is_none() {
                 return Err(format!("a key of digest {digest:016x} is not found"));
             }
-            let bounds = table.page(page).bounds;
-            if weight.bytes > bounds.bytes || weight.count > bounds.count {
-                return Err(format!("page {page} has {weight:?} above its bounds"));
+            for bounds in [table.page(page).bounds, table.bounds_around(page)] {
+                if weight.bytes > bounds.bytes || weight.count > bounds.count {
+                    return Err(format!("page {page} has {weight:?} above its bounds"));
+                }
             }
             if let Body::Elsewhere(handle) = record.body() {
                 let entry = table.large().get(handle).ok_or("a large value is lost")?;

@@ -135,6 +135,12 @@ impl Table {
         self.pages.page(page)
     }
 
+    /// No record in the page, nor in some pages around it, is beyond this.
+    #[inline]
+    pub(crate) fn bounds_around(&self, page: usize) -> Bounds {
+        self.pages.bounds_around(page)
+    }
+
     /// The page of a digest.
     #[inline]
     #[expect(
@@ -230,10 +236,11 @@ impl Table {
 
     /// The same without growing; `bounds` are those of the key.
     pub(crate) fn push(&mut self, digest: u64, record: &[u8], bounds: Bounds) {
-        self.change(self.page_of(digest), |page| {
+        let number = self.page_of(digest);
+        self.change(number, |page| {
             page.push(tag_of(digest), record);
-            page.bounds.raise(bounds);
         });
+        self.pages.raise(number, bounds);
         self.keys += 1;
         self.bytes += record.len() as u64;
     }
@@ -283,10 +290,10 @@ impl Table {
     pub(crate) fn replace(&mut self, place: Place, record: &[u8], weight: &Weight) {
         let old = self.record(place).len();
         self.change(place.page, |page| {
-            page.bounds.raise(Bounds::of(weight));
             page.replace(place.slot, old, record);
             pack(page);
         });
+        self.pages.raise(place.page, Bounds::of(weight));
         self.bytes = self.bytes + record.len() as u64 - old as u64;
     }
 
@@ -321,7 +328,7 @@ impl Table {
         let bit = 1u64 << self.level;
         let (mut stay, mut go) = (Vec::new(), Vec::new());
         let (mut stay_bytes, mut go_bytes) = (0, 0);
-        let old = std::mem::take(self.pages.page_mut(self.split));
+        let old = self.pages.put(self.split, Page::default());
         for slot in 0..old.len() {
             let record = Record::read(old.record(slot));
             let (digest, len) = (self.digest_of(&record), record.len());
@@ -336,7 +343,7 @@ impl Table {
         let stay = self.move_records(&old, &stay, stay_bytes, scale);
         let go = self.move_records(&old, &go, go_bytes, scale);
         self.page_heap = self.page_heap + stay.heap_bytes() + go.heap_bytes() - old.heap_bytes();
-        *self.pages.page_mut(self.split) = stay;
+        self.pages.put(self.split, stay);
         self.pages.push(go);
         self.split += 1;
         if self.split as u64 == bit {
@@ -380,7 +387,7 @@ impl Table {
     /// Makes the bounds of a page exact.
     pub(crate) fn rebound(&mut self, number: usize, scale: &Scale) {
         let bounds = self.exact_bounds(self.page(number), scale);
-        self.pages.page_mut(number).bounds = bounds;
+        self.pages.rebound(number, bounds);
     }
 
     /// Gives the last page back if the table has become that empty.
@@ -397,7 +404,7 @@ impl Table {
         let Some(last) = self.pages.pop() else {
             return;
         };
-        let first = std::mem::take(self.pages.page_mut(self.split));
+        let first = self.pages.put(self.split, Page::default());
         let bytes = first.live_bytes() + last.live_bytes();
         let mut merged = Page::with_room(first.len() + last.len(), bytes);
         for from in [&first, &last] {
@@ -412,7 +419,7 @@ impl Table {
         self.bound(&mut merged, inherited, scale);
         self.page_heap += merged.heap_bytes();
         self.page_heap -= first.heap_bytes() + last.heap_bytes();
-        *self.pages.page_mut(self.split) = merged;
+        self.pages.put(self.split, merged);
     }
 
     /// The page that holds the keys of `order`, and where the range of orders behind it begins
@@ -420,23 +427,23 @@ impl Table {
     pub(crate) fn page_at(&self, order: u64) -> (usize, u64) {
         let digest = (order << (64 - ORDER_BITS)).reverse_bits();
         let page = self.page_of(digest);
-        let width = self.width(page);
-        (page, (order / width + 1) * width)
+        let bits = self.width_bits(page);
+        (page, ((order >> bits) + 1) << bits)
     }
 
     /// True if the page's range of orders begins at `order`.
     pub(crate) fn starts_page(&self, page: usize, order: u64) -> bool {
-        order.is_multiple_of(self.width(page))
+        order.is_multiple_of(1 << self.width_bits(page))
     }
 
-    /// How many orders a page's range has.
-    fn width(&self, page: usize) -> u64 {
+    /// How many orders a page's range has, as a power of two.
+    fn width_bits(&self, page: usize) -> u32 {
         let bits = if page < self.split || page >= 1 << self.level {
             self.level + 1
         } else {
             self.level
         };
-        1u64 << (ORDER_BITS - bits.min(ORDER_BITS))
+        ORDER_BITS - bits.min(ORDER_BITS)
     }
 
     /// Bytes allocated, but for what large values and long names allocate themselves.

@@ -61,6 +61,25 @@ impl Cursor {
         Some((number, &db.table, db.table.page_at(self.order).0))
     }
 
+    /// Passes pages of the table by for which `pass` holds, at most so many and never the last one;
+    /// says how many, and which page comes now.
+    pub(crate) fn pass_by(
+        &mut self,
+        table: &Table,
+        most: usize,
+        pass: impl Fn(usize) -> bool,
+    ) -> (usize, usize) {
+        let mut passed = 0;
+        loop {
+            let (page, next) = table.page_at(self.order);
+            if passed == most || next >= END || !pass(page) {
+                return (passed, page);
+            }
+            self.order = next;
+            passed += 1;
+        }
+    }
+
     /// Goes on behind the page that came last; false at the end of the databases.
     pub(crate) fn advance(&mut self, table: &Table) -> bool {
         let (_, next) = table.page_at(self.order);

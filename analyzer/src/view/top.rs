@@ -1,8 +1,8 @@
 //! The largest keys, found by visiting only the pages that can hold one.
 //!
-//! A page knows bounds of what its keys weigh. The pages are passed in their order; one whose bound
-//! is not above the smallest row kept so far is not looked into, so that after the first few the walk
-//! costs one comparison per page. Of keys of one size, of which most keyspaces have millions, those
+//! Pages, and blocks of them, have bounds of what their keys weigh. The pages are passed in their order;
+//! one whose bound is not above the smallest row kept so far is not looked into, so that after the
+//! first few the walk costs one comparison per page. Of keys of one size, of which most keyspaces have millions, those
 //! that are met first are named.
 
 use std::cmp::Reverse;
@@ -11,6 +11,7 @@ use std::fmt;
 
 use crate::keyspace::Keyspace;
 use crate::store::Table;
+use crate::store::bounds::Bounds;
 use crate::value::Kind;
 use crate::view::{Cursor, Facts};
 
@@ -24,6 +25,15 @@ pub enum By {
     Bytes,
     /// Elements of collections, bytes of strings.
     Elements,
+}
+
+impl By {
+    fn of(self, bounds: Bounds) -> u64 {
+        match self {
+            By::Bytes => bounds.bytes,
+            By::Elements => bounds.count,
+        }
+    }
 }
 
 /// Which names count.
@@ -182,16 +192,16 @@ impl Keyspace {
             return true;
         }
         while spent <= budget {
-            let Some((db, table, page)) = search.cursor.page(self) else {
+            let Some((db, table, _)) = search.cursor.page(self) else {
                 return true;
             };
-            let bounds = table.page(page).bounds;
-            let bound = match search.by {
-                By::Bytes => bounds.bytes,
-                By::Elements => bounds.count,
-            };
-            spent += PASS_COST;
-            let visit = search.floor().is_none_or(|floor| bound > floor);
+            let (floor, by) = (search.floor(), search.by);
+            let is_poor = |bounds: Bounds| floor.is_some_and(|floor| by.of(bounds) <= floor);
+            let is_passed =
+                |page| is_poor(table.bounds_around(page)) || is_poor(table.page(page).bounds);
+            let (passed, page) = search.cursor.pass_by(table, budget - spent, is_passed);
+            spent += (passed + 1) * PASS_COST;
+            let visit = !is_passed(page);
             if visit {
                 spent += table.page(page).len();
                 search.look(self, db, table, page);
