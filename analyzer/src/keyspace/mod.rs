@@ -9,7 +9,6 @@
 //! - `next_want`, `settle_*`: what must be read again, and how it is fitted in (`settle`)
 //! - `facts`, `scan`, `walk`, `top`, `totals`: questions (`crate::view`)
 
-mod anew;
 mod batch;
 mod bigs;
 mod counters;
@@ -40,7 +39,7 @@ use crate::flows::{Cause, Flows};
 use crate::heat::Heat;
 use crate::input::{Command, Key, KeySpec, Outcome, Part, Shape, Source};
 use crate::keyspace::bigs::Bigs;
-use crate::keyspace::db::{Db, NewStr, OldStr, Pulse, Scratch, Tools};
+use crate::keyspace::db::{Db, Held, NewStr, OldStr, Pulse, Scratch, Tools};
 use crate::keyspace::degrade::{Ease, Sweep};
 use crate::keyspace::gauge::Gauge;
 use crate::keyspace::generation::Generation;
@@ -540,6 +539,24 @@ impl Keyspace {
         key: &[u8],
         edit: impl FnOnce(&mut Option<Entry>, &Profile) -> R,
     ) -> R {
+        self.edit_held(db, key, |held| held, edit)
+    }
+
+    /// Puts an entry where a command has removed what was there (RENAME, COPY and RESTORE with
+    /// REPLACE): what its block had room for is gone. It counts as one write; `None` removes alone.
+    pub(crate) fn put_anew(&mut self, db: u32, key: &[u8], put: Option<Entry>) {
+        self.edit_held(db, key, Held::anew, |entry, _| *entry = put);
+    }
+
+    /// Edits the entry of a key that `hold` lets be written back as it stood, or otherwise.
+    #[inline]
+    fn edit_held<R>(
+        &mut self,
+        db: u32,
+        key: &[u8],
+        hold: impl FnOnce(Held) -> Held,
+        edit: impl FnOnce(&mut Option<Entry>, &Profile) -> R,
+    ) -> R {
         let share = self.live.share();
         let target = self.live.db_mut(db);
         let key = target.named(key);
@@ -556,7 +573,7 @@ impl Keyspace {
             pulse: &mut self.pulse,
             scratch: &mut self.scratch,
         };
-        let turn = target.checkin(key, held, entry, &mut tools);
+        let turn = target.checkin(key, hold(held), entry, &mut tools);
         self.note(db, key, &turn);
         out
     }
