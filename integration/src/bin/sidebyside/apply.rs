@@ -10,11 +10,8 @@ use integration::server::{Server, signal};
 use integration::{servers, wait};
 use serde_json::{Value, json};
 
+use super::pair::{PAIRS, Pair};
 use super::{FULL_SPEED, PATIENCE, Rows, fraction, offset};
-
-/// Pairs of measurements: the one with the median ratio is told, because a shared machine slows one
-/// side or the other by half now and then.
-const PAIRS: usize = 3;
 
 /// Who catches up.
 #[derive(Clone, Copy)]
@@ -25,33 +22,6 @@ enum Follower {
     Keyscape,
     /// Keyscape that looks for no patterns.
     Patternless,
-}
-
-/// The median of some pairs.
-#[derive(Clone, Copy)]
-struct Pair {
-    theirs: f64,
-    ours: f64,
-    /// Least and largest ratio of the pairs.
-    spread: (f64, f64),
-}
-
-impl Pair {
-    fn median(mut pairs: Vec<(f64, f64)>) -> Pair {
-        let ratio = |(theirs, ours): &(f64, f64)| theirs / ours;
-        pairs.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
-        let (theirs, ours) = pairs[pairs.len() / 2];
-        let spread = (ratio(&pairs[0]), ratio(&pairs[pairs.len() - 1]));
-        Pair {
-            theirs,
-            ours,
-            spread,
-        }
-    }
-
-    fn ratio(&self) -> f64 {
-        self.theirs / self.ours
-    }
 }
 
 /// The result.
@@ -140,14 +110,13 @@ impl Apply {
                     fraction(self.count, 1_000_000) / seconds
                 )
             };
-            let (least, most) = pair.spread;
             rows.push(
                 "apply",
                 name,
                 [
                     format!("{theirs} {}", rate(pair.theirs)),
                     rate(pair.ours),
-                    format!("{:.2}x ({least:.2} to {most:.2})", pair.ratio()),
+                    pair.told(),
                 ],
             );
         }

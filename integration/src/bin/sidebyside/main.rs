@@ -1,6 +1,7 @@
 //! `cargo sidebyside [--quick]`: Keyscape beside the real thing, on the same data, in the same run.
 //!
 //! - ingest: our decoder and model on an RDB file, versus redis-server 7.0 loading the same file;
+//! - full sync: a keyscape process that loads a master's snapshot, versus one that counts no patterns;
 //! - apply: a keyscape process catching up with a stream, versus a replica catching up with it;
 //! - memory: what a keyscape process takes, versus `used_memory` of the master (7.0; 8.0 and Valkey
 //!   9.1 beside it, from the same file);
@@ -13,7 +14,9 @@
 mod apply;
 mod ingest;
 mod memory;
+mod pair;
 mod queries;
+mod sync;
 
 use std::fs;
 use std::path::PathBuf;
@@ -100,7 +103,9 @@ fn main() -> Result<()> {
         let data = Data::make(load)?;
         let ingest = ingest::measure(&data)?;
         let memory = memory::measure(&data)?;
+        let sync = sync::measure(&data)?;
         ingest.show(load, &mut rows);
+        sync.show(load, &mut rows);
         memory.show(load, &data, ingest.loaded(), &mut rows);
         ingest_ratio[load.name] = json!(ingest.ratio());
         memory_ratio[load.name] = json!(memory.ratio());
@@ -108,6 +113,7 @@ fn main() -> Result<()> {
             "keys": load.keys,
             "elements": data.elements,
             "ingest": ingest.json(),
+            "full_sync": sync.json(),
             "memory": memory.json(&data),
         });
     }
