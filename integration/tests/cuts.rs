@@ -188,6 +188,35 @@ fn what_waited_long_is_followed_like_the_rest() {
     }
 }
 
+/// The last of a transaction is followed at once, though nothing comes behind it; and a cut before the
+/// next byte makes nothing of it come twice.
+#[test]
+fn a_transaction_is_followed_to_its_end_when_the_master_falls_silent() {
+    let quiet = [("repl-ping-replica-period", "3600")];
+    for name in scene::MAIN {
+        let server = scene::server(name, &quiet);
+        let proxy = Proxy::start(server.addr, Box::new(|_| Plan::CLEAN)).expect("proxy");
+        let app = App::start(&[format!("redis://{}", proxy.addr)], EAGER).expect("start");
+        app.wait_synced(PATIENCE).expect("sync");
+        let mut client = server.client().expect("connect");
+        for round in 0..3 {
+            let mut commands: Vec<Command> = vec![vec![b"MULTI".to_vec()]];
+            for n in 0..5000 {
+                let key = format!("of:{}", n % 50).into_bytes();
+                commands.push(vec![b"APPEND".to_vec(), key, b"some text".to_vec()]);
+            }
+            commands.push(vec![b"EXEC".to_vec()]);
+            client.pipeline(&commands).expect("replies");
+            if round > 0 {
+                proxy.cut();
+            }
+            scene::settle(&server, &app);
+            scene::expect_equal(&server, &app);
+        }
+        assert_eq!(app.status().expect("status").full_syncs, 1, "{name}");
+    }
+}
+
 /// Short commands, a transaction, a value and a key of megabytes, and a command of many words.
 fn awkward(rng: &mut Rng) -> Vec<Command> {
     let word = |text: String| text.into_bytes();

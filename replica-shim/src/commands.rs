@@ -12,7 +12,8 @@
 //! was applied if the link is cut inside it.
 //!
 //! Offsets count every byte of a command and no keepalive newline. What is committed is the place
-//! to resume from: behind the last command outside a transaction, or behind the last EXEC.
+//! to resume from: behind the last command outside a transaction, behind the last EXEC, or behind the
+//! last command that was released of a transaction.
 
 mod kept;
 mod kind;

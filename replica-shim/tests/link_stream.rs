@@ -5,7 +5,7 @@ mod link_kit;
 
 use link_kit::{Drive, ID, at, cmd, options, words};
 use replica_shim::limits;
-use replica_shim::{Error, Offset, Options, Verdict};
+use replica_shim::{Batch, Error, Offset, Options, Streamed, Verdict};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 fn offset(drive: &Drive) -> u64 {
@@ -335,4 +335,36 @@ fn a_position_survives_the_end_of_its_link() {
     assert_eq!(error.verdict(), Verdict::Retry);
     assert!(error.to_string().contains("offset 77"), "{error}");
     assert_eq!(drive.link.position(), Some(at(77, 1)));
+}
+
+#[test]
+fn what_was_followed_of_a_transaction_is_not_sent_again() {
+    let mut link = Drive::streaming(0, 0).link;
+    let mut bytes = words("MULTI");
+    for n in 0..limits::BATCH_ENTRIES + 9 {
+        bytes.extend(words(&format!("INCR n:{}", n % 7)));
+    }
+    bytes.extend(words("EXEC"));
+    let mut batch = Batch::default();
+    let read = link.read(&bytes, &mut batch);
+    assert_eq!((read, batch.is_full()), (bytes.len(), true));
+    let mut end = 0;
+    for index in 0..batch.len() {
+        let streamed = link.follow(&batch, index).expect("a healthy stream");
+        if let Some(Streamed::Command(command)) = streamed {
+            end = command.end_offset.get();
+        }
+    }
+    // A cut here is resumed behind the last command that was followed.
+    assert!(
+        link.follow(&batch, batch.len())
+            .is_ok_and(|end| end.is_none())
+    );
+    let position = link.position().expect("streaming");
+    assert_eq!(position.offset.get(), end);
+    assert!(end < bytes.len() as u64);
+    // The rest needs no more bytes.
+    batch.clear();
+    assert_eq!(link.read(&[], &mut batch), 0);
+    assert_eq!(batch.len(), 9 + 1 + 1);
 }

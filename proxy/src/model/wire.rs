@@ -152,6 +152,11 @@ impl Wire {
         let (consumed, is_stuck) = self.pump(&bytes[from..], world)?;
         let done = from + consumed;
         if !is_stuck {
+            if done == bytes.len() {
+                // What is left of a transaction that is being released needs no more bytes, and must
+                // not wait for some.
+                self.drain(world)?;
+            }
             return Ok(done);
         }
         self.carry.extend_from_slice(&bytes[done..]);

@@ -125,9 +125,9 @@ impl Commands {
             return Some(Ready::Multi);
         };
         if let Some(record) = self.records.get(index) {
-            if !whole {
-                self.committed = (record.end_offset, record.db);
-            }
+            // Whoever follows may be cut off between any two of them, and what was followed must not
+            // come again.
+            self.committed = (record.end_offset, record.db);
             return Some(Ready::Held { index });
         }
         self.is_spent = true;

@@ -145,8 +145,10 @@ impl Owner<'_> {
             return;
         };
         let end = session.wire.take_back(home);
-        self.change_over();
-        if let Some(end) = end {
+        // Behind a change-over the end is that of a wire that is gone.
+        if !self.change_over()
+            && let Some(end) = end
+        {
             self.ended(&end);
         }
     }
@@ -362,14 +364,16 @@ impl Owner<'_> {
         }
     }
 
-    pub(super) fn change_over(&mut self) {
+    /// Goes on with the wire that stands by, if it is time; true if so.
+    pub(super) fn change_over(&mut self) -> bool {
         let Some(session) = &mut self.session else {
-            return;
+            return false;
         };
         match session.change_over(&mut self.mirror) {
             Ok(true) => tracing::info!(master = %self.given.master, "changed over"),
-            Ok(false) => {}
+            Ok(false) => return false,
             Err(error) => self.broken(&error),
         }
+        true
     }
 }

@@ -322,7 +322,9 @@ impl<'a> Owner<'a> {
             Some(_) | None => Ok(()),
         };
         match woken {
-            Ok(()) => self.change_over(),
+            Ok(()) => {
+                self.change_over();
+            }
             Err(error) => self.broken(&error),
         }
         if self.timers.work <= now {
