@@ -92,6 +92,7 @@ pub struct Keyspace {
     wants: Wants,
     bigs: Bigs,
     suspicions: VecDeque<Suspicion>,
+    swaps: u64,
     gauge: Gauge,
     /// Bytes that the elements of one collection may take.
     elements_max: usize,
@@ -130,6 +131,7 @@ impl Keyspace {
             wants: Wants::new(seed),
             bigs: Bigs::default(),
             suspicions: VecDeque::new(),
+            swaps: 0,
             gauge: Gauge::default(),
             elements_max: usize::MAX,
             sweep: None,
@@ -431,6 +433,12 @@ impl Keyspace {
     /// The stream went on to `end_offset` with bytes that are no command to the model.
     pub fn advance(&mut self, end_offset: u64) {
         self.applied = end_offset;
+    }
+
+    /// How often databases were exchanged: a walk over several meets one twice and another never if
+    /// that happens on its way.
+    pub fn swaps(&self) -> u64 {
+        self.swaps
     }
 
     /// The earliest offset that [`Keyspace::go_back`] can go back to.

@@ -39,6 +39,7 @@ impl Keyspace {
         self.live.swap(a, b);
         self.heat.swap(a, b);
         self.flows.history.swap(a, b);
+        self.swaps += 1;
         self.writes += 1;
     }
 

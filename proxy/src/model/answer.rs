@@ -35,6 +35,10 @@ const KEYS_AT_ONCE: usize = 1_000;
 /// Elements weighed between two looks at the clock, where a walk looks into collections.
 const ELEMENTS_AT_ONCE: u64 = 8_000;
 
+/// How often a walk begins anew because SWAPDB gave databases other numbers. Who exchanges them all
+/// the time would never be answered otherwise.
+const SWAPS_MAX: u32 = 16;
+
 /// Walks at once; one more is not begun, and its reply channel is dropped.
 const WALKS_MAX: usize = 16;
 
@@ -47,6 +51,10 @@ pub struct Walks {
 struct Walk {
     /// Of which generation its rows are.
     generation: u64,
+    /// As often as this databases had been exchanged when it began, once it has.
+    swaps: Option<u64>,
+    /// How often it began anew because of that.
+    restarts: u32,
     job: Job,
 }
 
@@ -91,7 +99,12 @@ impl Walks {
 
     pub(super) fn push(&mut self, generation: u64, job: Job) {
         if self.queue.len() < WALKS_MAX {
-            self.queue.push_back(Walk { generation, job });
+            self.queue.push_back(Walk {
+                generation,
+                swaps: None,
+                restarts: 0,
+                job,
+            });
         }
     }
 
@@ -106,7 +119,11 @@ impl Walks {
         let Some(mut walk) = self.queue.pop_front() else {
             return;
         };
-        if walk.generation != mirror.generation {
+        let swaps = mirror.keyspace.swaps();
+        let is_swapped = walk.swaps.replace(swaps).is_some_and(|then| then != swaps);
+        let restarts = is_swapped && walk.restarts < SWAPS_MAX;
+        walk.restarts += u32::from(restarts);
+        if walk.generation != mirror.generation || restarts {
             walk.generation = mirror.generation;
             walk.job.restart(&mirror.keyspace);
         }
@@ -491,3 +508,6 @@ fn consumer_facts(consumer: stream::ConsumerFacts) -> ConsumerFacts {
 fn fingerprint(digest: u64) -> Vec<u8> {
     format!("#{digest:016x}").into_bytes()
 }
+
+#[cfg(test)]
+mod tests;
