@@ -286,6 +286,14 @@ async fn a_shard_that_nobody_follows_yet_is_missing_too() {
         "-TRYAGAIN slot 7365 is on 10.0.1.2:7002, which is not followed here\r\n",
     )
     .await;
+    // The plan would take the one that is not known for one that is empty.
+    exchange(
+        &mut c,
+        "KS.REBALANCE\r\n",
+        "-ERR 1 masters of prod are followed by other instances, and what they have is not known \
+         here; ask an instance that follows the whole cluster\r\n",
+    )
+    .await;
     let nodes = json(&mut c, "KS.NODES").await;
     let rows = nodes["nodes"].as_array().expect("rows").iter();
     let unowned: Vec<_> = rows.filter(|row| row["standing"] == "unowned").collect();
