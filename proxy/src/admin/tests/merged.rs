@@ -251,6 +251,23 @@ async fn a_part_is_never_taken_for_the_whole() {
     assert!(note.contains("10.0.1.2:7002"), "{note}");
 }
 
+/// One that says nothing yet does not make the others uneven.
+#[tokio::test]
+async fn masters_without_an_answer_are_not_in_the_mean() {
+    let even = [
+        keys(&[("{b}1", 10)]),
+        keys(&[("{c}1", 10)]),
+        keys(&[("{a}1", 10)]),
+    ];
+    let mut build = Build::new();
+    let (now, later) = (Generation::Current, Generation::Loading);
+    build.cluster_in([now, later, now], "", even);
+    let (_rig, mut c) = build.serve().await;
+    let slots = json(&mut c, "KS.SLOTS").await;
+    let skew = &slots["largest_by_mean"][0];
+    assert_eq!((&skew["bytes"], &skew["keys"]), (&1.0.into(), &1.0.into()));
+}
+
 #[tokio::test]
 async fn a_shard_that_nobody_follows_yet_is_missing_too() {
     let mut build = Build::new();
