@@ -76,6 +76,15 @@ async fn a_key_on_two_masters_is_counted_and_returned_once() {
             .expect("a note")
             .starts_with("1 keys stand in slots")
     );
+    let note = |report: &serde_json::Value, says: &str| {
+        let notes = report["notes"].to_string();
+        assert!(notes.contains(says), "{says}: {notes}");
+    };
+    note(&summary, "1 of them are there twice and counted once");
+    for report in ["KS.PATTERNS", "KS.TTL"] {
+        let report = json(&mut c, report).await;
+        note(&report, "1 of them are there twice and counted on both");
+    }
     // Looked at alone, a master has what it has.
     exchange(
         &mut c,
