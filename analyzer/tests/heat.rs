@@ -143,6 +143,9 @@ fn an_exact_tally_lies_within_the_bounds() {
             assert_eq!(keys.covered_ms, 30_000);
             assert_within(&keys, &tally.keys);
             assert_within(&keyspace.hot_tags(window, by, usize::MAX), &tally.tags);
+            // What a small limit cuts is not listed either.
+            assert_within(&keyspace.hot_keys(window, by, 5), &tally.keys);
+            assert_within(&keyspace.hot_tags(window, by, 1), &tally.tags);
             let first = keys.rows.first().expect("a row");
             let hottest = tally
                 .keys

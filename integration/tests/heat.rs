@@ -1,6 +1,6 @@
 //! KS.HOT against what was really written, and clients that look for hot keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use integration::app::App;
@@ -133,6 +133,21 @@ fn what_is_hot_lies_within_the_bounds_that_are_told() {
         assert!(first * 10 >= hottest * 9, "{first} {hottest}");
         let notes = told["notes"].to_string();
         assert!(notes.contains("reads are not"), "{notes}");
+        expect_unlisted(&told, &keys);
+        let few = ["KS.HOT", "KEYS", "BY", by, "WINDOW", "1h", "5"];
+        expect_unlisted(&json(&app, &few), &keys);
+    }
+}
+
+/// Every key that an answer of one master does not list had at most what it says.
+fn expect_unlisted(told: &Value, keys: &Tally) {
+    let rows = told["hot"].as_array().expect("rows").iter();
+    let listed: BTreeSet<&str> = rows.filter_map(|row| row["key"].as_str()).collect();
+    let most = |name: &str| number(&told["covered"][0], name);
+    let (writes, bytes) = (most("unlisted_writes_max"), most("unlisted_bytes_max"));
+    for (name, truth) in keys {
+        let is_within = truth.0 <= writes && truth.1 <= bytes;
+        assert!(listed.contains(&**name) || is_within, "{name} {truth:?}");
     }
 }
 
@@ -171,7 +186,9 @@ fn writes_by_slot_are_exact_on_a_cluster() {
     let told = json(&app, &["KS.SLOTS", "BY", "WRITES", "LIMIT", "1"]);
     let hottest = tally.values().max().expect("a slot");
     let first = number(&told["slots"][0], "slot");
-    assert_eq!(tally[&first], *hottest, "{told}");
+    // Each is told by the time that its own master covers, and those do not tick together: of two
+    // that are nearly as hot, either one may come first.
+    assert!(tally[&first] * 10 >= hottest * 9, "{told}");
     let skew = told["largest_by_mean"][0]["writes"].as_f64();
     assert!(
         skew.is_some_and(|skew| (1.0..3.0).contains(&skew)),
@@ -206,7 +223,11 @@ fn the_largest_hash_tags_are_told_with_all_their_keys() {
         bytes[at] += usage.int().expect("a number").unsigned_abs();
     }
     scene::settle(&server, &app);
+    let told = json(&app, &["KS.SLOTS", "HASHTAGS", "LIMIT", "1"]);
+    assert_eq!(number(&told["tagged"][0], "unlisted_keys_max"), 30);
+    assert_eq!(number(&told["tagged"][0], "unlisted_bytes_max"), bytes[0]);
     let told = json(&app, &["KS.SLOTS", "HASHTAGS", "BY", "BYTES"]);
+    assert_eq!(number(&told["tagged"][0], "unlisted_keys_max"), 0);
     let rows = told["hashtags"].as_array().expect("rows");
     for (row, at, keys) in [(&rows[0], 1, 60), (&rows[1], 0, 30)] {
         assert_eq!(row["hashtag"], format!("tag{at}"), "{told}");

@@ -231,6 +231,7 @@ fn patterns_are_chosen_rolled_up_and_folded() {
     let server = scene::server("redis-7.0", &[]);
     let app = scene::follow(&server, EAGER);
     let mut client = server.client().expect("connect");
+    let since = Instant::now();
     write(&mut client);
     scene::settle(&server, &app);
     let names = |words: &[&str]| rows(&report(&app, words), "patterns", "pattern");
@@ -250,7 +251,10 @@ fn patterns_are_chosen_rolled_up_and_folded() {
     };
     let folded = lines(&["KS.PATTERNS", "BY", "KEYS", "FORMAT", "FOLDED"]);
     let writes = lines(&["KS.PATTERNS", "cfg:", "BY", "WRITES", "FORMAT", "FOLDED"]);
-    assert_eq!(writes, ["cfg;a 40", "cfg;b 40", "cfg;c 40"]);
+    // Of the last minute, if that reaches back to all of them.
+    if since.elapsed() < Duration::from_secs(55) {
+        assert_eq!(writes, ["cfg;a 40", "cfg;b 40", "cfg;c 40"]);
+    }
     for line in ["user;*;cart 120", "user;* 120", "session;* 120", "cfg;a 1"] {
         assert!(
             folded.iter().any(|other| other == line),

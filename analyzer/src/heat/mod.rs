@@ -53,8 +53,10 @@ impl Work {
         Work { writes: 1, bytes }
     }
 
+    /// Both together.
+    #[must_use]
     #[inline]
-    fn plus(self, more: Work) -> Work {
+    pub fn plus(self, more: Work) -> Work {
         Work {
             writes: self.writes.saturating_add(more.writes),
             bytes: self.bytes.saturating_add(more.bytes),
@@ -69,7 +71,8 @@ impl Work {
     }
 
     /// The larger of each.
-    fn max(self, other: Work) -> Work {
+    #[must_use]
+    pub fn max(self, other: Work) -> Work {
         Work {
             writes: self.writes.max(other.writes),
             bytes: self.bytes.max(other.bytes),
@@ -140,7 +143,8 @@ pub struct Heard<T> {
     /// All writes to keys in that time, exactly; where keys have no record it is not known whether a
     /// DEL or RENAME met any, and the keys that it names are counted.
     pub total: Work,
-    /// What a name that is not listed can have had at most; zero where all is counted exactly.
+    /// What a name that is not listed can have had at most; zero where all is counted exactly and
+    /// listed.
     pub unlisted: Work,
     /// The rows, hottest first.
     pub rows: Vec<T>,
@@ -303,24 +307,29 @@ impl Keyspace {
     /// The keys that were written most, at most `n`.
     pub fn hot_keys(&self, window: Window, by: By, n: usize) -> Heard<Hot> {
         let span = self.heat().spans.window(window);
-        heard(&span, self.listed(&span.keys, by, n), span.keys.floor)
+        let (rows, unlisted) = self.listed(&span.keys, by, n);
+        heard(&span, rows, unlisted)
     }
 
     /// The hash tags that were written most, at most `n`. Keys without one are not in it.
     pub fn hot_tags(&self, window: Window, by: By, n: usize) -> Heard<Hot> {
         let span = self.heat().spans.window(window);
-        heard(&span, self.listed(&span.tags, by, n), span.tags.floor)
+        let (rows, unlisted) = self.listed(&span.tags, by, n);
+        heard(&span, rows, unlisted)
     }
 
-    /// The hottest rows, by what they had at least.
-    fn listed(&self, rows: &Rows, by: By, n: usize) -> Vec<Hot> {
+    /// The hottest rows, by what they had at least, and what any other can have had at most.
+    fn listed(&self, rows: &Rows, by: By, n: usize) -> (Vec<Hot>, Work) {
         let mut order: Vec<&Row> = rows.rows.iter().collect();
         let rank = |row: &&Row| {
             let most = std::cmp::Reverse(row.work.by(by));
             (most, row.db, row.digest)
         };
         order.sort_unstable_by_key(rank);
-        order.truncate(n);
+        let cut = order.split_off(n.min(order.len()));
+        let unlisted = cut
+            .iter()
+            .fold(rows.floor, |most, row| most.max(row.upper()));
         let hot = order.into_iter().map(|row| Hot {
             db: self.heat().db_at(row.db),
             name: row.name.to_vec(),
@@ -329,7 +338,7 @@ impl Keyspace {
             error: row.error,
             rewrites: row.rewrites,
         });
-        hot.collect()
+        (hot.collect(), unlisted)
     }
 
     /// Every slot that was written, exactly and in order; none where keys are not counted by slot.

@@ -2,8 +2,9 @@
 //! large tag is what no rebalancing can divide (rule CLU-03).
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
-use analyzer::heat::TagSum;
+use analyzer::heat::{TagSum, Tagged};
 use cluster_map::Slot;
 
 use super::layout::{Cell, Format, Table};
@@ -11,8 +12,9 @@ use super::refuse::SYNTAX;
 use super::reply::Reply;
 use super::report::{finish, limit, named_format, pairs, split};
 use super::request::Request;
+use super::scope::Answered;
 use super::session::Session;
-use crate::fleet::Master;
+use crate::fleet::{Master, MasterId};
 use crate::model::analytic::Analytic;
 use crate::model::ask::Ask;
 
@@ -60,7 +62,6 @@ pub(super) async fn hashtags(session: &Session, request: &Request) -> Result<Rep
     let ask = |reply| Ask::Analytic(Analytic::Tags { reply });
     let answers = scope.ask_all(ask).await;
     let mut tags: Vec<(&TagSum, &Master)> = Vec::new();
-    let mut totals = Vec::new();
     let mut all = 0u64;
     for (master, answer) in &answers {
         let Some(answer) = answer else { continue };
@@ -71,17 +72,11 @@ pub(super) async fn hashtags(session: &Session, request: &Request) -> Result<Rep
         } else {
             found.bytes
         });
-        totals.push(vec![
-            ("master", Cell::Text(master.name())),
-            ("keys", Cell::Count(found.keys)),
-            ("bytes", Cell::Count(found.bytes)),
-            ("unlisted_keys_max", Cell::Count(found.unlisted_keys)),
-            ("unlisted_bytes_max", Cell::Count(found.unlisted_bytes)),
-        ]);
     }
     let measure = |tag: &TagSum| if options.by_keys { tag.keys } else { tag.bytes };
     tags.sort_by_key(|(tag, master)| (Reverse(measure(tag)), tag.tag.clone(), master.id));
-    tags.truncate(options.limit);
+    let cut = tags.split_off(options.limit.min(tags.len()));
+    let totals = tagged(&answers, &cut);
     let row = |(tag, master): (&TagSum, &Master)| {
         let is_whole = tag.tag.len() as u64 == tag.tag_len;
         let slot = is_whole.then(|| Slot::of(&tag.tag).number());
@@ -100,7 +95,7 @@ pub(super) async fn hashtags(session: &Session, request: &Request) -> Result<Rep
         ]
     };
     let tables = vec![
-        Table::rows("tagged", totals),
+        totals,
         Table::rows("hashtags", tags.into_iter().map(row).collect()),
     ];
     let (fresh, _) = split(answers);
@@ -109,4 +104,29 @@ pub(super) async fn hashtags(session: &Session, request: &Request) -> Result<Rep
             .to_owned(),
     ];
     Ok(finish(&scope, &fresh, tables, notes, options.format))
+}
+
+/// All tags of each master, and the most that one of them can have that is not shown.
+fn tagged(answers: &[Answered<Tagged>], cut: &[(&TagSum, &Master)]) -> Table {
+    let mut most: BTreeMap<MasterId, (u64, u64)> = BTreeMap::new();
+    for (tag, master) in cut {
+        let (keys, bytes) = most.entry(master.id).or_default();
+        (*keys, *bytes) = (tag.keys.max(*keys), tag.bytes.max(*bytes));
+    }
+    let row = |(master, answer): &Answered<Tagged>| {
+        let found = &answer.as_ref()?.value;
+        let (keys, bytes) = most.get(&master.id).copied().unwrap_or_default();
+        let (keys, bytes) = (
+            found.unlisted_keys.max(keys),
+            found.unlisted_bytes.max(bytes),
+        );
+        Some(vec![
+            ("master", Cell::Text(master.name())),
+            ("keys", Cell::Count(found.keys)),
+            ("bytes", Cell::Count(found.bytes)),
+            ("unlisted_keys_max", Cell::Count(keys)),
+            ("unlisted_bytes_max", Cell::Count(bytes)),
+        ])
+    };
+    Table::rows("tagged", answers.iter().filter_map(row).collect())
 }

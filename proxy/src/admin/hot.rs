@@ -17,7 +17,7 @@ use super::report::{finish, named_format, split};
 use super::request::Request;
 use super::scope::Answered;
 use super::session::Session;
-use crate::fleet::Master;
+use crate::fleet::{Master, MasterId};
 use crate::model::analytic::Analytic;
 use crate::model::ask::Ask;
 use crate::model::hot::{Heated, LIMIT_MAX, Row, Subject, Wanted, What};
@@ -142,7 +142,6 @@ pub(crate) async fn hot(session: &Session, request: &Request) -> Result<Reply, R
     let scope = session.scope()?;
     let ask = |reply| Ask::Analytic(Analytic::Hot { wanted, reply });
     let answers = scope.ask_all(ask).await;
-    let covered = covered(&answers);
     let answered = answers
         .iter()
         .filter_map(|(m, a)| Some((m, &a.as_ref()?.value)));
@@ -165,7 +164,8 @@ pub(crate) async fn hot(session: &Session, request: &Request) -> Result<Reply, R
         let order = work(b).cmp(&work(a));
         order.then_with(|| (&a.row.subject, name(a)).cmp(&(&b.row.subject, name(b))))
     });
-    rows.truncate(wanted.limit);
+    let cut = rows.split_off(wanted.limit.min(rows.len()));
+    let covered = covered(&answers, &most(&cut));
     let notes = notes(&wanted, &rows, &answers);
     let shown = rows.into_iter().map(|own| {
         let share = Cell::share(own.row.work.by(wanted.by), total);
@@ -178,10 +178,18 @@ pub(crate) async fn hot(session: &Session, request: &Request) -> Result<Reply, R
 
 fn totals(answers: &[Answered<Heated>]) -> Work {
     let all = answers.iter().filter_map(|(_, answer)| answer.as_ref());
-    all.fold(Work::default(), |sum, answer| Work {
-        writes: sum.writes.saturating_add(answer.value.total.writes),
-        bytes: sum.bytes.saturating_add(answer.value.total.bytes),
-    })
+    all.fold(Work::default(), |sum, answer| sum.plus(answer.value.total))
+}
+
+/// The most that any of these rows can have had, by master.
+fn most(rows: &[Owned<'_>]) -> BTreeMap<Option<MasterId>, Work> {
+    let mut most: BTreeMap<Option<MasterId>, Work> = BTreeMap::new();
+    for own in rows {
+        let upper = own.row.work.plus(own.row.error);
+        let most = most.entry(own.master.map(|master| master.id)).or_default();
+        *most = most.max(upper);
+    }
+    most
 }
 
 /// The same command of several masters as one row.
@@ -198,9 +206,7 @@ fn summed<'a>(rows: impl Iterator<Item = Owned<'a>>) -> Vec<Owned<'a>> {
         };
         match sums.get_mut(&own.row.subject) {
             Some(sum) => {
-                let (work, more) = (&mut sum.row.work, own.row.work);
-                work.writes = work.writes.saturating_add(more.writes);
-                work.bytes = work.bytes.saturating_add(more.bytes);
+                sum.row.work = sum.row.work.plus(own.row.work);
                 sum.writes_per_s = both(sum.writes_per_s, own.writes_per_s);
                 sum.bytes_per_s = both(sum.bytes_per_s, own.bytes_per_s);
             }
@@ -212,10 +218,13 @@ fn summed<'a>(rows: impl Iterator<Item = Owned<'a>>) -> Vec<Owned<'a>> {
     sums.into_values().collect()
 }
 
-/// Which time the answer is about, by master.
-fn covered(answers: &[Answered<Heated>]) -> Table {
+/// Which time the answer is about, by master, and what `cut` and all else that is not shown had at most.
+fn covered(answers: &[Answered<Heated>], cut: &BTreeMap<Option<MasterId>, Work>) -> Table {
     let row = |(master, answer): &Answered<Heated>| {
         let heated = &answer.as_ref()?.value;
+        // What is summed over masters is nobody's, and none had more of it than all of them.
+        let cut = [Some(master.id), None].map(|id| cut.get(&id).copied().unwrap_or_default());
+        let unlisted = heated.unlisted.max(cut[0]).max(cut[1]);
         let ms = heated.covered_ms;
         Some(vec![
             ("master", Cell::Text(master.name())),
@@ -224,8 +233,8 @@ fn covered(answers: &[Answered<Heated>]) -> Table {
             ("writes_per_s", rate(heated.total.writes, ms)),
             ("bytes", Cell::Count(heated.total.bytes)),
             ("bytes_per_s", rate(heated.total.bytes, ms)),
-            ("unlisted_writes_max", Cell::Count(heated.unlisted.writes)),
-            ("unlisted_bytes_max", Cell::Count(heated.unlisted.bytes)),
+            ("unlisted_writes_max", Cell::Count(unlisted.writes)),
+            ("unlisted_bytes_max", Cell::Count(unlisted.bytes)),
         ])
     };
     Table::rows("covered", answers.iter().filter_map(row).collect())
@@ -357,5 +366,22 @@ mod tests {
             .map(|own| (own.row.work.writes, own.writes_per_s))
             .collect();
         assert_eq!(told, [(60, Some(2.0)), (6_601, Some(30.0))]);
+    }
+
+    /// Neither of two rows that are cut need be the first in both.
+    #[test]
+    fn what_is_cut_had_at_most_what_it_shows_and_its_error() {
+        let error = Work {
+            writes: 2,
+            bytes: 9,
+        };
+        let mut rows = [command("SET", 60, 0), command("DEL", 61, 0)];
+        rows[0].row.error = error;
+        let most = most(&rows);
+        let upper = Work {
+            writes: 62,
+            bytes: 9,
+        };
+        assert_eq!(most.into_iter().collect::<Vec<_>>(), [(None, upper)]);
     }
 }

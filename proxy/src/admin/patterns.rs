@@ -202,7 +202,7 @@ pub(crate) async fn patterns(session: &Session, request: &Request) -> Result<Rep
     let lately = Lately::new(split(minute).1, split(hour).1);
     let mut missing = uncounted(&answers);
     let mut notes = missing.clone();
-    notes.extend(Strays::counted_twice(&scope, None).await.note());
+    notes.extend(Strays::counted_twice(&scope, None).await.note_of_both());
     match options.by {
         By::Growth | By::Writes => notes.push(TOLD_ALONE.to_owned()),
         By::Bytes | By::Keys | By::NoTtl => {}

@@ -172,9 +172,23 @@ fn cluster(scope: &Scope) -> Result<(Arc<Deployment>, Arc<Topology>), Reply> {
     let mut clusters = scope.clusters();
     let cluster = clusters.next().filter(|_| clusters.next().is_none());
     let cluster = cluster.filter(|_| !scope.is_single()).ok_or(ONE_CLUSTER)?;
-    let topology = cluster.view().topology.clone();
+    let view = cluster.view();
+    if view.unowned > 0 {
+        return Err(in_part(cluster, view.unowned));
+    }
     let none = || Reply::error("LOADING the cluster's map is not known yet");
-    Ok((cluster.clone(), topology.ok_or_else(none)?))
+    Ok((cluster.clone(), view.topology.clone().ok_or_else(none)?))
+}
+
+/// The error where other instances follow some of the masters: without what those have they would
+/// look empty, and the plan would move everything there.
+fn in_part(cluster: &Deployment, unowned: usize) -> Reply {
+    let text = format!(
+        "ERR {unowned} masters of {} are followed by other instances, and what they have is not known \
+         here; ask an instance that follows the whole cluster",
+        cluster.label
+    );
+    Reply::Error(text.into())
 }
 
 impl Ground {

@@ -122,7 +122,12 @@ pub(crate) async fn slots(session: &Session, request: &Request) -> Result<Reply,
     let strays = Strays::of(&scope, None).await;
     let mut held = held(&answers, &heat);
     let masters = masters(&answers, &held, &strays);
-    let skews = skews(&scope, &held);
+    // Before any time has passed nothing is known of the writes.
+    let told = [
+        told(&answers, |_| true),
+        told(&heat, |heated| heated.covered_ms > 0),
+    ];
+    let skews = skews(&scope, &held, told);
     let (fresh, _) = split(answers);
     let mut tables = vec![whole(&scope, &held, &strays), skews, masters];
     let measure = |held: &Held| held.measure(options.by);
@@ -184,8 +189,18 @@ fn held(answers: &[Answered<Vec<SlotTotal>>], heat: &[Answered<Heated>]) -> Vec<
     held.into_values().collect()
 }
 
-/// How uneven the masters of each cluster are: see [`analyzer::slots::skew`].
-fn skews(scope: &Scope, held: &[Held]) -> Table {
+/// The masters that told something: one that is silent or loads is not one that has nothing.
+fn told<T>(answers: &[Answered<T>], is_told: impl Fn(&T) -> bool) -> BTreeSet<MasterId> {
+    let told = answers.iter().filter(|(_, answer)| {
+        let loaded = answer.as_ref().filter(|a| a.fresh.generation.loaded());
+        loaded.is_some_and(|answer| is_told(&answer.value))
+    });
+    told.map(|(master, _)| master.id).collect()
+}
+
+/// How uneven the masters of each cluster are: see [`analyzer::slots::skew`]. Of those that told what
+/// they have, and how they are written.
+fn skews(scope: &Scope, held: &[Held], [having, heard]: [BTreeSet<MasterId>; 2]) -> Table {
     let row = |cluster: &Arc<Deployment>| {
         let owns = |master: &&Arc<Master>| {
             master.source == cluster.source && !master.place().slots.is_empty()
@@ -195,7 +210,12 @@ fn skews(scope: &Scope, held: &[Held]) -> Table {
             .map(|master| (master.id, master.place().slots.clone()))
             .collect();
         let of = |by: By| {
-            let mut sums: BTreeMap<MasterId, u64> = masters.keys().map(|id| (*id, 0)).collect();
+            let told = match by {
+                By::Bytes | By::Keys => &having,
+                By::Writes => &heard,
+            };
+            let own = masters.keys().filter(|id| told.contains(*id));
+            let mut sums: BTreeMap<MasterId, u64> = own.map(|id| (*id, 0)).collect();
             for one in held {
                 let own = masters.get(&one.master.id).zip(Slot::new(one.total.slot));
                 if own.is_none_or(|(slots, slot)| !slots.contains(slot)) {

@@ -168,12 +168,21 @@ impl Strays {
 
     /// A sentence about them for reports, if there are any.
     pub(crate) fn note(&self) -> Option<String> {
+        self.note_that("counted once")
+    }
+
+    /// The same for reports that cannot tell which of their keys those are.
+    pub(crate) fn note_of_both(&self) -> Option<String> {
+        self.note_that("counted on both")
+    }
+
+    fn note_that(&self, counted: &str) -> Option<String> {
         let all: u64 = self.0.iter().map(|stray| stray.total.keys).sum();
         let hidden = self.all_hidden().keys;
         (all > 0).then(|| {
             format!(
                 "{all} keys stand in slots of another master (a slot moves, or they are orphans; \
-                 KS.SLOTS lists them); {hidden} of them are there twice and counted once"
+                 KS.SLOTS lists them); {hidden} of them are there twice and {counted}"
             )
         })
     }

@@ -84,7 +84,7 @@ pub(crate) async fn ttl(session: &Session, request: &Request) -> Result<Reply, R
         }
     }
     let mut notes = uncounted(&answers);
-    notes.extend(Strays::counted_twice(&scope, None).await.note());
+    notes.extend(Strays::counted_twice(&scope, None).await.note_of_both());
     let (fresh, _) = split(answers);
     storms.sort_by_key(|(master, storm, _)| (storm.at_ms, master.id));
     let stormy: BTreeSet<i64> = storms.iter().map(|(_, storm, _)| storm.at_ms).collect();

@@ -103,7 +103,7 @@ pub(crate) async fn what_if(session: &Session, request: &Request) -> Result<Repl
     let (fresh, _) = split(answers);
     let mut notes = refused;
     notes.extend(notes_of(&told));
-    notes.extend(Strays::counted_twice(&scope, None).await.note());
+    notes.extend(Strays::counted_twice(&scope, None).await.note_of_both());
     let tables = vec![
         total(&told),
         by_type(&told),

@@ -76,6 +76,15 @@ async fn a_key_on_two_masters_is_counted_and_returned_once() {
             .expect("a note")
             .starts_with("1 keys stand in slots")
     );
+    let note = |report: &serde_json::Value, says: &str| {
+        let notes = report["notes"].to_string();
+        assert!(notes.contains(says), "{says}: {notes}");
+    };
+    note(&summary, "1 of them are there twice and counted once");
+    for report in ["KS.PATTERNS", "KS.TTL"] {
+        let report = json(&mut c, report).await;
+        note(&report, "1 of them are there twice and counted on both");
+    }
     // Looked at alone, a master has what it has.
     exchange(
         &mut c,
@@ -251,6 +260,23 @@ async fn a_part_is_never_taken_for_the_whole() {
     assert!(note.contains("10.0.1.2:7002"), "{note}");
 }
 
+/// One that says nothing yet does not make the others uneven.
+#[tokio::test]
+async fn masters_without_an_answer_are_not_in_the_mean() {
+    let even = [
+        keys(&[("{b}1", 10)]),
+        keys(&[("{c}1", 10)]),
+        keys(&[("{a}1", 10)]),
+    ];
+    let mut build = Build::new();
+    let (now, later) = (Generation::Current, Generation::Loading);
+    build.cluster_in([now, later, now], "", even);
+    let (_rig, mut c) = build.serve().await;
+    let slots = json(&mut c, "KS.SLOTS").await;
+    let skew = &slots["largest_by_mean"][0];
+    assert_eq!((&skew["bytes"], &skew["keys"]), (&1.0.into(), &1.0.into()));
+}
+
 #[tokio::test]
 async fn a_shard_that_nobody_follows_yet_is_missing_too() {
     let mut build = Build::new();
@@ -284,6 +310,14 @@ async fn a_shard_that_nobody_follows_yet_is_missing_too() {
         &mut c,
         "TYPE {c}1\r\n",
         "-TRYAGAIN slot 7365 is on 10.0.1.2:7002, which is not followed here\r\n",
+    )
+    .await;
+    // The plan would take the one that is not known for one that is empty.
+    exchange(
+        &mut c,
+        "KS.REBALANCE\r\n",
+        "-ERR 1 masters of prod are followed by other instances, and what they have is not known \
+         here; ask an instance that follows the whole cluster\r\n",
     )
     .await;
     let nodes = json(&mut c, "KS.NODES").await;
