@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use analyzer::Keyspace;
 use analyzer::census::Plan;
 use analyzer::flows::{Cause, Flow, Growth, GrowthRow};
-use analyzer::profile::Profile;
+use analyzer::profile::{Family, Profile, Version};
 use analyzer::view::Cursor;
 use kit::{Dice, Driver, command};
 
@@ -299,6 +299,31 @@ fn patterns_with_many_writes_and_with_many_bytes_are_told() {
         let hits = told(b"hits:total").unwrap_or_else(|| panic!("{growth:?}"));
         assert_eq!(hits.flow.writes(), 3000, "{window_s}");
         assert!(growth.patterns.len() > 3, "those with most bytes, too");
+    }
+}
+
+#[test]
+fn flows_outlive_the_count_that_they_stand_in() {
+    for end in ["a recount", "another server", "FLUSHDB", "FLUSHALL"] {
+        let mut driver = by_pattern();
+        // So long that the calendar of the first count is used up.
+        tick(&mut driver, 3 * 86_400);
+        for n in 0..100 {
+            driver.line(&format!("SET user:{n} v"));
+        }
+        match end {
+            "a recount" => while !driver.keyspace.recount(100) {},
+            "another server" => {
+                let profile = Profile::defaults(Family::Valkey, Version::new(8, 0));
+                driver.keyspace.set_profile(profile);
+            }
+            line => drop(driver.line(line)),
+        }
+        let growth = driver.keyspace.growth(60);
+        attributed(&growth);
+        assert!(growth.rest.is_nothing(), "{end}: {growth:?}");
+        let told = growth.patterns.iter().map(|row| row.flow.created);
+        assert_eq!(told.sum::<u64>(), 100, "{end}");
     }
 }
 
