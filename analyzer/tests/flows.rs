@@ -493,6 +493,45 @@ fn slots_beyond_the_list_are_the_rest() {
 }
 
 #[test]
+fn slots_have_the_share_that_was_kept_then() {
+    let mut driver = by_slot();
+    let check = |driver: &mut Driver, what: &str| {
+        for window in [1, 60, 7000, 200_000] {
+            let growth = driver.keyspace.growth(window);
+            attributed(&growth);
+            let kinds = growth.kinds.iter().map(|row| row.flow.writes());
+            let slots = growth.slots.iter().map(|row| row.flow.writes());
+            let slots = slots.sum::<u64>() + growth.slots_rest.writes();
+            assert_eq!(slots, kinds.sum::<u64>(), "{what} {window}");
+        }
+    };
+    let write = |driver: &mut Driver| {
+        for n in 0..1000 {
+            driver.line(&format!("SET key:{n} value"));
+        }
+    };
+    write(&mut driver);
+    assert!(driver.keyspace.fold());
+    check(&mut driver, "folded");
+    write(&mut driver);
+    check(&mut driver, "both in one second");
+    tick(&mut driver, 1);
+    check(&mut driver, "behind that second");
+    write(&mut driver);
+    driver.line("FLUSHALL");
+    assert!(!driver.keyspace.detail().is_degraded());
+    check(&mut driver, "unfolded");
+    write(&mut driver);
+    tick(&mut driver, 1);
+    assert!(driver.keyspace.fold());
+    write(&mut driver);
+    driver.keyspace.begin_load(driver.now_ms);
+    driver.keyspace.commit_load(driver.offset);
+    tick(&mut driver, 100);
+    check(&mut driver, "loaded");
+}
+
+#[test]
 fn slots_are_told_of_servers_in_cluster_mode_alone() {
     let mut driver = Driver::new();
     driver.keyspace.clock(driver.now_ms);

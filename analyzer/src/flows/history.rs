@@ -346,8 +346,8 @@ impl History {
         self.names.keep(&used);
     }
 
-    /// The clock went on: intervals that are over are closed. One in `m` keys has a record.
-    pub(crate) fn pass(&mut self, now_ms: i64, m: u64) {
+    /// The clock went on: intervals that are over are closed.
+    pub(crate) fn pass(&mut self, now_ms: i64) {
         let wall_s = now_ms.div_euclid(1000);
         let Some(before) = self.wall_s.replace(wall_s) else {
             self.now_s = wall_s;
@@ -362,7 +362,7 @@ impl History {
             let index = old.div_euclid(ring.length_s);
             if self.now_s.div_euclid(ring.length_s) > index {
                 let end_s = (index + 1).saturating_mul(ring.length_s);
-                let slots = self.slots.close(scale, m);
+                let slots = self.slots.close(scale);
                 ring.close(end_s, (self.total, self.level), slots);
                 ring.forget(self.now_s);
             }
@@ -378,16 +378,15 @@ impl History {
         SCALES.iter().position(reach).unwrap_or(SCALES.len() - 1)
     }
 
-    /// What happened in the last so many seconds, as far as it is remembered. One in `m` keys has a
-    /// record.
-    pub(super) fn window(&self, window_s: i64, m: u64) -> Past {
+    /// What happened in the last so many seconds, as far as it is remembered.
+    pub(super) fn window(&self, window_s: i64) -> Past {
         let scale = History::scale(window_s);
         let ring = &self.rings[scale];
         let from = self.now_s.saturating_sub(window_s);
         let mut since = ring.base;
         let mut sums: BTreeMap<Of, Flow> = ring.open.clone();
         let mut slots = slots::Sums::new();
-        self.slots.add_open(scale, m, &mut slots);
+        self.slots.add_open(scale, &mut slots);
         for interval in &ring.closed {
             if interval.end_s <= from {
                 since = (interval.end_s, interval.total);
@@ -501,10 +500,10 @@ mod tests {
     fn no_two_patterns_of_one_close_have_one_number() {
         for (before, named) in [(4095, 1), (4096, 0), (4000, 96)] {
             let mut history = History::default();
-            history.pass(0, 1);
+            history.pass(0);
             take(&mut history, 0..before);
             take(&mut history, before..before + 200);
-            let sums = history.window(3600, 1).sums;
+            let sums = history.window(3600).sums;
             let mut told = 0;
             for (of, flow) in &sums {
                 if let Of::Pattern(number) = of {
@@ -521,12 +520,12 @@ mod tests {
     #[test]
     fn numbers_that_no_row_has_are_given_anew() {
         let mut history = History::default();
-        history.pass(0, 1);
+        history.pass(0);
         take(&mut history, 0..4096);
         // By then only those have a row that the hour tells one by one.
-        history.pass(3 * 3_600_000, 1);
+        history.pass(3 * 3_600_000);
         take(&mut history, 5000..5100);
-        let sums = history.window(60, 1).sums;
+        let sums = history.window(60).sums;
         let numbers = patterns_of(sums.keys());
         let mut names: Vec<Vec<u8>> = numbers.map(|n| history.name(n).1.to_vec()).collect();
         let mut expected: Vec<Vec<u8>> = (5000..5100).map(|n| name(n).1.to_vec()).collect();
