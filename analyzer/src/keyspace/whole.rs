@@ -45,6 +45,7 @@ impl Keyspace {
         // What happened until now was of the databases as they were.
         self.close_flows();
         self.live.swap(a, b);
+        self.suspect_again();
         self.heat.swap(a, b);
         self.flows.history.swap(a, b);
         self.writes += 1;
