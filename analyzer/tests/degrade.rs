@@ -10,6 +10,7 @@ use analyzer::census::Plan;
 use analyzer::command::Doubt;
 use analyzer::input::{Key, Part, Shape};
 use analyzer::keyspace::{Counted, Need, Settled};
+use analyzer::profile::{Family, Profile, Version};
 use analyzer::value::{Encoding, Kind};
 use kit::{Dice, Driver, command, key};
 
@@ -234,33 +235,97 @@ fn a_bare_collection_is_counted_and_comes_back() {
 
 #[test]
 fn a_load_takes_no_elements_that_are_not_wanted() {
-    let mut driver = Driver::new();
+    let mut driver = Driver::on(Profile::defaults(Family::Redis, Version::new(7, 4)));
     driver.keyspace.limit_elements(Some(100));
     driver.keyspace.begin_load(1);
     for (name, count) in [("tiny", 3u64), ("packed", 60), ("large", 5000)] {
-        driver.keyspace.load_key(Key {
-            shape: Shape::SetTable,
+        driver.load_parts(name, Shape::SetTable, count, |n, part| {
+            part(Part::Element(Text::Bytes(format!("member {n}").as_bytes())));
+        });
+        driver.load_parts(
+            &format!("{name}-hash"),
+            Shape::HashTable,
+            count,
+            |n, part| {
+                part(Part::Field {
+                    field: Text::Bytes(format!("field {n}").as_bytes()),
+                    value: Text::Bytes(b"v"),
+                    expire_ms: Some(1 << 41),
+                });
+            },
+        );
+        driver.load_parts(&format!("{name}-list"), Shape::List, count, |n, part| {
+            part(Part::Node {
+                plain: false,
+                bytes: 50 + n % 7,
+                compressed: None,
+            });
+            part(Part::Element(Text::Bytes(b"element")));
+        });
+        driver.load_parts(
+            &format!("{name}-stream"),
+            Shape::Stream,
+            count,
+            |n, part| {
+                let id = (n + 1, 1);
+                part(Part::StreamNode { id, bytes: 100 });
+                part(Part::StreamEntry { id, deleted: false });
+                if n + 1 == count {
+                    part(stream_of(count, id));
+                }
+            },
+        );
+    }
+    driver.keyspace.commit_load(1);
+    driver.keyspace.audit().expect("as they were loaded");
+    sweep(&mut driver);
+    for kind in ["", "-hash", "-list", "-stream"] {
+        let names = ["tiny", "packed", "large"].map(|name| format!("{name}{kind}"));
+        let bare = names
+            .each_ref()
+            .map(|name| driver.keyspace.bare_kind(0, name.as_bytes()).is_some());
+        assert_eq!(bare[1..], [true, true], "{kind}");
+        let counts = names
+            .each_ref()
+            .map(|name| driver.keyspace.facts(0, name.as_bytes()).map(|f| f.count));
+        assert_eq!(counts, [Some(3), Some(60), Some(5000)], "{kind}");
+        for name in names {
+            driver.line(&format!("DEL {name}"));
+            driver.keyspace.audit().expect("nothing of it is left");
+        }
+    }
+    assert!(driver.names(0).is_empty());
+}
+
+impl Driver {
+    /// Loads a key of a full sync that has so many parts, or groups of them.
+    fn load_parts(
+        &mut self,
+        name: &str,
+        shape: Shape,
+        count: u64,
+        parts: impl Fn(u64, &mut dyn FnMut(Part<'_>)),
+    ) {
+        self.keyspace.load_key(Key {
+            shape,
             count_hint: count,
             ..key(0, name.as_bytes(), None)
         });
         for n in 0..count {
-            let text = format!("member {n}");
-            driver
-                .keyspace
-                .part(Part::Element(Text::Bytes(text.as_bytes())));
+            parts(n, &mut |part| self.keyspace.part(part));
         }
-        driver.keyspace.end_key();
+        self.keyspace.end_key();
     }
-    driver.keyspace.commit_load(1);
-    sweep(&mut driver);
-    let bare = |name: &str| driver.keyspace.bare_kind(0, name.as_bytes()).is_some();
-    assert_eq!(
-        (bare("tiny"), bare("packed"), bare("large")),
-        (false, true, true)
-    );
-    let counts = ["tiny", "packed", "large"];
-    let counts = counts.map(|name| driver.keyspace.facts(0, name.as_bytes()).map(|f| f.count));
-    assert_eq!(counts, [Some(3), Some(60), Some(5000)]);
+}
+
+fn stream_of(length: u64, last: (u64, u64)) -> Part<'static> {
+    Part::StreamMeta {
+        length,
+        last,
+        first: (1, 1),
+        max_deleted: (0, 0),
+        entries_added: length,
+    }
 }
 
 /// A sweep takes its time: what is said of all keys meanwhile must not depend on how far it is.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use analyzer::Keyspace;
 use analyzer::census::Plan;
 use analyzer::flows::{Cause, Flow, Growth, GrowthRow};
-use analyzer::profile::Profile;
+use analyzer::profile::{Family, Profile, Version};
 use analyzer::view::Cursor;
 use kit::{Dice, Driver, command};
 
@@ -303,6 +303,31 @@ fn patterns_with_many_writes_and_with_many_bytes_are_told() {
 }
 
 #[test]
+fn flows_outlive_the_count_that_they_stand_in() {
+    for end in ["a recount", "another server", "FLUSHDB", "FLUSHALL"] {
+        let mut driver = by_pattern();
+        // So long that the calendar of the first count is used up.
+        tick(&mut driver, 3 * 86_400);
+        for n in 0..100 {
+            driver.line(&format!("SET user:{n} v"));
+        }
+        match end {
+            "a recount" => while !driver.keyspace.recount(100) {},
+            "another server" => {
+                let profile = Profile::defaults(Family::Valkey, Version::new(8, 0));
+                driver.keyspace.set_profile(profile);
+            }
+            line => drop(driver.line(line)),
+        }
+        let growth = driver.keyspace.growth(60);
+        attributed(&growth);
+        assert!(growth.rest.is_nothing(), "{end}: {growth:?}");
+        let told = growth.patterns.iter().map(|row| row.flow.created);
+        assert_eq!(told.sum::<u64>(), 100, "{end}");
+    }
+}
+
+#[test]
 fn an_expiry_that_is_given_back_is_not_lost() {
     let mut driver = by_pattern();
     let sum = |driver: &mut Driver| {
@@ -465,6 +490,45 @@ fn slots_beyond_the_list_are_the_rest() {
     attributed(&growth);
     let rows = growth.slots.len();
     assert!(rows > 1024 && rows <= 16_384, "{rows}");
+}
+
+#[test]
+fn slots_have_the_share_that_was_kept_then() {
+    let mut driver = by_slot();
+    let check = |driver: &mut Driver, what: &str| {
+        for window in [1, 60, 7000, 200_000] {
+            let growth = driver.keyspace.growth(window);
+            attributed(&growth);
+            let kinds = growth.kinds.iter().map(|row| row.flow.writes());
+            let slots = growth.slots.iter().map(|row| row.flow.writes());
+            let slots = slots.sum::<u64>() + growth.slots_rest.writes();
+            assert_eq!(slots, kinds.sum::<u64>(), "{what} {window}");
+        }
+    };
+    let write = |driver: &mut Driver| {
+        for n in 0..1000 {
+            driver.line(&format!("SET key:{n} value"));
+        }
+    };
+    write(&mut driver);
+    assert!(driver.keyspace.fold());
+    check(&mut driver, "folded");
+    write(&mut driver);
+    check(&mut driver, "both in one second");
+    tick(&mut driver, 1);
+    check(&mut driver, "behind that second");
+    write(&mut driver);
+    driver.line("FLUSHALL");
+    assert!(!driver.keyspace.detail().is_degraded());
+    check(&mut driver, "unfolded");
+    write(&mut driver);
+    tick(&mut driver, 1);
+    assert!(driver.keyspace.fold());
+    write(&mut driver);
+    driver.keyspace.begin_load(driver.now_ms);
+    driver.keyspace.commit_load(driver.offset);
+    tick(&mut driver, 100);
+    check(&mut driver, "loaded");
 }
 
 #[test]

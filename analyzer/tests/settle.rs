@@ -512,6 +512,29 @@ fn what_was_written_under_another_configuration_is_probed() {
 }
 
 #[test]
+fn what_is_suspected_is_found_where_swapdb_puts_it() {
+    let mut driver = Driver::new();
+    driver.line("HSET hash a 1");
+    driver.db = 1;
+    let names: Vec<String> = (0..20_000).map(|n| format!("hash:{n}")).collect();
+    for name in &names {
+        driver.line(&format!("HSET {name} a 1"));
+    }
+    driver.keyspace.suspect_all();
+    driver.keyspace.find_suspects();
+    assert!(driver.keyspace.is_suspecting(), "somewhere in database 1");
+    driver.line("SWAPDB 0 1");
+    while driver.keyspace.is_suspecting() {
+        driver.keyspace.find_suspects();
+    }
+    assert_eq!(driver.doubt("hash"), Doubt::Probe);
+    driver.db = 0;
+    for name in &names {
+        assert_eq!(driver.doubt(name), Doubt::Probe, "{name}");
+    }
+}
+
+#[test]
 fn after_a_reload_every_key_is_probed() {
     let mut driver = Driver::new();
     driver.line("HSET hash a 1");

@@ -269,6 +269,8 @@ struct Running {
     /// What answers are given from.
     kept: Option<Count>,
     fresh: Option<Fresh>,
+    /// What nobody has asked for yet of flows of counts that were kept before.
+    left: Vec<(Vec<u8>, Flow)>,
 }
 
 impl Running {
@@ -288,6 +290,15 @@ impl Running {
             None => PatternId::NONE,
         }
     }
+
+    fn take_flows(&mut self) -> Vec<(Vec<u8>, Flow)> {
+        let mut flows = std::mem::take(&mut self.left);
+        let kept = self.kept.as_mut();
+        if let Some(patterns) = kept.and_then(|count| count.patterns.as_mut()) {
+            flows.extend(patterns.take_flows());
+        }
+        flows
+    }
 }
 
 /// The counts of one database; nothing is counted by default.
@@ -299,7 +310,7 @@ impl Census {
     pub(crate) fn of_nothing(plan: &Plan, (seed, now_ms): (u64, i64)) -> Census {
         Census(Some(Box::new(Running {
             kept: Some(Count::new(plan, (seed, now_ms))),
-            fresh: None,
+            ..Running::default()
         })))
     }
 
@@ -342,9 +353,8 @@ impl Census {
 
     /// What happened to the keys of each pattern since that was asked last.
     pub(crate) fn take_flows(&mut self) -> Vec<(Vec<u8>, Flow)> {
-        let kept = self.0.as_mut().and_then(|running| running.kept.as_mut());
-        let patterns = kept.and_then(|count| count.patterns.as_mut());
-        patterns.map_or_else(Vec::new, Patterns::take_flows)
+        let running = self.0.as_mut();
+        running.map_or_else(Vec::new, |running| running.take_flows())
     }
 
     /// What is counted, if it is complete.
@@ -392,6 +402,8 @@ impl Census {
             // An empty page costs something, too.
             met += 1 + fresh.page(table, scale);
             if fresh.order >= END {
+                // A fresh count may have other patterns and knows no flow.
+                running.left = running.take_flows();
                 let fresh = running.fresh.take();
                 running.kept = fresh.map(|fresh| fresh.count.finish(running.kept.as_ref()));
                 break;

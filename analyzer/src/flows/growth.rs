@@ -65,9 +65,8 @@ impl Keyspace {
     pub fn growth(&mut self, window_s: u32) -> Growth {
         self.close_flows();
         let window_s = i64::from(window_s.max(1));
-        let m = self.live().share().one_in();
         let history = &self.flows().history;
-        let past = history.window(window_s, m);
+        let past = history.window(window_s);
         let covered = history.now_s().saturating_sub(past.since_s);
         let mut growth = Growth {
             since_s: past.since_s.saturating_add(history.skew_s()),
@@ -136,6 +135,7 @@ impl Keyspace {
         });
         let verb = if needs_verb { self.verb() } else { Verb::Other };
         let change = Change::new(turn, verb, self.now_ms());
+        let slot = slot.map(|slot| (slot, self.live().share().one_in()));
         let across = self.flows_mut().enter(&change, slot);
         let Some(flow) = self.live_mut().db_mut(db).census.flow_mut(turn.pattern) else {
             return;
@@ -153,8 +153,7 @@ impl Keyspace {
     #[cold]
     pub(crate) fn pass_flows(&mut self, now_ms: i64) {
         self.close_flows();
-        let m = self.live().share().one_in();
-        self.flows_mut().history.pass(now_ms, m);
+        self.flows_mut().history.pass(now_ms);
     }
 
     /// Takes what happened until now into the history.

@@ -104,11 +104,7 @@ impl Ring {
     /// The patterns that it has rows of.
     fn patterns_told(&self) -> impl Iterator<Item = u32> {
         let closed = self.closed.iter().flat_map(|interval| &interval.rows);
-        let all = closed.map(|(of, _)| of).chain(self.open.keys());
-        all.filter_map(|of| match of {
-            Of::Pattern(number) => Some(*number),
-            Of::Kind(_) | Of::Cause(_) | Of::Rest | Of::Evicted => None,
-        })
+        patterns_of(closed.map(|(of, _)| of).chain(self.open.keys()))
     }
 
     /// Forgets what is too long ago.
@@ -124,6 +120,14 @@ impl Ring {
             self.closed.pop_front();
         }
     }
+}
+
+/// The patterns that some rows are of.
+fn patterns_of<'a>(rows: impl Iterator<Item = &'a Of>) -> impl Iterator<Item = u32> {
+    rows.filter_map(|of| match of {
+        Of::Pattern(number) => Some(*number),
+        Of::Kind(_) | Of::Cause(_) | Of::Rest | Of::Evicted => None,
+    })
 }
 
 /// In front those with most writes and those with most bytes in turns: a counter that is written all
@@ -190,8 +194,10 @@ impl Names {
         self.numbers = names.collect();
     }
 
-    fn is_full(&self) -> bool {
-        self.free.is_empty() && self.names.len() >= NAMES_MAX
+    /// True if there is no number for a name that has none.
+    fn is_full_for(&self, name: &PatternOf) -> bool {
+        let full = self.free.is_empty() && self.names.len() >= NAMES_MAX;
+        full && !self.numbers.contains_key(name)
     }
 
     fn keep(&mut self, used: &[bool]) {
@@ -308,8 +314,14 @@ impl History {
             .map(|(_, flow)| i128::from(flow.net_bytes()))
             .sum::<i128>();
         self.unasked.take(&named, &rest);
+        let mut sought = false;
         for (name, flow) in named {
-            if let Some(number) = self.number(name) {
+            // What is found free here is used behind it, so looking once more would find nothing.
+            if !sought && self.names.is_full_for(&name) {
+                self.free_names(&rows);
+                sought = true;
+            }
+            if let Some(number) = self.names.number(name) {
                 rest.take_part(&flow);
                 rows.push((Of::Pattern(number), flow));
             }
@@ -322,21 +334,20 @@ impl History {
         self.total = total;
     }
 
-    fn number(&mut self, name: PatternOf) -> Option<u32> {
-        if self.names.is_full() {
-            let mut used = vec![false; NAMES_MAX];
-            for number in self.rings.iter().flat_map(Ring::patterns_told) {
-                if let Some(used) = used.get_mut(number as usize) {
-                    *used = true;
-                }
+    /// Gives up the names that have no row, neither in the rings nor in those that are to come.
+    fn free_names(&mut self, rows: &[(Of, Flow)]) {
+        let mut used = vec![false; NAMES_MAX];
+        let told = self.rings.iter().flat_map(Ring::patterns_told);
+        for number in told.chain(patterns_of(rows.iter().map(|(of, _)| of))) {
+            if let Some(used) = used.get_mut(number as usize) {
+                *used = true;
             }
-            self.names.keep(&used);
         }
-        self.names.number(name)
+        self.names.keep(&used);
     }
 
-    /// The clock went on: intervals that are over are closed. One in `m` keys has a record.
-    pub(crate) fn pass(&mut self, now_ms: i64, m: u64) {
+    /// The clock went on: intervals that are over are closed.
+    pub(crate) fn pass(&mut self, now_ms: i64) {
         let wall_s = now_ms.div_euclid(1000);
         let Some(before) = self.wall_s.replace(wall_s) else {
             self.now_s = wall_s;
@@ -351,7 +362,7 @@ impl History {
             let index = old.div_euclid(ring.length_s);
             if self.now_s.div_euclid(ring.length_s) > index {
                 let end_s = (index + 1).saturating_mul(ring.length_s);
-                let slots = self.slots.close(scale, m);
+                let slots = self.slots.close(scale);
                 ring.close(end_s, (self.total, self.level), slots);
                 ring.forget(self.now_s);
             }
@@ -367,16 +378,15 @@ impl History {
         SCALES.iter().position(reach).unwrap_or(SCALES.len() - 1)
     }
 
-    /// What happened in the last so many seconds, as far as it is remembered. One in `m` keys has a
-    /// record.
-    pub(super) fn window(&self, window_s: i64, m: u64) -> Past {
+    /// What happened in the last so many seconds, as far as it is remembered.
+    pub(super) fn window(&self, window_s: i64) -> Past {
         let scale = History::scale(window_s);
         let ring = &self.rings[scale];
         let from = self.now_s.saturating_sub(window_s);
         let mut since = ring.base;
         let mut sums: BTreeMap<Of, Flow> = ring.open.clone();
         let mut slots = slots::Sums::new();
-        self.slots.add_open(scale, m, &mut slots);
+        self.slots.add_open(scale, &mut slots);
         for interval in &ring.closed {
             if interval.end_s <= from {
                 since = (interval.end_s, interval.total);
@@ -461,5 +471,66 @@ impl History {
         let unasked = unasked.map(|name| name.len() + size_of::<(Vec<u8>, Flow)>());
         let names = names.chain(unasked);
         rings.sum::<usize>() + names.sum::<usize>() + self.slots.heap_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(n: usize) -> PatternOf {
+        (0, format!("pattern:{n}:*").into_bytes().into())
+    }
+
+    /// Takes one new key of each of those patterns.
+    fn take(history: &mut History, patterns: std::ops::Range<usize>) {
+        let created = |keys: usize| Flow {
+            created: keys as u64,
+            ..Flow::default()
+        };
+        let all = vec![(
+            Of::Kind(crate::value::Kind::String),
+            created(patterns.len()),
+        )];
+        let named = patterns.map(|n| (name(n), created(1))).collect();
+        history.take(all, named, Portion::default());
+    }
+
+    #[test]
+    fn no_two_patterns_of_one_close_have_one_number() {
+        for (before, named) in [(4095, 1), (4096, 0), (4000, 96)] {
+            let mut history = History::default();
+            history.pass(0);
+            take(&mut history, 0..before);
+            take(&mut history, before..before + 200);
+            let sums = history.window(3600).sums;
+            let mut told = 0;
+            for (of, flow) in &sums {
+                if let Of::Pattern(number) = of {
+                    assert_eq!(flow.created, 1, "{:?}", history.name(*number));
+                    told += 1;
+                }
+            }
+            assert_eq!(told, before + named);
+            let rest = sums.get(&Of::Rest).map(|flow| flow.created);
+            assert_eq!(rest, Some(200 - named as u64));
+        }
+    }
+
+    #[test]
+    fn numbers_that_no_row_has_are_given_anew() {
+        let mut history = History::default();
+        history.pass(0);
+        take(&mut history, 0..4096);
+        // By then only those have a row that the hour tells one by one.
+        history.pass(3 * 3_600_000);
+        take(&mut history, 5000..5100);
+        let sums = history.window(60).sums;
+        let numbers = patterns_of(sums.keys());
+        let mut names: Vec<Vec<u8>> = numbers.map(|n| history.name(n).1.to_vec()).collect();
+        let mut expected: Vec<Vec<u8>> = (5000..5100).map(|n| name(n).1.to_vec()).collect();
+        names.sort();
+        expected.sort();
+        assert_eq!(names, expected);
     }
 }

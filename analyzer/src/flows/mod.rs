@@ -328,12 +328,12 @@ pub(crate) struct Flows {
 }
 
 impl Flows {
-    /// A command changed a key; its slot, where keys are counted by slot. `Some` if it has another type
-    /// now: so it is to be taken elsewhere.
+    /// A command changed a key; its slot, where keys are counted by slot, and one in how many has a
+    /// record. `Some` if it has another type now: so it is to be taken elsewhere.
     #[inline]
-    pub(crate) fn enter(&mut self, change: &Change, slot: Option<u16>) -> Option<Across> {
-        if let Some(slot) = slot {
-            self.history.slots.enter(slot, change);
+    pub(crate) fn enter(&mut self, change: &Change, slot: Option<(u16, u64)>) -> Option<Across> {
+        if let Some((slot, m)) = slot {
+            self.history.slots.enter(slot, change, m);
         }
         match change.kind() {
             Some(kind) => {

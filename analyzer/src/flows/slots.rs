@@ -52,27 +52,35 @@ pub(super) type Closed = Packed<{ Flow::FIGURES }>;
 pub(super) type Sums = BTreeMap<u16, Flow>;
 
 impl SlotFlows {
-    /// A command changed a key of that slot.
+    /// A command changed a key of that slot. One in `m` keys has a record and stands for the others:
+    /// of now, since the share may be another one when the second is over.
     #[inline]
-    pub(crate) fn enter(&mut self, slot: u16, change: &Change) {
+    pub(crate) fn enter(&mut self, slot: u16, change: &Change, m: u64) {
         let Some((block, at)) = self.0.make(slot, Block::new) else {
             return;
         };
         block.written = true;
         let [second, ..] = &mut block.open;
-        change.enter(&mut second[at]);
+        if m == 1 {
+            change.enter(&mut second[at]);
+        } else {
+            let mut flow = Flow::default();
+            change.enter(&mut flow);
+            flow.scale(m);
+            second[at].add(&flow);
+        }
     }
 
     /// Ends the interval under way of a resolution; the second ends before the minute, and that
-    /// before the hour. One in `m` keys has a record.
-    pub(super) fn close(&mut self, scale: usize, m: u64) -> Closed {
+    /// before the hour.
+    pub(super) fn close(&mut self, scale: usize) -> Closed {
         let mut rows = Vec::new();
         for (first, Block { written, open }) in self.0.made_mut() {
             if scale == 0 {
                 if !std::mem::take(written) {
                     continue;
                 }
-                fold(open, m);
+                fold(open);
             }
             for (slot, flow) in (first..).zip(&mut open[scale]) {
                 let flow = std::mem::take(flow);
@@ -85,17 +93,16 @@ impl SlotFlows {
     }
 
     /// Adds the interval under way of a resolution.
-    pub(super) fn add_open(&self, scale: usize, m: u64, sums: &mut Sums) {
+    pub(super) fn add_open(&self, scale: usize, sums: &mut Sums) {
         for (first, block) in self.0.made() {
             let [second, ..] = &block.open;
-            for (slot, flow) in (first..).zip(second) {
-                let mut flow = *flow;
-                flow.scale(m);
-                add(sums, slot, &flow);
-            }
+            let mut take = |flows: &[Flow; BLOCK]| {
+                let rows = (first..).zip(flows);
+                rows.for_each(|(slot, flow)| add(sums, slot, flow));
+            };
+            take(second);
             if scale > 0 {
-                let longer = (first..).zip(&block.open[scale]);
-                longer.for_each(|(slot, flow)| add(sums, slot, flow));
+                take(&block.open[scale]);
             }
         }
     }
@@ -107,10 +114,9 @@ impl SlotFlows {
 }
 
 /// Takes the second that is over into the longer intervals.
-fn fold(open: &mut [[Flow; BLOCK]; SCALES.len()], m: u64) {
+fn fold(open: &mut [[Flow; BLOCK]; SCALES.len()]) {
     let [second, longer @ ..] = open;
-    for (at, flow) in second.iter_mut().enumerate() {
-        flow.scale(m);
+    for (at, flow) in second.iter().enumerate() {
         longer.iter_mut().for_each(|flows| flows[at].add(flow));
     }
 }

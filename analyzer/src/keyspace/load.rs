@@ -18,9 +18,9 @@ use crate::keyspace::stage::{Finished, Head, Stage};
 use crate::store::packing;
 use crate::store::record::{Body, Form};
 use crate::store::weigh::{Scale, Seated};
-use crate::value::Value;
 use crate::value::elements::Stay;
 use crate::value::string::{Holder, Str};
+use crate::value::{Bare, Value};
 
 /// Most keys that room is made for before they come, whatever is announced: 11 MiB of empty pages.
 const EXPECTED_MAX: u64 = 16 << 20;
@@ -224,10 +224,16 @@ impl Loading {
             Finished::Inside(Body::Str(*value))
         } else if packing::pack(&entry.value, &mut self.packed) {
             let memory = entry.value.memory(scale.profile());
+            let goes = self.packed.len() > elements_max;
+            let bare = goes
+                .then(|| Bare::of(&entry.value, scale.profile()))
+                .flatten();
             entry.value.give_back(Stay::Gone, &mut self.run);
-            if self.packed.len() > elements_max {
+            if let Some(bare) = bare {
                 self.packed.clear();
-                weight.bare = true;
+                // As it is weighed from its record, which holds nothing of the elements.
+                entry.value = Value::Bare(bare);
+                weight = scale.weigh_entry(&entry, name, seated.seat);
             }
             self.collection_bytes += self.packed.len() as u64;
             self.largest = self.largest.max(self.packed.len());
@@ -240,7 +246,8 @@ impl Loading {
             entry.value.give_back(Stay::Here, &mut self.run);
             match strip(&entry.value, elements_max, scale) {
                 Some(bare) => {
-                    weight.bare = true;
+                    entry.value = Value::Bare(bare);
+                    weight = scale.weigh_entry(&entry, name, seated.seat);
                     Finished::Inside(Body::Packed {
                         count: bare.count,
                         memory: bare.memory,

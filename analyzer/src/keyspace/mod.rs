@@ -201,6 +201,8 @@ impl Keyspace {
         }
         if !same || self.live.keys() == 0 {
             let counted = self.counted_by();
+            // What happened until now stands in counts that are made anew.
+            self.close_flows();
             let before = self.live.total();
             self.live.reprice(&self.scale, counted);
             self.flows

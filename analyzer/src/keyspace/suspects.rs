@@ -62,6 +62,13 @@ impl Keyspace {
         }
     }
 
+    /// Databases have changed places: one that was not looked through may be where a walk was already.
+    pub(in crate::keyspace) fn suspect_again(&mut self) {
+        for suspicion in &mut self.suspicions {
+            suspicion.cursor = Cursor::start();
+        }
+    }
+
     /// True if suspects are still being looked for.
     pub fn is_suspecting(&self) -> bool {
         !self.suspicions.is_empty()

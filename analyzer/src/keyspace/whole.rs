@@ -7,6 +7,16 @@ use crate::keyspace::Keyspace;
 impl Keyspace {
     /// Empties a database.
     pub(crate) fn flush(&mut self, db: u32) {
+        // What happened until now was of the share as it was, and what is known of it by pattern goes
+        // with the database.
+        if self.live.db(db).is_some() || self.live.share().is_partial() {
+            self.close_flows();
+        }
+        self.empty(db);
+    }
+
+    /// Empties a database whose flows are closed.
+    fn empty(&mut self, db: u32) {
         self.wants.touch_db(db, self.offset);
         self.journal.begin(self.offset);
         if let Some(db) = self.live.take(db) {
@@ -15,17 +25,15 @@ impl Keyspace {
             self.flows.cause(Cause::Flushed, lost, Portion::default());
             self.retired.push_back(db);
         }
-        if self.live.share().is_partial() {
-            self.close_flows();
-            self.live.unfold_if_empty();
-        }
+        self.live.unfold_if_empty();
     }
 
     /// Empties every database.
     pub(crate) fn flush_all(&mut self) {
         let numbers: Vec<u32> = self.live.all().map(|(number, _)| number).collect();
+        self.close_flows();
         for number in numbers {
-            self.flush(number);
+            self.empty(number);
         }
     }
 
@@ -37,6 +45,7 @@ impl Keyspace {
         // What happened until now was of the databases as they were.
         self.close_flows();
         self.live.swap(a, b);
+        self.suspect_again();
         self.heat.swap(a, b);
         self.flows.history.swap(a, b);
         self.swaps += 1;
