@@ -373,3 +373,29 @@ fn figures_stay_while_keys_are_swept() {
         "what was before is not scaled by what came"
     );
 }
+
+/// A sweep goes from database to database: what an exchange puts behind it is not left out.
+#[test]
+fn a_sweep_misses_nothing_where_databases_are_exchanged() {
+    let mut driver = Driver::new();
+    let load = |driver: &mut Driver, db: u32, n: u32| {
+        driver.db = db;
+        driver.run(&[b"SET", format!("k:{n}").as_bytes(), b"v"]);
+    };
+    load(&mut driver, 0, 0);
+    for n in 0..5000 {
+        load(&mut driver, 1, n);
+    }
+    driver.db = 2;
+    for n in 0..2000 {
+        driver.run(&[b"SADD", b"large", format!("member:{n}").as_bytes()]);
+    }
+    driver.keyspace.limit_elements(Some(100));
+    assert!(
+        !driver.keyspace.sweep(500),
+        "the sweep stands at database 1"
+    );
+    driver.run(&[b"SWAPDB", b"0", b"2"]);
+    sweep(&mut driver);
+    assert!(driver.keyspace.bare_kind(0, b"large").is_some());
+}

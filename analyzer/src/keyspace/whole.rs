@@ -3,6 +3,7 @@
 use crate::census::Portion;
 use crate::flows::Cause;
 use crate::keyspace::Keyspace;
+use crate::keyspace::degrade::Sweep;
 
 impl Keyspace {
     /// Empties a database.
@@ -46,6 +47,7 @@ impl Keyspace {
         self.close_flows();
         self.live.swap(a, b);
         self.suspect_again();
+        self.sweep = self.sweep.take().map(|_| Sweep::default());
         self.heat.swap(a, b);
         self.flows.history.swap(a, b);
         self.swaps += 1;
