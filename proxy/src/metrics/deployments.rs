@@ -155,7 +155,11 @@ fn strays(samples: &[Sample], text: &mut Text) {
     );
     for sample in samples.iter().filter(|sample| !sample.own.is_empty()) {
         let own = |slot| Slot::new(slot).is_some_and(|slot| sample.own.contains(slot));
-        let strays = sample.slots.iter().filter(|total| !own(total.slot));
+        let strays = sample
+            .slots
+            .iter()
+            .flatten()
+            .filter(|total| !own(total.slot));
         let keys: u64 = strays.map(|total| total.keys).sum();
         family.put_of(&sample.labels, &[], keys);
     }
@@ -171,7 +175,7 @@ fn slots(samples: &[Sample], text: &mut Text) {
     let mut largest: BTreeMap<&str, Largest> = BTreeMap::new();
     for (index, sample) in samples.iter().enumerate() {
         let own = largest.entry(&*sample.cluster).or_default();
-        for total in &sample.slots {
+        for total in sample.slots.iter().flatten() {
             own.insert((Reverse(total.memory), total.slot, index));
             if own.len() > SLOTS_SHOWN {
                 own.pop_last();
@@ -180,7 +184,11 @@ fn slots(samples: &[Sample], text: &mut Text) {
     }
     let shown = largest.values().flatten().filter_map(|(_, slot, index)| {
         let sample = samples.get(*index)?;
-        let total = sample.slots.iter().find(|total| total.slot == *slot)?;
+        let total = sample
+            .slots
+            .iter()
+            .flatten()
+            .find(|total| total.slot == *slot)?;
         Some((sample, total))
     });
     let shown: Vec<(&Sample, &SlotTotal)> = shown.collect();

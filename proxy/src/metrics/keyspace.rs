@@ -62,7 +62,7 @@ pub(super) struct Sample {
     /// What is ahead of it, if that was gathered.
     pub(super) prospect: Option<Arc<Prospect>>,
     /// Keys by slot, of a cluster's master.
-    pub(super) slots: Vec<SlotTotal>,
+    pub(super) slots: Option<Vec<SlotTotal>>,
     /// When its keys expire, once they are counted.
     pub(super) lives: Option<Lives>,
     /// How large they are, likewise.
@@ -154,7 +154,7 @@ struct Asked {
 struct Answers {
     dbs: Vec<DbTotal>,
     totals: Vec<Total>,
-    slots: Vec<SlotTotal>,
+    slots: Option<Vec<SlotTotal>>,
     lives: Option<Lives>,
     sizes: Option<Sized>,
     commands: BTreeMap<String, Work>,
@@ -206,13 +206,14 @@ impl Asked {
         let (dbs, totals) = (self.dbs.await.ok()?, self.totals.await.ok()?);
         let lives = self.lives.await.ok()?;
         // Only masters of clusters were asked.
-        let slots = self.slots.await.ok().and_then(|answer| answer.value);
+        let slots = self.slots.await.ok();
+        let slots = slots.filter(|answer| answer.fresh.generation.loaded());
         let loaded = lives.fresh.generation.loaded();
         let lives = lives.value.ok().filter(|_| loaded);
         Some(Answers {
             dbs: dbs.value,
             totals: totals.value,
-            slots: slots.unwrap_or_default(),
+            slots: slots.and_then(|answer| answer.value),
             lives: lives.as_ref().map(Lives::of),
             sizes: self.sizes.await.ok().and_then(|told| Sized::of(&told)),
             commands: self.commands.await.ok()?.value,

@@ -17,7 +17,7 @@ const TAGS_SHOWN: usize = 10;
 
 pub(super) fn write(samples: &[Sample], text: &mut Text) {
     let shards = || samples.iter().filter(|sample| !sample.own.is_empty());
-    let sums: Vec<(&Sample, u64, u64)> = shards().map(own).collect();
+    let sums: Vec<(&Sample, u64, u64)> = shards().filter_map(own).collect();
     let mut family = text.family(
         "keyscape_shard_memory_bytes",
         Kind::Gauge,
@@ -46,12 +46,14 @@ pub(super) fn write(samples: &[Sample], text: &mut Text) {
     tags(samples, text);
 }
 
-/// Keys and bytes of a master in its own slots.
-fn own(sample: &Sample) -> (&Sample, u64, u64) {
+/// Keys and bytes of a master in its own slots; nothing of one that does not answer or has no model
+/// yet, which would pass for an empty one.
+fn own(sample: &Sample) -> Option<(&Sample, u64, u64)> {
     let owns = |slot| Slot::new(slot).is_some_and(|slot| sample.own.contains(slot));
-    let own = || sample.slots.iter().filter(|total| owns(total.slot));
+    let slots = sample.slots.as_ref()?;
+    let own = || slots.iter().filter(|total| owns(total.slot));
     let keys = own().map(|total| total.keys).sum();
-    (sample, keys, own().map(|total| total.memory).sum())
+    Some((sample, keys, own().map(|total| total.memory).sum()))
 }
 
 fn rate(sample: &Sample) -> Option<f64> {
@@ -165,7 +167,7 @@ mod tests {
             labels: String::new(),
             own: Slots::from_ranges(own),
             status: Arc::new(status),
-            slots,
+            slots: Some(slots),
             ..Sample::default()
         }
     }

@@ -16,7 +16,7 @@ fn scraped() -> String {
         labels: labels(name, "", name),
         cluster: "".into(),
         own: Slots::default(),
-        slots: Vec::new(),
+        slots: None,
         container: None,
         raised: vec![Condition::Lag],
         prospect: Some(Arc::default()),
