@@ -4,6 +4,8 @@ pub mod advise;
 pub mod analytic;
 pub mod answer;
 pub mod ask;
+#[cfg(test)]
+mod fixture;
 pub mod hot;
 pub mod mirror;
 pub mod monitor;

@@ -1,10 +1,11 @@
 use analyzer::Text;
-use analyzer::input::{Command, Key, Part, Shape};
+use analyzer::input::Command;
 use analyzer::profile::{Family, Profile, Version};
 use tokio::sync::oneshot;
 
 use super::*;
 use crate::fleet::Counters;
+use crate::model::fixture;
 
 const KEYS: u32 = 40_000;
 
@@ -13,25 +14,8 @@ fn mirror() -> Mirror {
     let profile = Profile::defaults(Family::Redis, Version::new(7, 0));
     let plan = analyzer::census::Plan::default();
     let mut mirror = Mirror::new(profile, 7, plan, Counters::default());
-    let keyspace = &mut mirror.keyspace;
-    keyspace.begin_load(1);
-    for db in 0..2 {
-        for n in 0..KEYS {
-            let name = format!("{db}:{n}");
-            keyspace.load_key(Key {
-                db,
-                name: name.as_bytes(),
-                shape: Shape::String,
-                expire_ms: None,
-                idle_s: None,
-                freq: None,
-                count_hint: 0,
-            });
-            keyspace.part(Part::Str { len: 20, int: None });
-            keyspace.end_key();
-        }
-    }
-    keyspace.commit_load(9);
+    let keys = (0..2).flat_map(|db| (0..KEYS).map(move |n| (db, format!("{db}:{n}"))));
+    fixture::load(&mut mirror.keyspace, keys);
     mirror
 }
 

@@ -364,7 +364,7 @@ impl Owner<'_> {
         }
     }
 
-    /// Goes on with the wire that stands by, if it is time; true if so.
+    /// Goes on with the wire that stands by, if it is time; true if the one before is gone.
     pub(super) fn change_over(&mut self) -> bool {
         let Some(session) = &mut self.session else {
             return false;

@@ -1,36 +1,24 @@
 //! Counted and uncounted models give the same answers.
 
 use analyzer::Profile;
-use analyzer::input::{Key, Part, Shape};
 use analyzer::keyspace::Detail;
 use analyzer::profile::{Family, Version};
 use tokio::sync::oneshot;
 
 use super::*;
 use crate::model::ask::Generation;
+use crate::model::fixture;
 
 /// Keys of a tag in databases 0 and 3: `{a}0`, `{a}1`, .. share a slot.
 fn keyspace(cluster: bool) -> Keyspace {
     let mut profile = Profile::defaults(Family::Redis, Version::new(7, 0));
     profile.cluster = cluster;
     let mut keyspace = Keyspace::new(profile, 7).with_slots(slot_of);
-    keyspace.begin_load(1);
-    for n in 0..3000_u32 {
+    let keys = (0..3000_u32).map(|n| {
         let tag = ["a", "b", "c"][n as usize % 3];
-        let name = format!("{{{tag}}}{n}");
-        keyspace.load_key(Key {
-            db: if n % 10 == 0 { 3 } else { 0 },
-            name: name.as_bytes(),
-            shape: Shape::String,
-            expire_ms: None,
-            idle_s: None,
-            freq: None,
-            count_hint: 0,
-        });
-        keyspace.part(Part::Str { len: 20, int: None });
-        keyspace.end_key();
-    }
-    keyspace.commit_load(9);
+        (if n % 10 == 0 { 3 } else { 0 }, format!("{{{tag}}}{n}"))
+    });
+    fixture::load(&mut keyspace, keys);
     keyspace
 }
 
