@@ -114,10 +114,10 @@ impl Walks {
         }
     }
 
-    /// One slice of one walk.
-    pub fn slice(&mut self, mirror: &mut Mirror, live: bool) {
+    /// One slice of one walk; true if it was the last and the walk is answered.
+    pub fn slice(&mut self, mirror: &mut Mirror, live: bool) -> bool {
         let Some(mut walk) = self.queue.pop_front() else {
-            return;
+            return false;
         };
         let swaps = mirror.keyspace.swaps();
         let is_swapped = walk.swaps.replace(swaps).is_some_and(|then| then != swaps);
@@ -128,11 +128,13 @@ impl Walks {
             walk.job.restart(&mirror.keyspace);
         }
         let until = clock::now() + SLICE_MAX;
-        if walk.job.advance(&mut mirror.keyspace, until) {
+        let done = walk.job.advance(&mut mirror.keyspace, until);
+        if done {
             walk.job.finish(&mirror.keyspace, mirror.freshness(live));
         } else if !walk.job.is_abandoned() {
             self.queue.push_back(walk);
         }
+        done
     }
 }
 

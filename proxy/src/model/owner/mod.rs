@@ -21,6 +21,7 @@ mod wake;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{mem, thread};
 
 use analyzer::profile::{Family, Profile, Version};
 use relief::Relief;
@@ -118,6 +119,8 @@ pub struct Owner<'a> {
     /// Our part of the process's memory.
     claim: Arc<Claim>,
     relief: Relief,
+    /// Something was answered since others last had their turn.
+    answered: bool,
 }
 
 struct Waits {
@@ -206,6 +209,7 @@ impl<'a> Owner<'a> {
             origin: now,
             claim: given.shared.fleet.memory.claim(),
             relief: Relief::default(),
+            answered: false,
             given,
         }
     }
@@ -246,7 +250,21 @@ impl<'a> Owner<'a> {
                 Wake::Time => {}
             }
             self.between();
+            self.give_way().await;
         }
+    }
+
+    /// Lets those that were answered go on.
+    async fn give_way(&mut self) {
+        if !mem::take(&mut self.answered) {
+            return;
+        }
+        // The task that was answered waits in the slot of the thread that we run on, from where no other
+        // thread takes it: with a stream that never pauses it would wait for the end of our budget.
+        tokio::task::yield_now().await;
+        // Whom it told is mostly woken on this core, and where others are busy it would wait there for
+        // the end of our time slice.
+        thread::yield_now();
     }
 
     /// What is due between two chunks; each part is bounded in time.
@@ -255,7 +273,7 @@ impl<'a> Owner<'a> {
         if !self.mirror.in_transaction {
             self.drain_asks(now);
             let live = self.is_live();
-            self.walks.slice(&mut self.mirror, live);
+            self.answered |= self.walks.slice(&mut self.mirror, live);
             let busy = self.is_busy();
             self.advise.slice(&self.mirror, now, busy);
         }
@@ -298,6 +316,7 @@ impl<'a> Owner<'a> {
             &mut self.advise,
         );
         answer::answer(ask, &mut self.mirror, tasks, live);
+        self.answered = true;
         self.timers.dirty = true;
     }
 
