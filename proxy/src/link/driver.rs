@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use replica_shim::Reader;
 use tokio::io::AsyncReadExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock;
@@ -180,6 +181,9 @@ async fn read(mut reader: connect::Reader, queue: mpsc::Sender<Received>, room: 
         if queue.send(Received::Chunk(chunk)).await.is_err() {
             return;
         }
+        // Who asks waits for the thread that runs this, and a socket that is full would keep it for
+        // megabytes.
+        task::yield_now().await;
     };
     // The owner may be gone already; then nobody wants to know.
     drop(queue.send(Received::End(end)).await);
