@@ -420,7 +420,7 @@ const FIGURES: &[Figure] = &[
     (
         "keyscape_sizes_total",
         Kind::Counter,
-        "Keys whose size was asked for because the snapshot left it open.",
+        "Keys whose size was asked for because the snapshot, or the server's malloc, left it open.",
         |s| s.counters.sizes,
     ),
     (
