@@ -46,11 +46,11 @@ impl Scale {
     /// malloc makes other blocks larger, too, but not by as much: tables are one key in three of a
     /// mixed keyspace and four fifths of its error. Of more elements than a probe walks the answer
     /// would say nothing.
+    #[inline]
     fn is_open_when_written(&self, value: &Value) -> bool {
-        let form = Form::of(value.kind(), value.encoding());
         self.profile().allocator.libc
             && !matches!(value, Value::Bare(_))
-            && Self::is_walked_table(form, value.count())
+            && Self::is_walked_table(Form::of(value.kind(), value.encoding()), value.count())
     }
 
     /// Takes the doubt about the size of a key that is about to be written off it, for the write to
