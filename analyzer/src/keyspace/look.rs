@@ -1,10 +1,11 @@
 //! A look at a key: every fact of it is asked of the server at one offset and compared.
 //!
-//! Three occasions, one question. *Probes* after a full sync ask for the keys whose bytes a snapshot
-//! leaves open (`Scale::is_open`); *audits* go round all keys for ever, a few a second; and somebody
-//! may want keys *verified*. A probe expects other bytes than the model has. For the others any
-//! difference is a mistake of the model, unless chance, reads or the server's children explain it
-//! (`Fit::Chance`). Whatever differs is repaired: by what the look said, or by reading the value.
+//! Three occasions, one question. *Probes* ask for the keys whose bytes are left open by a snapshot
+//! (`Scale::is_open`), after a full sync, or by a write (`rest`); *audits* go round all keys for
+//! ever, a few a second; and somebody may want keys *verified*. A probe expects other bytes than the
+//! model has. For the others any difference is a mistake of the model, unless chance, reads or the
+//! server's children explain it (`Fit::Chance`). Whatever differs is repaired: by what the look said,
+//! or by reading the value.
 
 use crate::command::server::unread;
 use crate::command::{Doubt, Entry};
