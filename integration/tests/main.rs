@@ -23,6 +23,7 @@ mod merged;
 mod metrics;
 mod patterns;
 mod preflight;
+mod probes;
 mod register;
 mod scene;
 mod sentinels;

@@ -37,8 +37,8 @@ pub enum Doubt {
     /// Type, count and bytes are right; the encoding (or, before 7.0, the expiry) must be asked for:
     /// a cheap OBJECT ENCODING settles it.
     Probe = 1,
-    /// As above, and the bytes follow from a past that a snapshot does not tell: MEMORY USAGE is
-    /// asked for as well.
+    /// As above, and the bytes follow from a past that a snapshot does not tell, or from what the
+    /// server's malloc had just free: MEMORY USAGE is asked for as well.
     Size = 2,
     /// The value must be read again (DUMP), because its effect depended on bytes that are not kept.
     Value = 3,

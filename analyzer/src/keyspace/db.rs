@@ -12,13 +12,13 @@ use crate::value::string::{Form as StrForm, Holder, Str, is_short};
 use crate::value::{Bare, Module, Value};
 
 /// LFU counter of a new key, as servers start it.
-const COUNTER_INIT: u8 = 5;
+pub(in crate::keyspace) const COUNTER_INIT: u8 = 5;
 
 /// Writes per doubling of the counter's step, as `lfu-log-factor 10`.
 const COUNTER_FACTOR: u64 = 10;
 
 /// Bits of the last-write seconds.
-const SECONDS_MASK: u32 = 0x00ff_ffff;
+pub(in crate::keyspace) const SECONDS_MASK: u32 = 0x00ff_ffff;
 
 /// The time of a write and the dice for the write counter.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,16 @@ impl Pulse {
     /// of its last write as it is.
     pub(crate) fn stand(&mut self, still: bool) {
         self.is_still = still;
+    }
+
+    /// True if changes are no writes at the moment.
+    pub(crate) fn is_still(&self) -> bool {
+        self.is_still
+    }
+
+    /// The second that it is on this clock.
+    pub(crate) fn second(&self) -> u32 {
+        self.seconds
     }
 
     /// Takes the wall clock, unix milliseconds.

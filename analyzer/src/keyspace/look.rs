@@ -1,10 +1,11 @@
 //! A look at a key: every fact of it is asked of the server at one offset and compared.
 //!
-//! Three occasions, one question. *Probes* after a full sync ask for the keys whose bytes a snapshot
-//! leaves open (`Scale::is_open`); *audits* go round all keys for ever, a few a second; and somebody
-//! may want keys *verified*. A probe expects other bytes than the model has. For the others any
-//! difference is a mistake of the model, unless chance, reads or the server's children explain it
-//! (`Fit::Chance`). Whatever differs is repaired: by what the look said, or by reading the value.
+//! Three occasions, one question. *Probes* ask for the keys whose bytes are left open by a snapshot
+//! (`Scale::is_open`), after a full sync, or by a write (`rest`); *audits* go round all keys for
+//! ever, a few a second; and somebody may want keys *verified*. A probe expects other bytes than the
+//! model has. For the others any difference is a mistake of the model, unless chance, reads or the
+//! server's children explain it (`Fit::Chance`). Whatever differs is repaired: by what the look said,
+//! or by reading the value.
 
 use crate::command::server::unread;
 use crate::command::{Doubt, Entry};
@@ -272,8 +273,14 @@ impl Keyspace {
             self.requeue(db, name);
         }
         if doubt != Doubt::None {
-            // What was in doubt is no mistake.
-            differences.retain(|difference| difference.fact == Fact::Type);
+            // What was in doubt is no mistake. How many elements there are never was; where every
+            // write raises a doubt, what no audit looks at meanwhile is found here.
+            let writes_raise_it = self.lets_rest(Need::Size);
+            differences.retain(|difference| match difference.fact {
+                Fact::Type => true,
+                Fact::Count => writes_raise_it,
+                Fact::Existence | Fact::Encoding | Fact::Expiry | Fact::Memory => false,
+            });
         } else if fit == Some(Fit::Odd) && differences.is_empty() {
             let theirs = seen.usage.map_or(0, |usage| usage.bytes);
             differences.push(Difference {

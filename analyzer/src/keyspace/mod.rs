@@ -23,6 +23,7 @@ mod journal;
 mod load;
 mod look;
 mod recent;
+mod rest;
 mod settle;
 mod stage;
 mod suspects;
@@ -577,7 +578,9 @@ impl Keyspace {
             return edit(&mut Some(server::unread()), self.scale.profile());
         }
         let (held, mut entry) = target.checkout(key, &self.scale);
+        let lifted = !self.pulse.is_still() && self.scale.lift(&mut entry);
         let out = edit(&mut entry, self.scale.profile());
+        self.scale.leave_open(&mut entry, lifted);
         let mut tools = Tools {
             scale: &self.scale,
             pulse: &mut self.pulse,

@@ -18,9 +18,6 @@ pub(in crate::keyspace) const WALK_PAGES: usize = 64;
 /// Keys that one call of `next_want` queues from them.
 const WALK_KEYS: usize = 512;
 
-/// Queued keys that one call of `next_want` drops because they need nothing any more.
-const DROPS_MAX: usize = 4096;
-
 /// How far the server's clock may be from ours: an expiry that is nearer may be past there, and
 /// its key there and unreadable.
 pub(in crate::keyspace) const EXPIRY_SLACK_MS: i64 = 10_000;
@@ -127,7 +124,8 @@ impl Keyspace {
 
     #[cold]
     fn note_doubt(&mut self, db: u32, name: &[u8], before: Doubt, after: Doubt) {
-        if after <= before {
+        // A smaller doubt than before is another one, which waits elsewhere.
+        if after == before {
             return;
         }
         if let Some(need) = need_of(after)
@@ -141,18 +139,13 @@ impl Keyspace {
     /// none, or none was met within one slice of work: ask again later while `doubts` says so.
     pub fn next_want(&mut self, need: Need) -> Option<Want> {
         for round in 0..2 {
-            for _ in 0..DROPS_MAX {
-                let Some((db, name)) = self.wants.lane(need).pop() else {
-                    break;
-                };
-                if self.is_wanted(db, &name, need) {
-                    self.start(db, &name, false);
-                    return Some(Want {
-                        db,
-                        name: name.into_vec(),
-                        need,
-                    });
-                }
+            if let Some((db, name)) = self.take_wanted(need) {
+                self.start(db, &name, false);
+                return Some(Want {
+                    db,
+                    name: name.into_vec(),
+                    need,
+                });
             }
             if round == 0 && !self.walk_for(need) {
                 break;
@@ -166,12 +159,6 @@ impl Keyspace {
         self.wants.start(db, name, Flight { written, audit });
     }
 
-    fn is_wanted(&self, db: u32, name: &[u8], need: Need) -> bool {
-        let facts = self.facts(db, name);
-        facts.is_some_and(|facts| need_of(facts.doubt) == Some(need))
-            && !self.wants.is_in_flight(db, name)
-    }
-
     /// Queues some doubtful keys that are not queued; false if none was met.
     fn walk_for(&mut self, need: Need) -> bool {
         let doubts = self.doubts();
@@ -180,7 +167,8 @@ impl Keyspace {
             Need::Size => doubts.size,
             Need::Value => doubts.value,
         };
-        if open == 0 {
+        let lets_rest = self.lets_rest(need);
+        if open == 0 || (lets_rest && self.knows_all_resting()) {
             return false;
         }
         let mut cursor = self.wants.lane(need).walk;
@@ -192,7 +180,8 @@ impl Keyspace {
             };
             let wanted = table
                 .records(page)
-                .filter(|record| need_of(record.doubt) == Some(need));
+                .filter(|record| need_of(record.doubt) == Some(need))
+                .filter(|record| !lets_rest || self.is_at_rest(record.lru));
             met.extend(wanted.map(|record| (db, table.name(&record).to_vec())));
             if !cursor.advance(table) {
                 cursor = Cursor::start();
@@ -394,7 +383,7 @@ impl Keyspace {
     }
 }
 
-fn need_of(doubt: Doubt) -> Option<Need> {
+pub(in crate::keyspace) fn need_of(doubt: Doubt) -> Option<Need> {
     match doubt {
         Doubt::None => None,
         Doubt::Probe => Some(Need::Probe),

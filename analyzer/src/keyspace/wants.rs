@@ -58,10 +58,19 @@ pub enum Settled {
     Moot,
 }
 
+/// A key in a queue.
+#[derive(Debug)]
+struct Waiting {
+    db: u32,
+    /// The second in which it was looked at and found too busy.
+    put_off: Option<u32>,
+    name: Box<[u8]>,
+}
+
 /// Keys waiting to be asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
-    queue: VecDeque<(u32, Box<[u8]>)>,
+    queue: VecDeque<Waiting>,
     bytes: usize,
     /// Where the walk for keys that are not queued goes on.
     pub(crate) walk: Cursor,
@@ -70,19 +79,42 @@ pub(crate) struct Lane {
 impl Lane {
     /// Queues a key; false if there is no room.
     pub(crate) fn push(&mut self, db: u32, name: &[u8]) -> bool {
+        self.wait(db, name.into(), None)
+    }
+
+    /// Queues a key that was taken out in that second, until the next one.
+    pub(crate) fn put_off(&mut self, db: u32, name: Box<[u8]>, second: u32) {
+        self.wait(db, name, Some(second));
+    }
+
+    fn wait(&mut self, db: u32, name: Box<[u8]>, put_off: Option<u32>) -> bool {
         let fits = self.bytes + name.len() <= QUEUE_BYTES_MAX || self.queue.is_empty();
         if self.queue.len() >= QUEUE_MAX || !fits {
             return false;
         }
         self.bytes += name.len();
-        self.queue.push_back((db, name.into()));
+        self.queue.push_back(Waiting { db, put_off, name });
         true
     }
 
     pub(crate) fn pop(&mut self) -> Option<(u32, Box<[u8]>)> {
-        let (db, name) = self.queue.pop_front()?;
+        let Waiting { db, name, .. } = self.queue.pop_front()?;
         self.bytes -= name.len();
         Some((db, name))
+    }
+
+    /// The same, but for keys that were put off in this very second.
+    pub(crate) fn pop_in(&mut self, second: u32) -> Option<(u32, Box<[u8]>)> {
+        let put_off = self.queue.front()?.put_off;
+        if put_off == Some(second) {
+            return None;
+        }
+        self.pop()
+    }
+
+    /// Keys in the queue.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
     }
 }
 

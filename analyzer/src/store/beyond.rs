@@ -17,7 +17,7 @@ use super::record::Form;
 use super::weigh::Seated;
 use crate::profile::{Family, Profile, Version};
 use crate::size::Allocator;
-use crate::value::elements::{self, HashTable};
+use crate::value::elements::{self, HashTable, Table, TableKind};
 use crate::value::string::tight_header;
 use crate::value::{Encoding, Kind, Value};
 
@@ -89,6 +89,8 @@ pub(crate) struct Usage<'a> {
     pub(crate) number: Option<i64>,
     /// The value, where it is at hand.
     pub(crate) value: Option<&'a Value>,
+    /// The table, where it is known and [`Beyond::rounds_arrays`].
+    pub(crate) table: Option<Table>,
 }
 
 impl Beyond {
@@ -117,10 +119,31 @@ impl Beyond {
         if rule.rest != Rest::Nothing {
             bytes += self.rest(rule.rest, usage);
         }
+        if let Some(table) = usage.table {
+            bytes += signed(self.arrays(table));
+        }
         if self.nameless && usage.form != Form::EMBSTR {
             bytes += signed(self.name(usage.key)) - signed(OBJECT);
         }
         bytes
+    }
+
+    /// True if the allocator gives a power of two more than that: with jemalloc none, with the C
+    /// library's malloc each, which is then 8 bytes larger, or up to a page.
+    pub(crate) fn rounds_arrays(&self) -> bool {
+        self.allocator.libc
+    }
+
+    /// What the arrays of a table take beyond their buckets.
+    fn arrays(&self, table: Table) -> u64 {
+        let bucket = match TableKind::of(&self.profile) {
+            TableKind::DictTenth | TableKind::DictEighth => 8,
+            TableKind::Buckets | TableKind::BucketsSkip => 64,
+        };
+        let arrays = table.arrays().into_iter().filter(|buckets| *buckets > 0);
+        arrays
+            .map(|buckets| self.allocator.class(bucket * buckets) - bucket * buckets)
+            .sum()
     }
 
     fn rest(&self, rest: Rest, usage: &Usage<'_>) -> i64 {
@@ -243,4 +266,31 @@ impl Rule {
 
 fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A power of two and the header of its chunk are no multiple of 16.
+    #[test]
+    fn arrays_are_rounded_by_the_c_library_alone() {
+        let mut profile = Profile::defaults(Family::Redis, Version::new(6, 2));
+        let kind = TableKind::of(&profile);
+        let settled = Table::sized(kind, 20);
+        let moving = Table::filled(kind, 17);
+        let large = Table::sized(kind, 16_384);
+        for (libc, spare) in [(false, [0, 0, 0]), (true, [8, 16, 4080])] {
+            profile.allocator = Allocator {
+                libc,
+                ..profile.allocator
+            };
+            let beyond = Beyond::new(&profile);
+            assert_eq!(
+                [settled, moving, large].map(|table| beyond.arrays(table)),
+                spare
+            );
+            assert_eq!(beyond.rounds_arrays(), libc);
+        }
+    }
 }

@@ -53,6 +53,11 @@ impl Scale {
         Self::is_open_again(form) || slot || self.headers_differ(key)
     }
 
+    /// True if a look at such a collection walks all of it and tells what its blocks are.
+    pub(crate) fn is_walked_table(form: Form, count: u64) -> bool {
+        is_table(form) && count <= WALKED_MAX
+    }
+
     /// True if a name that was loaded takes another block than one that a command brought (Valkey
     /// 8.0, db.c `dbAddRDBLoad`).
     fn headers_differ(&self, key: Seated) -> bool {

@@ -1,5 +1,6 @@
 //! Small values as bytes inside their key's record.
 
+use crate::value::elements::{Table, take_varint};
 use crate::value::{Encoding, Kind, Module, Value, hash, list, set, stream, zset};
 
 /// More elements than this never fit a record: spares the attempt.
@@ -30,6 +31,19 @@ pub(crate) fn pack(value: &Value, out: &mut Vec<u8>) -> bool {
 /// True if a collection of so many elements is one without their records.
 pub(crate) fn is_bare(kind: Kind, count: u64, bytes: &[u8]) -> bool {
     bytes.is_empty() && count > 0 && kind != Kind::Module
+}
+
+/// The server's table of a collection in its in-record form, if it is in one.
+pub(crate) fn table(kind: Kind, encoding: Encoding, mut bytes: &[u8]) -> Option<Table> {
+    match (kind, encoding) {
+        (Kind::Hash, Encoding::Hashtable) => {
+            // Fields that expire come first.
+            take_varint(&mut bytes)?;
+        }
+        (Kind::Set, Encoding::Hashtable) | (Kind::Zset, Encoding::Skiplist) => {}
+        (_, _) => return None,
+    }
+    Table::unpack(&mut bytes)
 }
 
 /// The inverse of `pack`; `memory` is what the record says the value takes.

@@ -123,7 +123,8 @@ impl Scale {
             expire_ms: record.expire_ms,
             seat: record.seat,
         };
-        let mut bare = false;
+        let (mut bare, mut table) = (false, None);
+        let arrays = self.beyond.rounds_arrays();
         let (count, memory, value, volatile) = match record.body() {
             Body::Str(value) => return self.weigh_str(&value, key, record.doubt),
             Body::Packed {
@@ -131,13 +132,17 @@ impl Scale {
                 memory,
                 packed,
             } => {
-                bare = packing::is_bare(record.form.kind(), count, packed);
-                let volatile =
-                    Hash::packed_volatile(record.form.kind(), record.form.encoding(), packed);
+                let (kind, encoding) = (record.form.kind(), record.form.encoding());
+                bare = packing::is_bare(kind, count, packed);
+                if arrays {
+                    table = packing::table(kind, encoding, packed);
+                }
+                let volatile = Hash::packed_volatile(kind, encoding, packed);
                 (count, memory, None, volatile)
             }
             Body::Elsewhere(handle) => large(handle).map_or((0, 0, None, false), |entry| {
                 let value = &entry.value;
+                table = value.table().filter(|_| arrays);
                 let memory = value.memory(&self.profile);
                 (value.count(), memory, Some(value), value.is_volatile())
             }),
@@ -157,6 +162,7 @@ impl Scale {
                 memory,
                 number: None,
                 value,
+                table,
             }),
             volatile,
         }
@@ -184,6 +190,7 @@ impl Scale {
                 memory: 0,
                 number,
                 value: None,
+                table: None,
             }),
             volatile: false,
         }
@@ -225,6 +232,7 @@ impl Scale {
                 number: None,
                 // As from its record, which holds nothing of it.
                 value: (!bare).then_some(&entry.value),
+                table: entry.value.table().filter(|_| self.beyond.rounds_arrays()),
             }),
             volatile: entry.value.is_volatile(),
         }

@@ -22,8 +22,8 @@ pub mod zset;
 pub(crate) mod elements;
 
 use crate::profile::Profile;
-use elements::Stay;
 pub use elements::{Fit, Samples, Usage};
+use elements::{Stay, Table};
 
 /// Largest in-record form of a value, bytes; a larger one lives in an allocation of its own.
 pub const INLINE_MAX: usize = 512;
@@ -281,6 +281,20 @@ impl Value {
             | Value::Stream(_)
             | Value::Module(_)
             | Value::Bare(_) => false,
+        }
+    }
+
+    /// The server's table, if it is in one that is known.
+    pub(crate) fn table(&self) -> Option<Table> {
+        match self {
+            Value::Set(value) => value.table(),
+            Value::Zset(value) => value.table(),
+            Value::Hash(value) => value.table(),
+            Value::String(_)
+            | Value::List(_)
+            | Value::Stream(_)
+            | Value::Module(_)
+            | Value::Bare(_) => None,
         }
     }
 

@@ -19,7 +19,7 @@ use crate::wait::{self, PATIENCE};
 /// Commands in one pipeline.
 const PIPELINE: usize = 300;
 
-/// A look at the memory every second.
+/// A look at the memory every second. Re-reads and probes are not what is measured.
 const CONFIG: &str = "
 [link]
 poll_ms = 100
@@ -27,6 +27,8 @@ poll_ms = 100
 [reread]
 values_per_s_max = 5000
 probes_per_s_max = 20000
+sizes_per_s_max = 20000
+elements_per_s_max = 50000000
 ";
 
 /// How much of `used_memory` may be left unexplained.

@@ -350,11 +350,16 @@ impl Table {
 
     /// Buckets of both tables.
     pub(crate) fn buckets(self) -> u64 {
+        self.arrays().iter().sum()
+    }
+
+    /// Buckets of each of its arrays; none of the second if nothing is moved.
+    pub(crate) fn arrays(self) -> [u64; 2] {
         let next = match self.next {
             0 => 0,
             next => 1 << (next - 1),
         };
-        (1 << self.exp) + next
+        [1 << self.exp, next]
     }
 
     /// Bytes of the buckets of both tables, child buckets of crowded ones included at their

@@ -82,6 +82,14 @@ impl Hash {
         self.expiring
     }
 
+    /// The server's table, if it is in one.
+    pub(crate) fn table(&self) -> Option<Table> {
+        match self.form {
+            Form::Listpack { .. } | Form::ListpackEx { .. } => None,
+            Form::Hashtable { table, .. } => Some(table),
+        }
+    }
+
     /// Encoding.
     pub fn encoding(&self) -> Encoding {
         match self.form {

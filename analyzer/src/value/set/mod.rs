@@ -91,6 +91,14 @@ impl Set {
         }
     }
 
+    /// The server's table, if it is in one.
+    pub(crate) fn table(&self) -> Option<Table> {
+        match self.form {
+            Form::Intset { .. } | Form::Listpack { .. } => None,
+            Form::Hashtable { table, .. } => Some(table),
+        }
+    }
+
     /// Bytes of the value part of MEMORY USAGE.
     pub fn memory(&self, profile: &Profile) -> u64 {
         let sizes = Sizes::of(profile);

@@ -76,6 +76,14 @@ impl Zset {
         }
     }
 
+    /// The server's table, if it is in one.
+    pub(crate) fn table(&self) -> Option<Table> {
+        match self.form {
+            Form::Listpack { .. } => None,
+            Form::Skiplist { table, .. } => Some(table),
+        }
+    }
+
     /// Bytes of the value part of MEMORY USAGE.
     pub fn memory(&self, profile: &Profile) -> u64 {
         let sizes = Sizes::of(profile);

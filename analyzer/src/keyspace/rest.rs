@@ -1,0 +1,151 @@
+//! Keys whose blocks a write may have changed in a way that nobody can compute.
+//!
+//! The C library's malloc gives a block 16 bytes more now and then, by what was freed before
+//! anywhere in the process (`size`): there a collection in a table weighs something else after every
+//! write to it. Each write leaves the doubt behind that a snapshot leaves, and the same probes settle
+//! it. They cost the server a walk over the elements, so a key is asked for when it has come to rest,
+//! and not again before the next write:
+//!
+//! ```text
+//! exact --write--> in doubt --two seconds and more without a write--> asked for --answer--> exact
+//!                     ^  |                                               |
+//!                     +--+ write                  in doubt <--write------+
+//! ```
+//!
+//! How long is a rest follows from the counter of writes: what was written often will be written
+//! again, and an answer that the next write makes void is worth nothing.
+
+use crate::command::{Doubt, Entry};
+use crate::keyspace::Keyspace;
+use crate::keyspace::db::{COUNTER_INIT, SECONDS_MASK};
+use crate::keyspace::settle::need_of;
+use crate::keyspace::wants::Need;
+use crate::store::record::Form;
+use crate::store::weigh::Scale;
+use crate::value::Value;
+
+/// Seconds without a write that are a rest for a key that was hardly ever written.
+const REST_S: u64 = 2;
+
+/// Seconds more, at most, for one that was: one for each step of its counter, which is there after
+/// some 4000 writes.
+const REST_MORE_MAX_S: u8 = 28;
+
+/// The clock of a command may be behind that of the key's last write: an idle time that is this
+/// close to the whole clock is less than nothing.
+const BEHIND_MAX_S: u64 = 3600;
+
+/// Seconds that idle times count, before they begin anew.
+const CLOCK_S: u64 = SECONDS_MASK as u64;
+
+/// Queued keys that one look at a queue drops or puts off, at most.
+const DROPS_MAX: usize = 4096;
+
+impl Scale {
+    /// True if what such a value weighs after a write is only told by the server. The C library's
+    /// malloc makes other blocks larger, too, but not by as much: tables are one key in three of a
+    /// mixed keyspace and four fifths of its error. Of more elements than a probe walks the answer
+    /// would say nothing.
+    #[inline]
+    fn is_open_when_written(&self, value: &Value) -> bool {
+        self.profile().allocator.libc
+            && !matches!(value, Value::Bare(_))
+            && Self::is_walked_table(Form::of(value.kind(), value.encoding()), value.count())
+    }
+
+    /// Takes the doubt about the size of a key that is about to be written off it, for the write to
+    /// raise it again: beside it a smaller doubt that a command has would not be seen, though that
+    /// one need not wait for a rest. True if there was one.
+    pub(in crate::keyspace) fn lift(&self, slot: &mut Option<Entry>) -> bool {
+        match slot {
+            Some(entry)
+                if entry.doubt == Doubt::Size && self.is_open_when_written(&entry.value) =>
+            {
+                entry.doubt = Doubt::None;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// Puts a key that was written in doubt about its size, or back into it. What must be asked for
+    /// first is left as it is: its answer comes through here as well.
+    pub(in crate::keyspace) fn leave_open(&self, slot: &mut Option<Entry>, lifted: bool) {
+        if let Some(entry) = slot
+            && entry.doubt == Doubt::None
+            && (lifted || self.is_open_when_written(&entry.value))
+        {
+            entry.doubt = Doubt::Size;
+        }
+    }
+}
+
+impl Keyspace {
+    /// True if keys are to be left alone until they have come to rest: where writes themselves leave
+    /// sizes open, for a server would be asked for its busiest keys for ever.
+    pub(in crate::keyspace) fn lets_rest(&self, need: Need) -> bool {
+        need == Need::Size && self.profile().allocator.libc
+    }
+
+    /// True if all keys that wait for their sizes are in the queue or under way, so that there is
+    /// nothing to be found by looking through the pages.
+    pub(in crate::keyspace) fn knows_all_resting(&self) -> bool {
+        let under_way = self.in_flight() + self.wants.sizes.len();
+        self.doubts().size <= under_way as u64
+    }
+
+    /// The first key of a queue that needs to be asked for. One that has not come to rest goes to the
+    /// back, and is looked at again in another second.
+    pub(in crate::keyspace) fn take_wanted(&mut self, need: Need) -> Option<(u32, Box<[u8]>)> {
+        let lets_rest = self.lets_rest(need);
+        let second = self.pulse.second();
+        for _ in 0..DROPS_MAX {
+            let (db, name) = self.wants.lane(need).pop_in(second)?;
+            let facts = self.facts(db, &name);
+            let Some(facts) = facts.filter(|facts| need_of(facts.doubt) == Some(need)) else {
+                continue;
+            };
+            if self.wants.is_in_flight(db, &name) {
+                continue;
+            }
+            if lets_rest && !is_rest(facts.idle_s, facts.freq) {
+                self.wants.lane(need).put_off(db, name, second);
+                continue;
+            }
+            return Some((db, name));
+        }
+        None
+    }
+
+    /// True if a key with that last write has come to rest.
+    pub(in crate::keyspace) fn is_at_rest(&self, lru: u32) -> bool {
+        let pulse = self.pulse();
+        is_rest(u64::from(pulse.idle_s(lru)), pulse.freq(lru))
+    }
+}
+
+fn is_rest(idle_s: u64, freq: u8) -> bool {
+    let steps = freq.saturating_sub(COUNTER_INIT).min(REST_MORE_MAX_S);
+    (REST_S + u64::from(steps)..CLOCK_S - BEHIND_MAX_S).contains(&idle_s)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_often_rests_longer() {
+        assert!(!is_rest(1, COUNTER_INIT));
+        assert!(is_rest(2, COUNTER_INIT));
+        assert!(is_rest(2, 0));
+        assert!(!is_rest(11, COUNTER_INIT + 10));
+        assert!(is_rest(12, COUNTER_INIT + 10));
+        assert!(is_rest(30, u8::MAX));
+    }
+
+    #[test]
+    fn a_write_ahead_of_the_clock_is_no_rest() {
+        assert!(!is_rest(CLOCK_S, COUNTER_INIT));
+        assert!(is_rest(CLOCK_S / 2, COUNTER_INIT));
+    }
+}

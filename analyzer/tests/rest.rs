@@ -1,0 +1,262 @@
+//! Where the server has the C library's malloc a write leaves the size of a table open; it is asked
+//! for once the key has come to rest.
+
+mod kit;
+
+use analyzer::Profile;
+use analyzer::command::Doubt;
+use analyzer::keyspace::{Fact, Looked, Need, Probed, Seen};
+use analyzer::profile::{Family, Version};
+use analyzer::value::{Encoding, Fit, Kind, Samples, Usage};
+use analyzer::view::Facts;
+use kit::Driver;
+
+/// Longer than any key is left alone, milliseconds.
+const LONG_MS: i64 = 60_000;
+
+impl Driver {
+    fn with_malloc(libc: bool) -> Driver {
+        let mut profile = Profile::defaults(Family::Redis, Version::new(6, 2));
+        profile.allocator.libc = libc;
+        Driver::on(profile)
+    }
+
+    fn facts(&self, name: &str) -> Facts {
+        let facts = self.keyspace.facts(self.db, name.as_bytes());
+        facts.expect("the key is there")
+    }
+
+    fn doubt(&self, name: &str) -> Doubt {
+        self.facts(name).doubt
+    }
+
+    fn want(&mut self, need: Need) -> Option<String> {
+        let want = self.keyspace.next_want(need)?;
+        Some(String::from_utf8(want.name).expect("text"))
+    }
+
+    fn pass(&mut self, ms: i64) {
+        self.now_ms += ms;
+        self.keyspace.clock(self.now_ms);
+    }
+
+    /// What the server says of a key: that it weighs so many bytes more than the model has it.
+    fn looked(&mut self, name: &str, more: u64) -> Looked {
+        let seen = Seen {
+            usage: Some(Usage {
+                bytes: self.facts(name).bytes + more,
+                samples: Samples::All,
+            }),
+            ..Seen::default()
+        };
+        let (db, at) = (self.db, self.offset);
+        self.keyspace
+            .settle_look(db, name.as_bytes(), at, Some(seen))
+    }
+}
+
+/// One key of each type in a table.
+const TABLES: [&str; 3] = ["SADD set a b c", "HSET hash f <long>", "ZADD zset 1 <long>"];
+
+fn write_tables(driver: &mut Driver) {
+    for line in TABLES {
+        driver.line(&line.replace("<long>", &"v".repeat(80)));
+    }
+}
+
+#[test]
+fn a_table_that_was_written_is_in_doubt_with_the_c_library_alone() {
+    for (libc, doubt) in [(true, Doubt::Size), (false, Doubt::None)] {
+        let mut driver = Driver::with_malloc(libc);
+        write_tables(&mut driver);
+        for (name, encoding) in [
+            ("set", Encoding::Hashtable),
+            ("hash", Encoding::Hashtable),
+            ("zset", Encoding::Skiplist),
+        ] {
+            let facts = driver.facts(name);
+            assert_eq!((facts.encoding, facts.doubt), (encoding, doubt), "{name}");
+        }
+        let doubts = driver.keyspace.doubts();
+        assert_eq!(doubts.size, if libc { 3 } else { 0 });
+        driver.pass(LONG_MS);
+        assert_eq!(driver.want(Need::Size).is_some(), libc);
+        driver.keyspace.audit().expect("sums agree");
+    }
+}
+
+#[test]
+fn what_is_not_in_a_table_is_in_no_doubt() {
+    let mut driver = Driver::with_malloc(true);
+    for line in [
+        "SET string a-text-of-some-length-that-is-in-a-block-of-its-own-all-the-same",
+        "SADD ints 1 2 3",
+        "HSET packed f v",
+        "ZADD small 1 m",
+        "RPUSH list a b c",
+        "XADD stream 1-1 f v",
+    ] {
+        driver.line(line);
+    }
+    assert_eq!(driver.keyspace.doubts().size, 0);
+    driver.line("SADD ints no-int");
+    assert_eq!(driver.doubt("ints"), Doubt::Size);
+}
+
+#[test]
+fn a_key_at_rest_is_asked_for_once_for_each_time_it_changed() {
+    let mut driver = Driver::with_malloc(true);
+    write_tables(&mut driver);
+    assert_eq!(driver.want(Need::Size), None);
+    driver.pass(LONG_MS);
+    for name in ["set", "hash", "zset"] {
+        let before = driver.facts(name).bytes;
+        assert_eq!(driver.want(Need::Size).as_deref(), Some(name));
+        let Looked::Compared(compared) = driver.looked(name, 32) else {
+            panic!("{name} is compared");
+        };
+        assert_eq!(
+            (compared.memory, compared.differences.len()),
+            (Some(Fit::Chance), 0)
+        );
+        let facts = driver.facts(name);
+        assert_eq!((facts.bytes, facts.doubt), (before + 32, Doubt::None));
+    }
+    driver.pass(LONG_MS);
+    assert_eq!(driver.want(Need::Size), None);
+    driver.line("SREM set a");
+    assert_eq!(driver.doubt("set"), Doubt::Size);
+    driver.pass(LONG_MS);
+    assert_eq!(driver.want(Need::Size).as_deref(), Some("set"));
+    assert_eq!(driver.want(Need::Size), None);
+    driver.keyspace.audit().expect("sums agree");
+}
+
+#[test]
+fn a_busy_key_is_left_alone_and_keeps_nobody_waiting() {
+    let mut driver = Driver::with_malloc(true);
+    driver.line("SADD calm a b c");
+    for n in 0..100 {
+        driver.line(&format!("SADD busy member-{n}"));
+        driver.pass(1000);
+        let wanted = driver.want(Need::Size);
+        if wanted.as_deref() == Some("calm") {
+            driver.looked("calm", 0);
+        } else {
+            assert_eq!(wanted, None);
+        }
+    }
+    assert_eq!(driver.doubt("calm"), Doubt::None);
+    // As often as it was written, two seconds are no rest yet.
+    driver.pass(1000);
+    assert_eq!(driver.want(Need::Size), None);
+    driver.pass(LONG_MS);
+    assert_eq!(driver.want(Need::Size).as_deref(), Some("busy"));
+}
+
+#[test]
+fn a_key_that_is_written_while_it_is_asked_for_rests_again() {
+    let mut driver = Driver::with_malloc(true);
+    driver.line("SADD set a b c");
+    driver.pass(LONG_MS);
+    assert_eq!(driver.want(Need::Size).as_deref(), Some("set"));
+    let seen = driver.offset;
+    driver.line("SADD set d");
+    let settled = driver
+        .keyspace
+        .settle_look(0, b"set", seen, Some(Seen::default()));
+    assert_eq!(settled, Looked::Stale);
+    assert_eq!(
+        (driver.doubt("set"), driver.want(Need::Size)),
+        (Doubt::Size, None)
+    );
+    driver.pass(LONG_MS);
+    assert_eq!(driver.want(Need::Size).as_deref(), Some("set"));
+}
+
+/// A relative expiry is asked for at once, however long the size has to wait.
+#[test]
+fn a_smaller_doubt_does_not_wait_for_a_rest() {
+    let mut driver = Driver::with_malloc(true);
+    driver.line("SADD set a b c");
+    driver.line("EXPIRE set 100");
+    assert_eq!(driver.doubt("set"), Doubt::Probe);
+    assert_eq!(driver.want(Need::Probe).as_deref(), Some("set"));
+    let told = Probed {
+        encoding: Some(Encoding::Hashtable),
+        expire_ms: Some(Some(1_700_000_100_123)),
+    };
+    driver.keyspace.settle_probe(0, b"set", driver.offset, told);
+    assert_eq!(driver.doubt("set"), Doubt::Size);
+    driver.pass(LONG_MS);
+    assert_eq!(driver.want(Need::Size).as_deref(), Some("set"));
+    driver.keyspace.audit().expect("sums agree");
+}
+
+#[test]
+fn a_table_that_no_look_walks_is_in_no_doubt() {
+    let mut driver = Driver::with_malloc(true);
+    let add = |driver: &mut Driver, count: usize| {
+        let members: Vec<String> = (0..count).map(|n| format!("m{n}")).collect();
+        let line = format!("SADD set {}", members.join(" "));
+        driver.line(&line);
+    };
+    add(&mut driver, 5000);
+    assert_eq!(driver.doubt("set"), Doubt::None);
+    // One that was in doubt before it grew is left so: its table is still to be asked for.
+    driver.line("DEL set");
+    add(&mut driver, 4000);
+    add(&mut driver, 5000);
+    assert_eq!(driver.doubt("set"), Doubt::Size);
+}
+
+#[test]
+fn more_keys_than_can_be_queued_are_all_asked_for() {
+    const KEYS: usize = 20_000;
+    let mut driver = Driver::with_malloc(true);
+    for n in 0..KEYS {
+        driver.line(&format!("SADD set:{n} a"));
+    }
+    assert_eq!(driver.keyspace.doubts().size, KEYS as u64);
+    let mut asked = 0;
+    for _ in 0..KEYS {
+        driver.pass(LONG_MS);
+        while let Some(name) = driver.want(Need::Size) {
+            driver.looked(&name, 0);
+            asked += 1;
+        }
+        if driver.keyspace.doubts().size == 0 {
+            break;
+        }
+    }
+    assert_eq!((asked, driver.keyspace.doubts().size), (KEYS, 0));
+}
+
+/// Audits leave a key in doubt out, so that a look at it has to find what they would.
+#[test]
+fn a_doubt_of_the_size_hides_no_mistake_in_the_count() {
+    for (libc, found) in [(true, vec![Fact::Count]), (false, vec![])] {
+        let mut driver = Driver::with_malloc(libc);
+        driver.keyspace.begin_load(driver.now_ms);
+        driver.keyspace.commit_load(0);
+        driver.line("SADD set a b c");
+        driver.keyspace.suspect_all();
+        while driver.keyspace.is_suspecting() {
+            driver.keyspace.find_suspects();
+        }
+        driver.pass(LONG_MS);
+        assert_eq!(driver.want(Need::Size).as_deref(), Some("set"));
+        let seen = Seen {
+            kind: Some(Kind::Set),
+            count: Some(4),
+            ..Seen::default()
+        };
+        let looked = driver.keyspace.settle_look(0, b"set", 10, Some(seen));
+        let Looked::Compared(compared) = looked else {
+            panic!("it is compared");
+        };
+        let facts: Vec<Fact> = compared.differences.iter().map(|one| one.fact).collect();
+        assert_eq!(facts, found);
+        assert_eq!(driver.doubt("set"), Doubt::Value);
+    }
+}
