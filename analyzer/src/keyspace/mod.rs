@@ -210,12 +210,23 @@ impl Keyspace {
         }
     }
 
-    /// Where commands that the model does not know have their keys, as COMMAND INFO says.
+    /// Where commands that the model does not know have their keys, as COMMAND INFO says: all that a
+    /// server told, in place of what another one did.
     pub fn set_key_specs(&mut self, specs: impl IntoIterator<Item = (Vec<u8>, KeySpec)>) {
-        self.specs = specs
-            .into_iter()
-            .map(|(name, spec)| (name.to_ascii_uppercase(), spec))
-            .collect();
+        self.specs.clear();
+        self.add_key_specs(specs);
+    }
+
+    /// Where some more commands have their keys.
+    pub fn add_key_specs(&mut self, specs: impl IntoIterator<Item = (Vec<u8>, KeySpec)>) {
+        let specs = specs.into_iter();
+        self.specs
+            .extend(specs.map(|(name, spec)| (name.to_ascii_uppercase(), spec)));
+    }
+
+    /// True if it is told where a command of that name has its keys.
+    pub fn has_key_spec(&self, name: &[u8]) -> bool {
+        self.key_spec(&name.to_ascii_uppercase()).is_some()
     }
 
     /// Takes the wall clock, unix milliseconds; call it about once a second. Windows and histories

@@ -83,9 +83,9 @@ impl Owner<'_> {
                 _ => {}
             }
         }
-        if !self.mirror.unasked.is_empty() {
-            let names = std::mem::take(&mut self.mirror.unasked);
-            drop(side.asks.try_send(SideAsk::KeySpecs(names)));
+        let names = self.mirror.strangers.wanted();
+        if !names.is_empty() && side.asks.try_send(SideAsk::KeySpecs(names)).is_ok() {
+            self.mirror.strangers.asked();
         }
         let wants_standby = session.wants_standby();
         if wants_standby && self.standby_dial.is_none() && self.timers.standby <= now {
@@ -181,7 +181,10 @@ impl Owner<'_> {
                     }
                 }
             }
-            SideAnswer::KeySpecs(specs) => self.mirror.keyspace.set_key_specs(specs),
+            SideAnswer::KeySpecs(specs) => {
+                self.mirror.strangers.answered();
+                self.mirror.keyspace.add_key_specs(specs);
+            }
             SideAnswer::Lost(error) => {
                 self.verify.lost();
                 self.telling.lost();
