@@ -24,6 +24,7 @@ mod metrics;
 mod patterns;
 mod preflight;
 mod register;
+mod rereads;
 mod scene;
 mod sentinels;
 mod tidy;

@@ -30,7 +30,8 @@ use crate::model::monitor::Monitors;
 use crate::model::strangers::Strangers;
 use crate::side::intro;
 use crate::side::look::Sight;
-use crate::side::task::{Count, Name, Probe, Value};
+use crate::side::task::{Count, Name, Probe};
+use crate::side::values::Value;
 
 /// Held answers: more than can be in flight.
 const HELD_MAX: usize = 64;
@@ -586,6 +587,7 @@ impl Mirror {
                     None => self.parked.push(name),
                 }
             }
+            Value::Unread => self.keyspace.settle_failed(name.db, &name.key),
             Value::Refused => self.parked.push(name),
         }
     }

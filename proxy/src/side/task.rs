@@ -13,7 +13,6 @@ use analyzer::input::KeySpec;
 use analyzer::keyspace::Counted;
 use analyzer::profile::Version;
 use analyzer::value::Encoding;
-use bytes::Bytes;
 use redis_protocol::resp2::types::BytesFrame;
 use replica_shim::Outbound;
 use replica_shim::outbound::{InfoSection, LengthOf};
@@ -29,13 +28,11 @@ use crate::side::intro;
 use crate::side::look::{self, Look, Rights, Sight};
 use crate::side::memory::{self, Memory};
 use crate::side::told::{self, Told};
+use crate::side::values::{self, Heavy, Value};
 use crate::side::vitals::{self, Vitals};
 
 /// Questions that may wait for the connection; the owner sends no more than that.
 pub const QUEUE_MAX: usize = 4;
-
-/// Samples of the size estimate before a DUMP: constant time, good to a factor.
-const SIZE_SAMPLES: u32 = 5;
 
 /// What INFO commandstats says of commands that are not replicated and change encodings. Only
 /// whether it is the same as before means anything.
@@ -180,46 +177,6 @@ pub enum Count {
     Refused,
 }
 
-/// What a value read found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// No such key, or one that is expired.
-    Missing,
-    /// The DUMP payload and what it lacks.
-    Found {
-        /// The payload.
-        payload: Bytes,
-        /// OBJECT ENCODING.
-        encoding: Option<Encoding>,
-        /// Expiry.
-        expire_ms: Option<i64>,
-    },
-    /// Larger than we read.
-    TooLarge(u64),
-    /// The server answered with an error.
-    Refused,
-}
-
-impl Value {
-    /// Bytes of the payload.
-    pub fn bytes(&self) -> u64 {
-        match self {
-            Value::Found { payload, .. } => payload.len() as u64,
-            Value::Missing | Value::TooLarge(_) | Value::Refused => 0,
-        }
-    }
-}
-
-impl Value {
-    /// True if it is larger than we read.
-    pub fn is_too_large(&self) -> bool {
-        match self {
-            Value::TooLarge(_) => true,
-            Value::Missing | Value::Found { .. } | Value::Refused => false,
-        }
-    }
-}
-
 /// The owner's end.
 #[derive(Debug)]
 pub struct Side {
@@ -239,6 +196,7 @@ impl Side {
             target,
             of,
             rights: None,
+            heavy: Heavy::default(),
         };
         let task = tokio::spawn(server.run(client, asked, answered));
         Side {
@@ -254,6 +212,8 @@ struct Server {
     of: fleet::Server,
     /// What our user may ask, once that was needed on this connection.
     rights: Option<Rights>,
+    /// Values that cost us a connection.
+    heavy: Heavy,
 }
 
 impl Server {
@@ -277,6 +237,7 @@ impl Server {
             let answer = match self.answer(&mut client, ask).await {
                 Ok(answer) => answer,
                 Err(error) => {
+                    self.heavy.lost(&error);
                     if answers.send(SideAnswer::Lost(error)).await.is_err() {
                         return;
                     }
@@ -334,7 +295,14 @@ impl Server {
                 let of = (&self.of, self.relative_expiry(), rights);
                 SideAnswer::Looks(look::looks(client, of, asked).await?)
             }
-            SideAsk::Values(names) => self.values(client, names).await?,
+            SideAsk::Values(names) => {
+                let of = (
+                    &self.of,
+                    self.relative_expiry(),
+                    self.target.value_bytes_max,
+                );
+                SideAnswer::Values(values::read(client, of, names, &mut self.heavy).await?)
+            }
             SideAsk::Counts(names) => self.counts(client, names).await?,
             SideAsk::KeySpecs(names) => {
                 let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
@@ -400,41 +368,6 @@ impl Server {
         let found = found.map(|(name, (stamp, replies))| (stamp, (name, count(&replies))));
         Ok(SideAnswer::Counts(by_moment(found)))
     }
-
-    async fn values(&self, client: &mut Client, names: Vec<Name>) -> Result<SideAnswer, SideError> {
-        let sizes = sizes(client, &names).await?;
-        let limit = self.target.value_bytes_max;
-        let (large, small): (Vec<_>, Vec<_>) = names
-            .into_iter()
-            .zip(sizes)
-            .partition(|(_, size)| *size > limit);
-        let small: Vec<Name> = small.into_iter().map(|(name, _)| name).collect();
-        let answers = batch::read(client, &self.of, &small, |_, name| {
-            let mut requests = vec![
-                Outbound::Dump(&name.key),
-                Outbound::ObjectEncoding(&name.key),
-            ];
-            requests.extend(expiry(&name.key, self.relative_expiry()));
-            requests
-        })
-        .await?;
-        let read = small
-            .into_iter()
-            .zip(answers)
-            .map(|(name, (stamp, replies))| (stamp, (name, value(&replies))));
-        let mut moments = by_moment(read);
-        if !large.is_empty() {
-            // Nothing was read of these, so any instant will do.
-            let stamp = moments.iter().find_map(|moment| moment.stamp);
-            let large = large.into_iter();
-            let found = large.map(|(name, size)| (name, Value::TooLarge(size)));
-            moments.push(Moment {
-                stamp,
-                found: found.collect(),
-            });
-        }
-        Ok(SideAnswer::Values(moments))
-    }
 }
 
 /// What the replies to the reads of a count say.
@@ -452,24 +385,6 @@ fn count(replies: &[BytesFrame]) -> Count {
             encoding: client::text(encoding).and_then(|name| Encoding::parse(name)),
             expire_ms: Some(expire_ms),
         }),
-    }
-}
-
-/// What the replies to the reads of a value say.
-fn value(replies: &[BytesFrame]) -> Value {
-    let (dump, encoding, expire_ms) = match replies {
-        [dump, encoding, at] => (dump, encoding, client::integer(at).filter(|ms| *ms >= 0)),
-        [dump, encoding, time, left] => (dump, encoding, left_to_unix(time, left)),
-        _ => return Value::Refused,
-    };
-    match dump {
-        BytesFrame::Null => Value::Missing,
-        BytesFrame::BulkString(payload) | BytesFrame::SimpleString(payload) => Value::Found {
-            payload: payload.clone(),
-            encoding: client::text(encoding).and_then(|name| Encoding::parse(name)),
-            expire_ms,
-        },
-        BytesFrame::Error(_) | BytesFrame::Integer(_) | BytesFrame::Array(_) => Value::Refused,
     }
 }
 
@@ -496,23 +411,6 @@ async fn poll(client: &mut Client, keys: bool) -> Result<Polled, SideError> {
         debug: line("cmdstat_debug"),
     };
     Ok(polled)
-}
-
-/// An estimate of each value's size; 0 for what is missing or not told.
-async fn sizes(client: &mut Client, names: &[Name]) -> Result<Vec<u64>, SideError> {
-    let mut requests = Vec::with_capacity(names.len() * 2);
-    for name in names {
-        requests.push(Outbound::Select(name.db));
-        requests.push(Outbound::MemoryUsage {
-            key: &name.key,
-            samples: SIZE_SAMPLES,
-        });
-    }
-    let replies = client.ask(&requests).await?;
-    let sizes = replies.iter().skip(1).step_by(2);
-    Ok(sizes
-        .map(|size| client::integer(size).map_or(0, |n| u64::try_from(n).unwrap_or(0)))
-        .collect())
 }
 
 /// What asks for a key's expiry; `relative` where it is told as what is left.

@@ -302,7 +302,7 @@ impl Owner<'_> {
             .shared
             .followed
             .retain(|_, owner| *owner != self.given.master.id);
-        self.rereads.reset(None);
+        self.rereads.reset();
         self.telling.lost();
         good
     }
