@@ -2,7 +2,7 @@
 //!
 //! A keyspace belongs to one task. It takes time and offsets as arguments, does no input or output
 //! and never works longer than one page, one command or one budget at once; the exceptions are
-//! named where they are (`set_profile` on another server, CLUSTER FLUSHSLOT).
+//! named where they are (`set_profile` on another server, whole slots removed).
 //!
 //! - `load_key`, `part`, `end_key`: a full sync, into a generation of its own (`load`)
 //! - `apply`: one command of the stream (`crate::command`)
@@ -150,8 +150,8 @@ impl Keyspace {
         }
     }
 
-    /// With the slot function that CLUSTER FLUSHSLOT needs; without it the command is unknown. While
-    /// the server is in cluster mode keys are counted by slot as well.
+    /// With the slot function that CLUSTER FLUSHSLOT, TRIMSLOTS and SFLUSH need; without it they do
+    /// not parse. While the server is in cluster mode keys are counted by slot as well.
     pub fn with_slots(self, slot_of: SlotOf) -> Keyspace {
         let seed = self.seed;
         let mut keyspace = Keyspace {
