@@ -145,8 +145,8 @@ pub struct Polled {
     pub role: Role,
     /// A replica without a link to its own master.
     pub orphan: bool,
-    /// `min-replicas-to-write` is on.
-    pub min_replicas: bool,
+    /// `min-replicas-to-write` is on; `None` if nothing was told.
+    pub min_replicas: Option<bool>,
     /// What decides encodings; empty without the right to CONFIG GET.
     pub config: Vec<(String, String)>,
     /// What was called that is not replicated and changes encodings.
@@ -196,6 +196,7 @@ impl Side {
             target,
             of,
             rights: None,
+            lacks_config: false,
             heavy: Heavy::default(),
         };
         let task = tokio::spawn(server.run(client, asked, answered));
@@ -212,6 +213,8 @@ struct Server {
     of: fleet::Server,
     /// What our user may ask, once that was needed on this connection.
     rights: Option<Rights>,
+    /// CONFIG GET was refused on this connection.
+    lacks_config: bool,
     /// Values that cost us a connection.
     heavy: Heavy,
 }
@@ -243,6 +246,7 @@ impl Server {
                     }
                     client = self.reconnect(&mut asks).await;
                     self.rights = None;
+                    self.lacks_config = false;
                     SideAnswer::Ready
                 }
             };
@@ -274,7 +278,9 @@ impl Server {
 
     async fn answer(&mut self, client: &mut Client, ask: SideAsk) -> Result<SideAnswer, SideError> {
         Ok(match ask {
-            SideAsk::Poll { keys } => SideAnswer::Poll(poll(client, keys).await?),
+            SideAsk::Poll { keys } => {
+                SideAnswer::Poll(poll(client, keys, &mut self.lacks_config).await?)
+            }
             SideAsk::Memory => SideAnswer::Memory(memory::look(client).await?),
             SideAsk::Vitals => {
                 let own_port = self.target.link.announce_port;
@@ -388,17 +394,45 @@ fn count(replies: &[BytesFrame]) -> Count {
     }
 }
 
-async fn poll(client: &mut Client, keys: bool) -> Result<Polled, SideError> {
-    let mut requests = intro::CONFIG_PATTERNS.map(Outbound::ConfigGet).to_vec();
+/// INFO replication, CONFIG GET if it is `allowed`, and INFO keyspace for the `keys`, of one instant.
+async fn ask_at_once(
+    client: &mut Client,
+    keys: bool,
+    allowed: bool,
+) -> Result<(String, Vec<BytesFrame>), SideError> {
+    let mut requests = Vec::new();
+    if allowed {
+        requests.extend(intro::CONFIG_PATTERNS.map(Outbound::ConfigGet));
+    }
     requests.extend(keys.then_some(Outbound::Info(InfoSection::Keyspace)));
-    let (info, mut config) = batch::exec(client, &requests).await?;
+    batch::exec(client, &requests).await
+}
+
+async fn poll(
+    client: &mut Client,
+    keys: bool,
+    lacks_config: &mut bool,
+) -> Result<Polled, SideError> {
+    let (info, replies) = match ask_at_once(client, keys, !*lacks_config).await? {
+        (info, _) if info.is_empty() && !*lacks_config => {
+            // One refused command makes EXEC refuse all, and INFO is needed the most.
+            let (info, replies) = ask_at_once(client, keys, false).await?;
+            *lacks_config = !info.is_empty();
+            if *lacks_config {
+                tracing::warn!("without the right to CONFIG GET changes of it are not seen");
+            }
+            (info, replies)
+        }
+        told => told,
+    };
+    let mut config = replies;
     let counts = config.pop_if(|_| keys).map(|reply| utf8(&reply));
     let text = Info(&info);
     let mut polled = Polled {
         stamp: batch::stamp(&info),
         role: text.role(),
         orphan: text.get("master_link_status") == Some("down"),
-        min_replicas: text.get("min_slaves_good_slaves").is_some(),
+        min_replicas: (!info.is_empty()).then(|| text.get("min_slaves_good_slaves").is_some()),
         config: config.iter().flat_map(intro::pairs).collect(),
         calls: Calls::default(),
         keys: counts.map(|text| Info(&text).keys()),

@@ -338,7 +338,7 @@ impl Owner<'_> {
             return self.lose(Fault::own(Loss::Closed, Verdict::Retry, text));
         }
         if let Some(session) = &mut self.session {
-            session.min_replicas = polled.min_replicas;
+            session.min_replicas = polled.min_replicas.unwrap_or(session.min_replicas);
             if polled.role == Role::Replica {
                 session.wire.confirm_replica();
             }
