@@ -102,6 +102,8 @@ pub struct Keyspace {
     counters: Counters,
     specs: BTreeMap<Vec<u8>, KeySpec>,
     slot_of: Option<SlotOf>,
+    /// The answers are those of a replica.
+    of_replica: bool,
     hire: Option<Hire>,
     plan: Plan,
     dispatch: Dispatch,
@@ -139,6 +141,7 @@ impl Keyspace {
             counters: Counters::default(),
             specs: BTreeMap::new(),
             slot_of: None,
+            of_replica: false,
             hire: None,
             plan: Plan::default(),
             dispatch: Dispatch::new(),
@@ -227,6 +230,11 @@ impl Keyspace {
     /// True if it is told where a command of that name has its keys.
     pub fn has_key_spec(&self, name: &[u8]) -> bool {
         self.key_spec(&name.to_ascii_uppercase()).is_some()
+    }
+
+    /// Whether it is a replica that is followed and asked, which deletes nothing by itself.
+    pub fn set_of_replica(&mut self, of_replica: bool) {
+        self.of_replica = of_replica;
     }
 
     /// Takes the wall clock, unix milliseconds; call it about once a second. Windows and histories

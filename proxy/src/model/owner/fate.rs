@@ -63,9 +63,9 @@ impl Owner<'_> {
             let doubtful = self.mirror.rewind(resume);
             tracing::info!(master = %self.given.master, position = %resume, doubtful, "going back to where the server left our history");
         }
-        self.mirror
-            .keyspace
-            .set_key_specs(attached.intro.key_specs.iter().cloned());
+        let keyspace = &mut self.mirror.keyspace;
+        keyspace.set_key_specs(attached.intro.key_specs.iter().cloned());
+        keyspace.set_of_replica(attached.intro.role == Role::Replica);
         let memory = &self.given.shared.fleet.memory;
         let queue_max = memory.queue_max(self.given.config.link.queue_bytes_max);
         let session = Session::new(attached, &self.target, queue_max, self.origin);
