@@ -154,7 +154,9 @@ impl Session {
     pub fn timeout(&self) -> Option<Instant> {
         let mut at = self.wire.timeout();
         if let Some(standby) = &self.standby {
-            let ready = standby.ready.map(|(_, since)| since + QUIET_LIMIT);
+            let ready = standby
+                .ready
+                .and_then(|(_, since)| quiet_at(since, clock::now()));
             for due in [standby.wire.timeout(), ready].into_iter().flatten() {
                 at = Some(at.map_or(due, |at| at.min(due)));
             }
@@ -319,6 +321,12 @@ impl Session {
     }
 }
 
+/// When a stand-by that is ready since then is taken though it is silent. Once that is past, it
+/// waits for the followed wire, whose bytes wake us.
+fn quiet_at(since: Instant, now: Instant) -> Option<Instant> {
+    Some(since + QUIET_LIMIT).filter(|at| *at > now)
+}
+
 /// The mirror, as the followed machine sees it.
 struct Following<'a> {
     mirror: &'a mut Mirror,
@@ -397,4 +405,18 @@ fn unix_then(at: Instant) -> i64 {
     let age = clock::now().duration_since(at).as_millis();
     let age = u64::try_from(age).unwrap_or(u64::MAX);
     i64::try_from(clock::unix_ms().saturating_sub(age)).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stand_by_that_waits_for_the_stream_wakes_nobody() {
+        let since = clock::now();
+        let due = since + QUIET_LIMIT;
+        assert_eq!(quiet_at(since, since), Some(due));
+        assert_eq!(quiet_at(since, due), None);
+        assert_eq!(quiet_at(since, due + QUIET_LIMIT), None);
+    }
 }
