@@ -95,21 +95,31 @@ pub(crate) fn unknown(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Outcome::Unknown
 }
 
-/// A command that the server understood and we did not: its keys are to be read again. Without a
-/// spec the first argument is taken for the key, as with all that write but those of this file.
+/// A command that the server understood and we did not, or not all of it (a name too long to be
+/// kept): its keys are to be read again.
 pub(crate) fn malformed(context: &mut Context<'_>, args: Args<'_>) {
     let Ok(Text::Bytes(name)) = args.get(0) else {
         return;
     };
-    if handler(&name.to_ascii_uppercase()).is_some() {
+    let name = name.to_ascii_uppercase();
+    if handler(&name).is_some() {
         return;
     }
-    let first = KeySpec {
-        first: 1,
-        last: 1,
-        step: 1,
+    let spec = spec_of(context, args).unwrap_or_else(|| usual_spec(&name));
+    doubt_keys(context, args, spec);
+}
+
+/// Where a command that we know writes keys, for servers that do not tell (before 7.0, or without
+/// the right to COMMAND): the first argument, but for these.
+fn usual_spec(name: &[u8]) -> KeySpec {
+    let (first, last, step) = match name {
+        b"DEL" | b"UNLINK" => (1, -1, 1),
+        b"MSET" | b"MSETNX" => (1, -1, 2),
+        b"RENAME" | b"RENAMENX" | b"COPY" | b"SMOVE" | b"LMOVE" | b"RPOPLPUSH" => (1, 2, 1),
+        b"BITOP" => (2, 2, 1),
+        _ => (1, 1, 1),
     };
-    doubt_keys(context, args, spec_of(context, args).unwrap_or(first));
+    KeySpec { first, last, step }
 }
 
 fn spec_of(context: &Context<'_>, args: Args<'_>) -> Option<KeySpec> {
