@@ -21,6 +21,7 @@ mod hostile;
 mod lifecycle;
 mod merged;
 mod metrics;
+mod partings;
 mod patterns;
 mod preflight;
 mod register;

@@ -146,7 +146,7 @@ impl Owner<'_> {
             }
             SideAnswer::Shutdown(true) => {
                 let text = "the server shuts down and would wait for us";
-                self.lose(Fault::own(Loss::Shutdown, Verdict::RetryLater, text));
+                self.leave(Fault::own(Loss::Shutdown, Verdict::RetryLater, text));
             }
             SideAnswer::Shutdown(false) => {}
             SideAnswer::Probes(moments) => {
