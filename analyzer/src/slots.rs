@@ -6,6 +6,7 @@
 
 mod blocks;
 mod packed;
+mod set;
 
 use std::fmt;
 
@@ -13,6 +14,7 @@ use crate::keyspace::SlotOf;
 
 pub(crate) use self::blocks::Blocks;
 pub(crate) use self::packed::Packed;
+pub(crate) use self::set::SlotSet;
 
 /// Slots that can be counted, of every cluster.
 pub const SLOTS: usize = 16_384;

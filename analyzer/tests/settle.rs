@@ -263,10 +263,25 @@ fn unknown_commands_leave_doubts_on_their_keys() {
         .expect("expected to be there");
     assert_eq!(facts.kind, Kind::Module);
     assert!(driver.keyspace.facts(0, b"x").is_none());
+    // What is told of one command later leaves the others as they are.
+    let one = KeySpec {
+        first: 2,
+        last: 2,
+        step: 1,
+    };
+    driver.keyspace.add_key_specs([(b"Mod.Late".to_vec(), one)]);
+    driver.line("MOD.LATE x c");
+    driver.line("MOD.MSET d x");
+    for name in ["c", "d"] {
+        assert_eq!(driver.doubt(name), Doubt::Value, "{name}");
+    }
+    assert!(driver.keyspace.has_key_spec(b"mod.mset"));
+    driver.keyspace.set_key_specs([(b"mod.late".to_vec(), one)]);
+    assert!(!driver.keyspace.has_key_spec(b"mod.mset"));
     assert_eq!(driver.line("OTHER.SET a x"), Outcome::Unknown);
     assert_eq!(driver.line("EVAL x 0"), Outcome::Resync);
     assert_eq!(driver.line("PUBLISH a x"), Outcome::Ignored);
-    assert_eq!(driver.keyspace.counters().unknown, 2);
+    assert_eq!(driver.keyspace.counters().unknown, 4);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod kit;
 
 use std::collections::BTreeMap;
 
+use analyzer::input::Outcome;
 use analyzer::profile::{Family, Version};
 use analyzer::slots::SlotSum;
 use analyzer::view::Cursor;
@@ -102,6 +103,53 @@ fn a_flushed_slot_is_empty_in_every_database() {
     check(&driver);
     assert_eq!(driver.names(0), [b"b"]);
     assert_eq!(driver.names(2), [b"b"]);
+}
+
+/// A cluster of Redis 8.4 moves slots at once, and tells replicas in one command what is gone.
+#[test]
+fn what_has_moved_away_is_trimmed_in_one_command() {
+    let mut driver = driver(true);
+    for n in 0..2000 {
+        driver.line(&format!("SET k{n} v"));
+    }
+    driver.line("SET a 1");
+    driver.line("SET z 1");
+    let (low, high) = (slot_of(b"k0"), slot_of(b"k999"));
+    let (a, z) = (slot_of(b"a"), slot_of(b"z"));
+    let trim = format!("TRIMSLOTS RANGES 2 {low} {high} {a} {a}");
+    for wrong in [
+        trim.replace("S 2", "S 1"),
+        trim.replace("S 2", "S 3"),
+        format!("{trim} 7"),
+        trim.replace(&format!("{low} {high}"), &format!("{high} {low}")),
+        trim.replace(&format!(" {high} "), " 16384 "),
+        trim.replace("RANGES", "SLOTS"),
+        "TRIMSLOTS RANGES 0".to_owned(),
+        "TRIMSLOTS".to_owned(),
+        "SFLUSH".to_owned(),
+        "SFLUSH 1 SYNC".to_owned(),
+    ] {
+        assert_eq!(driver.line(&wrong), Outcome::Malformed, "{wrong}");
+    }
+    assert_eq!(driver.keyspace.keys(), 2002);
+    assert_eq!(driver.line(&trim), Outcome::Applied);
+    check(&driver);
+    let names = driver.names(0);
+    let gone = |name: &[u8]| (low..=high).contains(&slot_of(name)) || slot_of(name) == a;
+    assert!(names.len() < 2000 && !names.iter().any(|name| gone(name)));
+    driver.now_ms += 1000;
+    driver.keyspace.clock(driver.now_ms);
+    let removed = driver.keyspace.flow_ever().removed;
+    assert_eq!(removed, 2002 - names.len() as u64);
+    assert_eq!(driver.line(&trim), Outcome::NoChange);
+    assert_eq!(
+        driver.line(&format!("SFLUSH {z} {z} ASYNC")),
+        Outcome::Applied
+    );
+    assert_eq!(driver.names(0).len(), names.len() - 1);
+    assert_eq!(driver.line("SFLUSH 0 16383"), Outcome::Applied);
+    assert_eq!(driver.keyspace.keys(), 0);
+    check(&driver);
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub struct Identity {
     pub replid: String,
     /// `master_repl_offset`.
     pub offset: u64,
+    /// It shuts down, and waits for its replicas.
+    pub shuts_down: Arc<AtomicBool>,
 }
 
 impl Default for Identity {
@@ -39,6 +41,7 @@ impl Default for Identity {
             run_id: "f".repeat(40),
             replid: "a".repeat(40),
             offset: 1000,
+            shuts_down: Arc::default(),
         }
     }
 }
@@ -281,9 +284,15 @@ fn info(identity: &Identity) -> String {
         run_id,
         replid,
         offset,
+        shuts_down,
     } = identity;
+    let stopping = if shuts_down.load(Ordering::SeqCst) {
+        "shutdown_in_milliseconds:9000\r\n"
+    } else {
+        ""
+    };
     format!(
-        "# Server\r\nredis_version:{version}\r\nredis_mode:{mode}\r\nrun_id:{run_id}\r\n\
+        "# Server\r\nredis_version:{version}\r\nredis_mode:{mode}\r\nrun_id:{run_id}\r\n{stopping}\
          # Persistence\r\nloading:0\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\n\
          master_replid:{replid}\r\nmaster_replid2:{}\r\nmaster_repl_offset:{offset}\r\n\
          second_repl_offset:-1\r\nrepl_backlog_active:1\r\nrepl_backlog_size:1048576\r\n\

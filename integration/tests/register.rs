@@ -1,6 +1,7 @@
 //! Becoming a replica: every way a master may send its snapshot, every way it may ask who we are.
 
 use std::fs;
+use std::time::Duration;
 
 use integration::app::App;
 use integration::server::free_addr;
@@ -69,6 +70,32 @@ fn a_user_with_no_more_than_it_takes() {
         app.wait_synced(PATIENCE).expect("sync");
         scene::expect_equal(&server, &app);
     }
+}
+
+/// Without CONFIG GET nothing else of a poll is lost: a replica hears our true offset, which it does
+/// once a poll has told that it is one still.
+#[test]
+fn a_user_without_the_right_to_config() {
+    let master = scene::server("redis-7.0", &[]);
+    let upstream = format!("{} {}", master.addr.ip(), master.addr.port());
+    let replica = scene::server("redis-7.0", &[("replicaof", &upstream)]);
+    let mut client = replica.client().expect("connect");
+    let words = [
+        "ACL", "SETUSER", "watcher", "on", ">pw", "~*", "+@all", "-config",
+    ];
+    client.ask(&words).expect("ACL SETUSER");
+    wait::for_true(PATIENCE, "the replica's link", || {
+        Ok(client.info("replication", "master_link_status")? == "up")
+    })
+    .expect("a replica");
+    scene::set(&mut master.client().expect("connect"), "key");
+    let app = App::start(&[format!("redis://watcher:pw@{}", replica.addr)], EAGER).expect("start");
+    app.wait_synced(PATIENCE).expect("sync");
+    wait::for_true(Duration::from_secs(30), "an offset to be told", || {
+        let ours = client.info("replication", "slave0")?;
+        Ok(!ours.contains("offset=0,") && ours.contains("offset="))
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
 }
 
 #[test]

@@ -4,6 +4,9 @@
 //! The difference is made on a replica that may be written to: what is written there is passed on to
 //! nobody, so that a model which follows it does not hear of it.
 
+use std::thread;
+use std::time::Duration;
+
 use integration::app::App;
 use integration::load::{Load, Writer};
 use integration::resp::{Client, Command};
@@ -17,6 +20,9 @@ use crate::scene;
 
 /// Keys that are compared while the load is written, at least.
 const COMPARED_MIN: u64 = 2_000;
+
+/// The model lets keys be whose expiry is no more than ten seconds ago.
+const EXPIRED_FOR: Duration = Duration::from_secs(11);
 
 fn verified(app: &App, count: &str) -> Value {
     let mut client = app.client().expect("the admin port");
@@ -42,6 +48,55 @@ fn say(client: &mut Client, lines: &[&str]) {
         let words: Vec<&str> = line.split(' ').collect();
         client.ask(&words).expect(line);
     }
+}
+
+/// A replica deletes nothing by itself and reads what has expired as missing: until its master
+/// deletes it, the key is there, and counts.
+#[test]
+fn what_has_expired_on_a_replica_is_kept_until_its_master_deletes_it() {
+    let master = scene::server("redis-7.0", &[("enable-debug-command", "yes")]);
+    let upstream = format!("{} {}", master.addr.ip(), master.addr.port());
+    let replica = scene::server("redis-7.0", &[("replicaof", upstream.as_str())]);
+    let mut control = master.client().expect("the master");
+    say(&mut control, &["DEBUG SET-ACTIVE-EXPIRE 0"]);
+    for n in 0..50 {
+        say(
+            &mut control,
+            &[
+                &format!("SET brief{n} abc PX 1"),
+                &format!("SET other{n} abc"),
+            ],
+        );
+    }
+    let mut local = replica.client().expect("the replica");
+    let resident = |local: &mut Client| local.ask(&["DBSIZE"]).map(|size| size.int());
+    wait::for_true(PATIENCE, "the replica", || {
+        Ok(resident(&mut local)? == Some(100))
+    })
+    .expect("the replica has all");
+    assert_eq!(
+        local.ask(&["EXISTS", "brief1"]).expect("EXISTS").int(),
+        Some(0)
+    );
+    assert_eq!(
+        resident(&mut local).expect("DBSIZE"),
+        Some(100),
+        "the read deleted nothing"
+    );
+    let app = App::start(&[replica.url()], "[reread]\naudits_per_s_max = 0\n").expect("keyscape");
+    app.wait_synced(PATIENCE).expect("a model");
+    // Beyond what clocks may be apart.
+    thread::sleep(EXPIRED_FOR);
+    verified(&app, "ALL");
+    let ours = app.client().and_then(|mut client| client.ask(&["DBSIZE"]));
+    assert_eq!(ours.expect("DBSIZE").int(), Some(100));
+    for n in 0..50 {
+        say(&mut control, &[&format!("GET brief{n}")]);
+    }
+    wait::for_true(PATIENCE, "the deletions", || {
+        Ok(app.client()?.ask(&["DBSIZE"])?.int() == Some(50))
+    })
+    .expect("the model follows");
 }
 
 fn check_repairs(name: &str) {

@@ -3,15 +3,15 @@
 use crate::command::dispatch::Call;
 use crate::command::{Args, Context, Doubt, Entry, Handler, Malformed};
 use crate::input::{KeySpec, Outcome};
+use crate::slots::SlotSet;
 use crate::text::Text;
 use crate::value::{Module, Value};
-
-/// Slots of a cluster.
-const SLOTS: i64 = 16_384;
 
 pub(crate) fn handler(name: &[u8]) -> Option<Handler> {
     Some(match name {
         b"CLUSTER" => cluster,
+        b"TRIMSLOTS" => trimslots,
+        b"SFLUSH" => sflush,
         _ => return None,
     })
 }
@@ -33,9 +33,57 @@ fn cluster(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
         return Ok(());
     }
     let slot = args.int(2)?;
-    match u16::try_from(slot) {
-        Ok(number) if slot < SLOTS && context.keyspace.flush_slot(number) => Ok(()),
-        _ => Err(Malformed),
+    flush_slots(context, [(slot, slot)].into_iter().map(Ok))
+}
+
+/// `TRIMSLOTS RANGES count (first last)*` removes the keys of slots that have moved away, or of
+/// which a move has failed (Redis 8.4, `propagateTrimSlots`).
+fn trimslots(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
+    let ranges = args.from(3);
+    let told = args.count(2)?.checked_mul(2);
+    if !args.is(1, "RANGES") || told != Some(ranges.len() as u64) {
+        return Err(Malformed);
+    }
+    flush_ranges(context, ranges)
+}
+
+/// `SFLUSH (first last)* [ASYNC|SYNC]` removes keys that their owner does not want any more.
+fn sflush(context: &mut Context<'_>, args: Args<'_>) -> Result<(), Malformed> {
+    let ranges = match args.from(1) {
+        [ranges @ .., last] if last.is("SYNC") || last.is("ASYNC") => ranges,
+        ranges => ranges,
+    };
+    flush_ranges(context, ranges)
+}
+
+fn flush_ranges(context: &mut Context<'_>, ranges: &[Text<'_>]) -> Result<(), Malformed> {
+    let (pairs, []) = ranges.as_chunks() else {
+        return Err(Malformed);
+    };
+    let slot = |text: &Text<'_>| text.int().ok_or(Malformed);
+    let ranges = pairs.iter();
+    flush_slots(
+        context,
+        ranges.map(|[first, last]| Ok((slot(first)?, slot(last)?))),
+    )
+}
+
+/// Removes the keys of all slots of some ranges, or of none if there is no range or a wrong one.
+fn flush_slots(
+    context: &mut Context<'_>,
+    ranges: impl Iterator<Item = Result<(i64, i64), Malformed>>,
+) -> Result<(), Malformed> {
+    let (mut slots, mut any) = (SlotSet::none(), false);
+    for range in ranges {
+        let (first, last) = range?;
+        if !slots.add(first, last) {
+            return Err(Malformed);
+        }
+        any = true;
+    }
+    match any && context.keyspace.flush_slots(&slots) {
+        true => Ok(()),
+        false => Err(Malformed),
     }
 }
 
@@ -47,21 +95,31 @@ pub(crate) fn unknown(context: &mut Context<'_>, args: Args<'_>) -> Outcome {
     Outcome::Unknown
 }
 
-/// A command that the server understood and we did not: its keys are to be read again. Without a
-/// spec the first argument is taken for the key, as with all that write but those of this file.
+/// A command that the server understood and we did not, or not all of it (a name too long to be
+/// kept): its keys are to be read again.
 pub(crate) fn malformed(context: &mut Context<'_>, args: Args<'_>) {
     let Ok(Text::Bytes(name)) = args.get(0) else {
         return;
     };
-    if handler(&name.to_ascii_uppercase()).is_some() {
+    let name = name.to_ascii_uppercase();
+    if handler(&name).is_some() {
         return;
     }
-    let first = KeySpec {
-        first: 1,
-        last: 1,
-        step: 1,
+    let spec = spec_of(context, args).unwrap_or_else(|| usual_spec(&name));
+    doubt_keys(context, args, spec);
+}
+
+/// Where a command that we know writes keys, for servers that do not tell (before 7.0, or without
+/// the right to COMMAND): the first argument, but for these.
+fn usual_spec(name: &[u8]) -> KeySpec {
+    let (first, last, step) = match name {
+        b"DEL" | b"UNLINK" => (1, -1, 1),
+        b"MSET" | b"MSETNX" => (1, -1, 2),
+        b"RENAME" | b"RENAMENX" | b"COPY" | b"SMOVE" | b"LMOVE" | b"RPOPLPUSH" => (1, 2, 1),
+        b"BITOP" => (2, 2, 1),
+        _ => (1, 1, 1),
     };
-    doubt_keys(context, args, spec_of(context, args).unwrap_or(first));
+    KeySpec { first, last, step }
 }
 
 fn spec_of(context: &Context<'_>, args: Args<'_>) -> Option<KeySpec> {

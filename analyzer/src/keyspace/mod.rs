@@ -2,7 +2,7 @@
 //!
 //! A keyspace belongs to one task. It takes time and offsets as arguments, does no input or output
 //! and never works longer than one page, one command or one budget at once; the exceptions are
-//! named where they are (`set_profile` on another server, CLUSTER FLUSHSLOT).
+//! named where they are (`set_profile` on another server, whole slots removed).
 //!
 //! - `load_key`, `part`, `end_key`: a full sync, into a generation of its own (`load`)
 //! - `apply`: one command of the stream (`crate::command`)
@@ -103,6 +103,8 @@ pub struct Keyspace {
     counters: Counters,
     specs: BTreeMap<Vec<u8>, KeySpec>,
     slot_of: Option<SlotOf>,
+    /// The answers are those of a replica.
+    of_replica: bool,
     hire: Option<Hire>,
     plan: Plan,
     dispatch: Dispatch,
@@ -140,6 +142,7 @@ impl Keyspace {
             counters: Counters::default(),
             specs: BTreeMap::new(),
             slot_of: None,
+            of_replica: false,
             hire: None,
             plan: Plan::default(),
             dispatch: Dispatch::new(),
@@ -151,8 +154,8 @@ impl Keyspace {
         }
     }
 
-    /// With the slot function that CLUSTER FLUSHSLOT needs; without it the command is unknown. While
-    /// the server is in cluster mode keys are counted by slot as well.
+    /// With the slot function that CLUSTER FLUSHSLOT, TRIMSLOTS and SFLUSH need; without it they do
+    /// not parse. While the server is in cluster mode keys are counted by slot as well.
     pub fn with_slots(self, slot_of: SlotOf) -> Keyspace {
         let seed = self.seed;
         let mut keyspace = Keyspace {
@@ -211,12 +214,28 @@ impl Keyspace {
         }
     }
 
-    /// Where commands that the model does not know have their keys, as COMMAND INFO says.
+    /// Where commands that the model does not know have their keys, as COMMAND INFO says: all that a
+    /// server told, in place of what another one did.
     pub fn set_key_specs(&mut self, specs: impl IntoIterator<Item = (Vec<u8>, KeySpec)>) {
-        self.specs = specs
-            .into_iter()
-            .map(|(name, spec)| (name.to_ascii_uppercase(), spec))
-            .collect();
+        self.specs.clear();
+        self.add_key_specs(specs);
+    }
+
+    /// Where some more commands have their keys.
+    pub fn add_key_specs(&mut self, specs: impl IntoIterator<Item = (Vec<u8>, KeySpec)>) {
+        let specs = specs.into_iter();
+        self.specs
+            .extend(specs.map(|(name, spec)| (name.to_ascii_uppercase(), spec)));
+    }
+
+    /// True if it is told where a command of that name has its keys.
+    pub fn has_key_spec(&self, name: &[u8]) -> bool {
+        self.key_spec(&name.to_ascii_uppercase()).is_some()
+    }
+
+    /// Whether it is a replica that is followed and asked, which deletes nothing by itself.
+    pub fn set_of_replica(&mut self, of_replica: bool) {
+        self.of_replica = of_replica;
     }
 
     /// Takes the wall clock, unix milliseconds; call it about once a second. Windows and histories

@@ -353,7 +353,8 @@ impl Keyspace {
 
     /// The server has no such key at that offset. A key that has just expired reads as missing and
     /// stays until its DEL comes, which a master sends for the very read; if none came for long,
-    /// there was no such key.
+    /// there was no such key. A replica reads as missing what its master has not deleted yet, however
+    /// long ago it expired: such a key is there, and nobody will tell more of it.
     pub(in crate::keyspace) fn settle_missing(&mut self, db: u32, name: &[u8]) -> Settled {
         let expire_ms = self.facts(db, name).and_then(|facts| facts.expire_ms);
         let just_expired = expire_ms.is_some_and(|at| {
@@ -361,6 +362,14 @@ impl Keyspace {
             (-EXPIRY_SLACK_MS..=EXPIRY_SLACK_MS).contains(&age)
         });
         if just_expired {
+            return Settled::Moot;
+        }
+        if self.of_replica && expire_ms.is_some_and(|at| at <= self.now_ms) {
+            self.amend(db, name, |slot, _| {
+                if let Some(entry) = slot {
+                    entry.doubt = Doubt::None;
+                }
+            });
             return Settled::Moot;
         }
         self.remove(db, name);

@@ -4,6 +4,7 @@ use crate::census::Portion;
 use crate::flows::Cause;
 use crate::keyspace::Keyspace;
 use crate::keyspace::degrade::Sweep;
+use crate::slots::SlotSet;
 
 impl Keyspace {
     /// Empties a database.
@@ -54,22 +55,22 @@ impl Keyspace {
         self.writes += 1;
     }
 
-    /// Removes every key of a hash slot from every database, in one go. False without a slot
+    /// Removes every key of some hash slots from every database, in one go. False without a slot
     /// function.
-    pub(crate) fn flush_slot(&mut self, slot: u16) -> bool {
+    pub(crate) fn flush_slots(&mut self, slots: &SlotSet) -> bool {
         let Some(slot_of) = self.slot_of else {
             return false;
         };
         let mut doomed = Vec::new();
         for (number, db) in self.live.all() {
-            let counted = db.totals.slots().map(|slots| slots.get(slot).keys);
-            if counted == Some(0) {
+            let counted = db.totals.slots();
+            if counted.is_some_and(|sums| slots.iter().all(|slot| sums.get(slot).keys == 0)) {
                 continue;
             }
             let pages = 0..db.table.pages();
             let records = pages.flat_map(|page| db.table.records(page));
             let names = records.map(|record| db.table.name(&record));
-            let here = names.filter(|name| slot_of(name) == slot);
+            let here = names.filter(|name| slots.has(slot_of(name)));
             doomed.extend(here.map(|name| (number, name.to_vec())));
         }
         for (number, name) in doomed {

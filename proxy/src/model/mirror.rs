@@ -1,7 +1,7 @@
 //! One master's model, and everything that changes with it when the link says something.
 //!
 //! Pure of tasks and sockets: events and answers go in, and what is to be done outside is left in
-//! plain fields ([`Mirror::getack`], [`Mirror::unasked`], ..) for the owner to pick up.
+//! plain fields ([`Mirror::getack`], [`Mirror::strangers`], ..) for the owner to pick up.
 //!
 //! Answers from the second connection carry the offset they are true for. One from ahead of the
 //! stream is held until the stream is exactly there: [`Mirror::held`] is looked at behind every
@@ -27,15 +27,14 @@ use crate::ingest::{self, LoadState, Loading, ProfileFrom};
 use crate::link::trail::Trail;
 use crate::model::ask::{Freshness, Generation};
 use crate::model::monitor::Monitors;
+use crate::model::strangers::Strangers;
 use crate::side::intro;
 use crate::side::look::Sight;
-use crate::side::task::{Count, Name, Probe, Value};
+use crate::side::task::{Count, Name, Probe};
+use crate::side::values::Value;
 
 /// Held answers: more than can be in flight.
 const HELD_MAX: usize = 64;
-
-/// Command names that wait for their key positions.
-const UNASKED_MAX: usize = 32;
 
 /// The model of one master.
 #[derive(Debug)]
@@ -66,8 +65,8 @@ pub struct Mirror {
     pub in_transaction: bool,
     /// The stream held something that the model cannot follow.
     pub desync: bool,
-    /// Names of commands whose key positions are not known.
-    pub unasked: Vec<Vec<u8>>,
+    /// Commands whose key positions are not known.
+    pub strangers: Strangers,
     /// Keys in flight that the server would not or could not tell: to be asked again later.
     pub parked: Vec<Name>,
     /// What looks came to.
@@ -173,7 +172,7 @@ impl Mirror {
             getack: false,
             in_transaction: false,
             desync: false,
-            unasked: Vec::new(),
+            strangers: Strangers::default(),
             parked: Vec::new(),
             looked: Vec::new(),
             uncounted: Vec::new(),
@@ -231,6 +230,7 @@ impl Mirror {
             }
             None => self.profile_from = ProfileFrom::Snapshot,
         }
+        self.strangers.forget();
         self.getack = false;
         self.in_transaction = false;
         self.desync = false;
@@ -265,6 +265,7 @@ impl Mirror {
         self.held_at = u64::MAX;
         self.parked.clear();
         self.uncounted.clear();
+        self.strangers.lost();
         self.keyspace.give_up();
     }
 
@@ -419,6 +420,9 @@ impl Mirror {
 
     fn unknown(&mut self, command: &Command<'_>) {
         self.counters.unknown_commands += 1;
+        if !self.keyspace.has_key_spec(command.args.name()) {
+            self.strangers.met(command.args.name());
+        }
         let name = shown(command);
         let met = self.unknown_names.get_mut(&name);
         if let Some(times) = met {
@@ -428,9 +432,6 @@ impl Mirror {
         tracing::warn!(command = %name, "unknown command in the stream");
         if self.unknown_names.len() < UNKNOWN_NAMES_MAX {
             self.unknown_names.insert(name, 1);
-        }
-        if self.unasked.len() < UNASKED_MAX {
-            self.unasked.push(command.args.name().to_vec());
         }
     }
 
@@ -586,6 +587,7 @@ impl Mirror {
                     None => self.parked.push(name),
                 }
             }
+            Value::Unread => self.keyspace.settle_failed(name.db, &name.key),
             Value::Refused => self.parked.push(name),
         }
     }

@@ -15,6 +15,7 @@ pub mod patterns;
 pub mod rereads;
 pub mod session;
 pub mod slots;
+pub mod strangers;
 pub mod tags;
 pub mod telling;
 pub mod ttl;

@@ -102,6 +102,13 @@ impl Budget {
         let units = units as f64;
         self.left -= units;
     }
+
+    /// Gives units back that were taken and not used.
+    fn give_back(&mut self, units: u64) {
+        #[expect(clippy::cast_precision_loss, reason = "a rate, not a count")]
+        let units = units as f64;
+        self.left += units;
+    }
 }
 
 /// The re-reads of one master.
@@ -118,7 +125,12 @@ pub struct Rereads {
     /// Wanted collections of which only the count is asked; less than two batches.
     uncounted: Vec<(Name, LengthOf)>,
     flights: usize,
+    /// Those of them that read values, and what each may cost.
+    reads: usize,
+    value_bytes_max: u64,
     parked: VecDeque<(Instant, Name)>,
+    /// There is no connection to ask on.
+    is_cut_off: bool,
     paused_until: Option<Instant>,
     looks_paused_until: Option<Instant>,
     /// Until when a key that is refused may be one whose slot has just arrived.
@@ -152,24 +164,45 @@ impl Rereads {
             bytes: Budget::new(limits.bytes_per_s_max, 1, now),
             uncounted: Vec::new(),
             flights: 0,
+            reads: 0,
+            value_bytes_max: limits.value_bytes_max,
             parked: VecDeque::new(),
+            is_cut_off: false,
             paused_until: None,
             looks_paused_until: None,
             moved_until: None,
         }
     }
 
-    /// Nothing is on its way any more; nothing is asked until `until`.
-    pub fn reset(&mut self, until: Option<Instant>) {
+    /// Nothing is on its way any more, and there is a connection to ask on. A pause lasts: whoever
+    /// comes back quickly would ask for the same again.
+    pub fn reset(&mut self) {
         self.flights = 0;
+        // What they were charged for may have been read; nobody will tell.
+        self.reads = 0;
         self.uncounted.clear();
         self.parked.clear();
-        self.paused_until = until;
+        self.is_cut_off = false;
     }
 
-    /// A batch was answered; its values had so many bytes.
-    pub fn answered(&mut self, bytes: u64) {
+    /// The connection is lost: nothing is asked until there is another one.
+    pub fn lost(&mut self) {
+        self.reset();
+        self.is_cut_off = true;
+    }
+
+    /// A batch was answered.
+    pub fn answered(&mut self) {
         self.flights = self.flights.saturating_sub(1);
+    }
+
+    /// A batch of values was answered, which had so many bytes.
+    pub fn read(&mut self, bytes: u64) {
+        self.answered();
+        if self.reads > 0 {
+            self.reads -= 1;
+            self.bytes.give_back(self.value_bytes_max);
+        }
         self.bytes.take(bytes);
     }
 
@@ -224,7 +257,7 @@ impl Rereads {
             self.unpark(keyspace);
         }
         let mut asked = Asked::default();
-        if self.paused_until.is_some_and(|until| until > now) {
+        if self.is_cut_off || self.paused_until.is_some_and(|until| until > now) {
             return asked;
         }
         self.paused_until = None;
@@ -232,19 +265,7 @@ impl Rereads {
         let is_room = self.uncounted.len() < PROBES_BATCH;
         let is_due = doubts.value > 0 && is_room && self.bytes.available(now) > 0;
         if is_due && self.flights < FLIGHTS_MAX {
-            // What is only counted costs what a probe costs.
-            let counting = keyspace.detail().elements_max.is_some();
-            let budget = match counting {
-                true => &mut self.probes,
-                false => &mut self.values,
-            };
-            let most = if counting { PROBES_BATCH } else { VALUES_BATCH };
-            let room = budget.available(now).min(most);
-            let names = wants(keyspace, Need::Value, room);
-            let names = self.count(keyspace, names);
-            asked.values = names.len() as u64;
-            self.values.take(asked.values);
-            self.send(keyspace, side, names, SideAsk::Values);
+            asked.values = self.ask_values(keyspace, side, now);
         }
         if !self.uncounted.is_empty() && self.flights < FLIGHTS_MAX {
             let room = self.probes.available(now).min(PROBES_BATCH);
@@ -285,6 +306,30 @@ impl Rereads {
             asked.audits += looks.len() as u64;
             self.audits.take(looks.len() as u64);
             self.send(keyspace, side, looks, SideAsk::Looks);
+        }
+        asked
+    }
+
+    /// Asks for values; returns how many. Each batch is charged with all that it may cost, so that
+    /// one that is never answered is not free.
+    fn ask_values(&mut self, keyspace: &mut Keyspace, side: &Side, now: Instant) -> u64 {
+        // What is only counted costs what a probe costs.
+        let counting = keyspace.detail().elements_max.is_some();
+        let budget = match counting {
+            true => &mut self.probes,
+            false => &mut self.values,
+        };
+        let most = if counting { PROBES_BATCH } else { VALUES_BATCH };
+        let room = budget.available(now).min(most);
+        let names = wants(keyspace, Need::Value, room);
+        let names = self.count(keyspace, names);
+        let asked = names.len() as u64;
+        self.values.take(asked);
+        let flights = self.flights;
+        self.send(keyspace, side, names, SideAsk::Values);
+        if self.flights > flights {
+            self.reads += 1;
+            self.bytes.take(self.value_bytes_max);
         }
         asked
     }
@@ -413,6 +458,20 @@ mod tests {
         assert_eq!(budget.available(after(50)), 0);
         assert_eq!(budget.available(after(70)), 10);
         assert_eq!(budget.available(after(10_000)), 100);
+    }
+
+    #[test]
+    fn what_is_never_answered_is_charged_as_if_it_had_been_read() {
+        let start = Instant::now();
+        let mut budget = Budget::new(1000, 1, start);
+        budget.take(3000);
+        assert_eq!(budget.available(start), 0);
+        budget.give_back(3000);
+        budget.take(40);
+        assert_eq!(budget.available(start), 60);
+        budget.take(3000);
+        assert_eq!(budget.available(start + Duration::from_secs(2)), 0);
+        assert_eq!(budget.available(start + Duration::from_secs(3)), 60);
     }
 
     #[test]

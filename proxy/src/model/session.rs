@@ -19,6 +19,7 @@ use replica_shim::rdb::{Item, Sink};
 use replica_shim::{Error, Event, Link, Offset, Options, Phase};
 
 use crate::clock;
+use crate::fault::Fault;
 use crate::fleet::Role;
 use crate::ingest::{LoadState, Loading};
 use crate::link::ahead::Part;
@@ -62,11 +63,24 @@ pub struct Session {
     pub standby: Option<Standby>,
     /// The wire followed is one that took over: it counts for no quorum.
     pub is_uncounted: bool,
+    /// The link is to be given up.
+    pub parting: Option<Parting>,
     options: Options,
     queue_bytes_max: usize,
     origin: Instant,
     /// Takes what a snapshot without a load would say, which no server sends.
     idle: LoadState,
+}
+
+/// Why a link is given up, once what it has received is followed: a server that went away for good
+/// does not say it again.
+pub struct Parting {
+    /// Why.
+    pub fault: Fault,
+    /// When it is given up, whatever waits.
+    pub until: Instant,
+    /// The end of the connection is what to wait for; otherwise what has arrived is enough.
+    pub to_the_end: bool,
 }
 
 /// A wire that stands by.
@@ -118,6 +132,7 @@ impl Session {
             lag_ms: 0,
             standby: None,
             is_uncounted: false,
+            parting: None,
             options: attached.options,
             queue_bytes_max,
             origin,
@@ -153,8 +168,13 @@ impl Session {
     /// When a machine wants to be woken, or a stand-by is to be looked at.
     pub fn timeout(&self) -> Option<Instant> {
         let mut at = self.wire.timeout();
+        if let Some(parting) = &self.parting {
+            at = Some(at.map_or(parting.until, |at| at.min(parting.until)));
+        }
         if let Some(standby) = &self.standby {
-            let ready = standby.ready.map(|(_, since)| since + QUIET_LIMIT);
+            let ready = standby
+                .ready
+                .and_then(|(_, since)| quiet_at(since, clock::now()));
             for due in [standby.wire.timeout(), ready].into_iter().flatten() {
                 at = Some(at.map_or(due, |at| at.min(due)));
             }
@@ -221,12 +241,20 @@ impl Session {
         self.note_position(mirror);
     }
 
+    /// Takes the reason to give the link up, if it is time to.
+    pub fn parted(&mut self, now: Instant) -> Option<Fault> {
+        let more = self.wire.has_more();
+        let due = |parting: &mut Parting| parting.until <= now || !(parting.to_the_end || more);
+        self.parting.take_if(due).map(|parting| parting.fault)
+    }
+
     /// True if a stand-by should be begun.
     pub fn wants_standby(&self) -> bool {
         self.intro.role == Role::Master
             && self.min_replicas
             && !self.is_uncounted
             && self.standby.is_none()
+            && self.parting.is_none()
             && self.is_live()
     }
 
@@ -319,6 +347,12 @@ impl Session {
     }
 }
 
+/// When a stand-by that is ready since then is taken though it is silent. Once that is past, it
+/// waits for the followed wire, whose bytes wake us.
+fn quiet_at(since: Instant, now: Instant) -> Option<Instant> {
+    Some(since + QUIET_LIMIT).filter(|at| *at > now)
+}
+
 /// The mirror, as the followed machine sees it.
 struct Following<'a> {
     mirror: &'a mut Mirror,
@@ -397,4 +431,18 @@ fn unix_then(at: Instant) -> i64 {
     let age = clock::now().duration_since(at).as_millis();
     let age = u64::try_from(age).unwrap_or(u64::MAX);
     i64::try_from(clock::unix_ms().saturating_sub(age)).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stand_by_that_waits_for_the_stream_wakes_nobody() {
+        let since = clock::now();
+        let due = since + QUIET_LIMIT;
+        assert_eq!(quiet_at(since, since), Some(due));
+        assert_eq!(quiet_at(since, due), None);
+        assert_eq!(quiet_at(since, due + QUIET_LIMIT), None);
+    }
 }

@@ -34,6 +34,8 @@ pub struct Wire {
     outbox: Vec<u8>,
     /// Written bytes may still be in a TLS buffer.
     flush: bool,
+    /// Nothing can be sent any more; what was received still counts.
+    is_mute: bool,
     /// What the machine left of earlier chunks.
     carry: Vec<u8>,
     /// What was read of the stream last; empty between two calls.
@@ -58,6 +60,7 @@ impl Wire {
             writer: connection.writer,
             outbox: Vec::new(),
             flush: false,
+            is_mute: false,
             carry: Vec::new(),
             part: Part::default(),
             seed,
@@ -69,7 +72,7 @@ impl Wire {
 
     /// Received chunks, and what is to be sent, for a select over both.
     pub fn ends(&mut self) -> (&mut Inbox, Option<Sending<'_>>) {
-        let sends = self.flush || !self.outbox.is_empty();
+        let sends = !self.is_mute && (self.flush || !self.outbox.is_empty());
         let sending = sends.then_some((&mut self.writer, self.outbox.as_slice()));
         (&mut self.inbox, sending)
     }
@@ -93,6 +96,17 @@ impl Wire {
     pub fn sent(&mut self, bytes: usize) {
         self.outbox.drain(..bytes.min(self.outbox.len()));
         self.flush = bytes > 0;
+    }
+
+    /// Sends nothing any more.
+    pub fn mute(&mut self) {
+        self.is_mute = true;
+        self.outbox.clear();
+    }
+
+    /// True if received bytes wait to be followed.
+    pub fn has_more(&self) -> bool {
+        self.inbox.queued() > 0
     }
 
     /// True if the peer does not read what we send.
@@ -269,7 +283,9 @@ impl Wire {
     /// Encodes all that the machine wants to say.
     pub fn collect(&mut self) {
         while let Some(outbound) = self.link.poll_transmit() {
-            outbound.encode(&mut self.outbox);
+            if !self.is_mute {
+                outbound.encode(&mut self.outbox);
+            }
         }
     }
 

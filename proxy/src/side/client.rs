@@ -56,6 +56,19 @@ pub enum SideError {
 }
 
 impl SideError {
+    /// True if what was asked may be more than the server or we can bear.
+    pub fn is_too_much(&self) -> bool {
+        match self {
+            SideError::Silent | SideError::Reply(SkimError::Limit(..)) => true,
+            SideError::Dial(_)
+            | SideError::Broken(_)
+            | SideError::Closed
+            | SideError::Reply(SkimError::Kind(_) | SkimError::Length)
+            | SideError::Decode
+            | SideError::Denied(_) => false,
+        }
+    }
+
     /// The reason to count.
     pub fn loss(&self) -> Loss {
         match self {

@@ -13,7 +13,6 @@ use analyzer::input::KeySpec;
 use analyzer::keyspace::Counted;
 use analyzer::profile::Version;
 use analyzer::value::Encoding;
-use bytes::Bytes;
 use redis_protocol::resp2::types::BytesFrame;
 use replica_shim::Outbound;
 use replica_shim::outbound::{InfoSection, LengthOf};
@@ -29,13 +28,11 @@ use crate::side::intro;
 use crate::side::look::{self, Look, Rights, Sight};
 use crate::side::memory::{self, Memory};
 use crate::side::told::{self, Told};
+use crate::side::values::{self, Heavy, Value};
 use crate::side::vitals::{self, Vitals};
 
 /// Questions that may wait for the connection; the owner sends no more than that.
 pub const QUEUE_MAX: usize = 4;
-
-/// Samples of the size estimate before a DUMP: constant time, good to a factor.
-const SIZE_SAMPLES: u32 = 5;
 
 /// What INFO commandstats says of commands that are not replicated and change encodings. Only
 /// whether it is the same as before means anything.
@@ -148,8 +145,8 @@ pub struct Polled {
     pub role: Role,
     /// A replica without a link to its own master.
     pub orphan: bool,
-    /// `min-replicas-to-write` is on.
-    pub min_replicas: bool,
+    /// `min-replicas-to-write` is on; `None` if nothing was told.
+    pub min_replicas: Option<bool>,
     /// What decides encodings; empty without the right to CONFIG GET.
     pub config: Vec<(String, String)>,
     /// What was called that is not replicated and changes encodings.
@@ -180,46 +177,6 @@ pub enum Count {
     Refused,
 }
 
-/// What a value read found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// No such key, or one that is expired.
-    Missing,
-    /// The DUMP payload and what it lacks.
-    Found {
-        /// The payload.
-        payload: Bytes,
-        /// OBJECT ENCODING.
-        encoding: Option<Encoding>,
-        /// Expiry.
-        expire_ms: Option<i64>,
-    },
-    /// Larger than we read.
-    TooLarge(u64),
-    /// The server answered with an error.
-    Refused,
-}
-
-impl Value {
-    /// Bytes of the payload.
-    pub fn bytes(&self) -> u64 {
-        match self {
-            Value::Found { payload, .. } => payload.len() as u64,
-            Value::Missing | Value::TooLarge(_) | Value::Refused => 0,
-        }
-    }
-}
-
-impl Value {
-    /// True if it is larger than we read.
-    pub fn is_too_large(&self) -> bool {
-        match self {
-            Value::TooLarge(_) => true,
-            Value::Missing | Value::Found { .. } | Value::Refused => false,
-        }
-    }
-}
-
 /// The owner's end.
 #[derive(Debug)]
 pub struct Side {
@@ -239,6 +196,8 @@ impl Side {
             target,
             of,
             rights: None,
+            lacks_config: false,
+            heavy: Heavy::default(),
         };
         let task = tokio::spawn(server.run(client, asked, answered));
         Side {
@@ -254,6 +213,10 @@ struct Server {
     of: fleet::Server,
     /// What our user may ask, once that was needed on this connection.
     rights: Option<Rights>,
+    /// CONFIG GET was refused on this connection.
+    lacks_config: bool,
+    /// Values that cost us a connection.
+    heavy: Heavy,
 }
 
 impl Server {
@@ -277,11 +240,13 @@ impl Server {
             let answer = match self.answer(&mut client, ask).await {
                 Ok(answer) => answer,
                 Err(error) => {
+                    self.heavy.lost(&error);
                     if answers.send(SideAnswer::Lost(error)).await.is_err() {
                         return;
                     }
                     client = self.reconnect(&mut asks).await;
                     self.rights = None;
+                    self.lacks_config = false;
                     SideAnswer::Ready
                 }
             };
@@ -313,7 +278,9 @@ impl Server {
 
     async fn answer(&mut self, client: &mut Client, ask: SideAsk) -> Result<SideAnswer, SideError> {
         Ok(match ask {
-            SideAsk::Poll { keys } => SideAnswer::Poll(poll(client, keys).await?),
+            SideAsk::Poll { keys } => {
+                SideAnswer::Poll(poll(client, keys, &mut self.lacks_config).await?)
+            }
             SideAsk::Memory => SideAnswer::Memory(memory::look(client).await?),
             SideAsk::Vitals => {
                 let own_port = self.target.link.announce_port;
@@ -334,7 +301,14 @@ impl Server {
                 let of = (&self.of, self.relative_expiry(), rights);
                 SideAnswer::Looks(look::looks(client, of, asked).await?)
             }
-            SideAsk::Values(names) => self.values(client, names).await?,
+            SideAsk::Values(names) => {
+                let of = (
+                    &self.of,
+                    self.relative_expiry(),
+                    self.target.value_bytes_max,
+                );
+                SideAnswer::Values(values::read(client, of, names, &mut self.heavy).await?)
+            }
             SideAsk::Counts(names) => self.counts(client, names).await?,
             SideAsk::KeySpecs(names) => {
                 let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
@@ -400,41 +374,6 @@ impl Server {
         let found = found.map(|(name, (stamp, replies))| (stamp, (name, count(&replies))));
         Ok(SideAnswer::Counts(by_moment(found)))
     }
-
-    async fn values(&self, client: &mut Client, names: Vec<Name>) -> Result<SideAnswer, SideError> {
-        let sizes = sizes(client, &names).await?;
-        let limit = self.target.value_bytes_max;
-        let (large, small): (Vec<_>, Vec<_>) = names
-            .into_iter()
-            .zip(sizes)
-            .partition(|(_, size)| *size > limit);
-        let small: Vec<Name> = small.into_iter().map(|(name, _)| name).collect();
-        let answers = batch::read(client, &self.of, &small, |_, name| {
-            let mut requests = vec![
-                Outbound::Dump(&name.key),
-                Outbound::ObjectEncoding(&name.key),
-            ];
-            requests.extend(expiry(&name.key, self.relative_expiry()));
-            requests
-        })
-        .await?;
-        let read = small
-            .into_iter()
-            .zip(answers)
-            .map(|(name, (stamp, replies))| (stamp, (name, value(&replies))));
-        let mut moments = by_moment(read);
-        if !large.is_empty() {
-            // Nothing was read of these, so any instant will do.
-            let stamp = moments.iter().find_map(|moment| moment.stamp);
-            let large = large.into_iter();
-            let found = large.map(|(name, size)| (name, Value::TooLarge(size)));
-            moments.push(Moment {
-                stamp,
-                found: found.collect(),
-            });
-        }
-        Ok(SideAnswer::Values(moments))
-    }
 }
 
 /// What the replies to the reads of a count say.
@@ -455,35 +394,45 @@ fn count(replies: &[BytesFrame]) -> Count {
     }
 }
 
-/// What the replies to the reads of a value say.
-fn value(replies: &[BytesFrame]) -> Value {
-    let (dump, encoding, expire_ms) = match replies {
-        [dump, encoding, at] => (dump, encoding, client::integer(at).filter(|ms| *ms >= 0)),
-        [dump, encoding, time, left] => (dump, encoding, left_to_unix(time, left)),
-        _ => return Value::Refused,
-    };
-    match dump {
-        BytesFrame::Null => Value::Missing,
-        BytesFrame::BulkString(payload) | BytesFrame::SimpleString(payload) => Value::Found {
-            payload: payload.clone(),
-            encoding: client::text(encoding).and_then(|name| Encoding::parse(name)),
-            expire_ms,
-        },
-        BytesFrame::Error(_) | BytesFrame::Integer(_) | BytesFrame::Array(_) => Value::Refused,
+/// INFO replication, CONFIG GET if it is `allowed`, and INFO keyspace for the `keys`, of one instant.
+async fn ask_at_once(
+    client: &mut Client,
+    keys: bool,
+    allowed: bool,
+) -> Result<(String, Vec<BytesFrame>), SideError> {
+    let mut requests = Vec::new();
+    if allowed {
+        requests.extend(intro::CONFIG_PATTERNS.map(Outbound::ConfigGet));
     }
+    requests.extend(keys.then_some(Outbound::Info(InfoSection::Keyspace)));
+    batch::exec(client, &requests).await
 }
 
-async fn poll(client: &mut Client, keys: bool) -> Result<Polled, SideError> {
-    let mut requests = intro::CONFIG_PATTERNS.map(Outbound::ConfigGet).to_vec();
-    requests.extend(keys.then_some(Outbound::Info(InfoSection::Keyspace)));
-    let (info, mut config) = batch::exec(client, &requests).await?;
+async fn poll(
+    client: &mut Client,
+    keys: bool,
+    lacks_config: &mut bool,
+) -> Result<Polled, SideError> {
+    let (info, replies) = match ask_at_once(client, keys, !*lacks_config).await? {
+        (info, _) if info.is_empty() && !*lacks_config => {
+            // One refused command makes EXEC refuse all, and INFO is needed the most.
+            let (info, replies) = ask_at_once(client, keys, false).await?;
+            *lacks_config = !info.is_empty();
+            if *lacks_config {
+                tracing::warn!("without the right to CONFIG GET changes of it are not seen");
+            }
+            (info, replies)
+        }
+        told => told,
+    };
+    let mut config = replies;
     let counts = config.pop_if(|_| keys).map(|reply| utf8(&reply));
     let text = Info(&info);
     let mut polled = Polled {
         stamp: batch::stamp(&info),
         role: text.role(),
         orphan: text.get("master_link_status") == Some("down"),
-        min_replicas: text.get("min_slaves_good_slaves").is_some(),
+        min_replicas: (!info.is_empty()).then(|| text.get("min_slaves_good_slaves").is_some()),
         config: config.iter().flat_map(intro::pairs).collect(),
         calls: Calls::default(),
         keys: counts.map(|text| Info(&text).keys()),
@@ -496,23 +445,6 @@ async fn poll(client: &mut Client, keys: bool) -> Result<Polled, SideError> {
         debug: line("cmdstat_debug"),
     };
     Ok(polled)
-}
-
-/// An estimate of each value's size; 0 for what is missing or not told.
-async fn sizes(client: &mut Client, names: &[Name]) -> Result<Vec<u64>, SideError> {
-    let mut requests = Vec::with_capacity(names.len() * 2);
-    for name in names {
-        requests.push(Outbound::Select(name.db));
-        requests.push(Outbound::MemoryUsage {
-            key: &name.key,
-            samples: SIZE_SAMPLES,
-        });
-    }
-    let replies = client.ask(&requests).await?;
-    let sizes = replies.iter().skip(1).step_by(2);
-    Ok(sizes
-        .map(|size| client::integer(size).map_or(0, |n| u64::try_from(n).unwrap_or(0)))
-        .collect())
 }
 
 /// What asks for a key's expiry; `relative` where it is told as what is left.

@@ -1,6 +1,6 @@
 //! The life of a link, from the attempt to its loss, and what is done next.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use replica_shim::{Error, Verdict};
 use tokio_util::task::AbortOnDropHandle;
@@ -15,10 +15,17 @@ use crate::link::backoff::GOOD_LIFE;
 use crate::link::connect::{Connection, DialError};
 use crate::link::driver::{Chunk, End};
 use crate::model::mirror::Mirror;
-use crate::model::session::Session;
+use crate::model::session::{Parting, Session};
 
 /// How long a source is left alone when somebody has to change something.
 pub(super) const FAILED_WAIT: Duration = Duration::from_secs(60);
+
+/// How long the end of a connection is waited for that takes nothing from us any more.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a server that shuts down waits for us to follow what it has sent: less than it waits
+/// for its replicas.
+const LEAVE_LIMIT: Duration = Duration::from_secs(3);
 
 /// A stream that holds what cannot be followed costs its master a full sync no more often than
 /// this; in between it is followed as well as can be.
@@ -63,9 +70,9 @@ impl Owner<'_> {
             let doubtful = self.mirror.rewind(resume);
             tracing::info!(master = %self.given.master, position = %resume, doubtful, "going back to where the server left our history");
         }
-        self.mirror
-            .keyspace
-            .set_key_specs(attached.intro.key_specs.iter().cloned());
+        let keyspace = &mut self.mirror.keyspace;
+        keyspace.set_key_specs(attached.intro.key_specs.iter().cloned());
+        keyspace.set_of_replica(attached.intro.role == Role::Replica);
         let memory = &self.given.shared.fleet.memory;
         let queue_max = memory.queue_max(self.given.config.link.queue_bytes_max);
         let session = Session::new(attached, &self.target, queue_max, self.origin);
@@ -226,7 +233,46 @@ impl Owner<'_> {
             tracing::debug!(master = %self.given.master, %error, "connection broke");
         }
         let error = session.wire.link.closed();
-        self.broken(&error);
+        match session.parting.take() {
+            Some(parting) => self.lose(parting.fault),
+            None => self.broken(&error),
+        }
+    }
+
+    /// Nothing can be sent any more: what the server sent before that is followed still.
+    pub(super) fn cannot_send(&mut self, fault: Fault) {
+        if let Some(session) = &mut self.session {
+            session.wire.mute();
+        }
+        self.part(fault, (END_LIMIT, true));
+    }
+
+    /// The server is to be left, when what has arrived is followed.
+    pub(super) fn leave(&mut self, fault: Fault) {
+        self.part(fault, (LEAVE_LIMIT, false));
+    }
+
+    fn part(&mut self, fault: Fault, (limit, to_the_end): (Duration, bool)) {
+        let session = self.session.as_mut().filter(|session| session.is_live());
+        let Some(session) = session else {
+            // Of a snapshot that is not whole nothing can be kept.
+            return self.lose(fault);
+        };
+        session.standby = None;
+        session.parting.get_or_insert(Parting {
+            fault,
+            until: clock::now() + limit,
+            to_the_end,
+        });
+        self.standby_dial = None;
+    }
+
+    /// Gives the link up, if that is what it waits for.
+    pub(super) fn parted(&mut self, now: Instant) {
+        let session = self.session.as_mut();
+        if let Some(fault) = session.and_then(|session| session.parted(now)) {
+            self.lose(fault);
+        }
     }
 
     pub(super) fn sent(&mut self, bytes: usize) {
@@ -302,7 +348,7 @@ impl Owner<'_> {
             .shared
             .followed
             .retain(|_, owner| *owner != self.given.master.id);
-        self.rereads.reset(None);
+        self.rereads.reset();
         self.telling.lost();
         good
     }

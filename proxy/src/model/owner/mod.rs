@@ -237,7 +237,7 @@ impl<'a> Owner<'a> {
                 Wake::Sent(Ok(bytes)) => self.sent(bytes),
                 Wake::Sent(Err(error)) => {
                     let text = format!("cannot send: {error}");
-                    self.lose(Fault::own(Loss::Closed, Verdict::Retry, &text));
+                    self.cannot_send(Fault::own(Loss::Closed, Verdict::Retry, &text));
                 }
                 Wake::StandbyDialled(dialled) => self.standby_dialled(dialled),
                 Wake::StandbyArrival(Arrival::Chunk(chunk)) => self.standby_chunk(&chunk),
@@ -280,6 +280,7 @@ impl<'a> Owner<'a> {
         self.count();
         self.relieve(now);
         self.timers(now);
+        self.parted(now);
         if self.session.is_none() && self.attach.is_none() && self.retry_at <= now {
             self.begin_attach();
         }

@@ -17,8 +17,10 @@ use crate::link::connect;
 use crate::model::mirror::{Configured, Stamped};
 use crate::model::session::Session;
 use crate::side::batch::Stamp;
+use crate::side::client::SideError;
 use crate::side::memory::Memory;
-use crate::side::task::{Moment, Name, Polled, SideAnswer, SideAsk, UNSTAMPED_PAUSE, Value};
+use crate::side::task::{Moment, Name, Polled, SideAnswer, SideAsk, UNSTAMPED_PAUSE};
+use crate::side::values::Value;
 use crate::side::vitals::Vitals;
 
 /// With one of so many polls the server is asked for its memory as well, with another one for what
@@ -30,6 +32,10 @@ const SHUTDOWN_EVERY: Duration = Duration::from_millis(200);
 
 /// Commands that a log line tells of a key.
 const TOUCHES_TOLD: usize = 8;
+
+/// How long nothing is read again behind an answer that was too much for the connection. That is as
+/// often as there are such keys: one that is too much alone is not read any more (`side::values`).
+const TOO_MUCH_PAUSE: Duration = Duration::from_secs(10);
 
 /// The model's clock has seconds, and an answer may wait for the stream.
 const CLOCKS_APART_S: u64 = 3;
@@ -83,9 +89,9 @@ impl Owner<'_> {
                 _ => {}
             }
         }
-        if !self.mirror.unasked.is_empty() {
-            let names = std::mem::take(&mut self.mirror.unasked);
-            drop(side.asks.try_send(SideAsk::KeySpecs(names)));
+        let names = self.mirror.strangers.wanted();
+        if !names.is_empty() && side.asks.try_send(SideAsk::KeySpecs(names)).is_ok() {
+            self.mirror.strangers.asked();
         }
         let wants_standby = session.wants_standby();
         if wants_standby && self.standby_dial.is_none() && self.timers.standby <= now {
@@ -140,11 +146,11 @@ impl Owner<'_> {
             }
             SideAnswer::Shutdown(true) => {
                 let text = "the server shuts down and would wait for us";
-                self.lose(Fault::own(Loss::Shutdown, Verdict::RetryLater, text));
+                self.leave(Fault::own(Loss::Shutdown, Verdict::RetryLater, text));
             }
             SideAnswer::Shutdown(false) => {}
             SideAnswer::Probes(moments) => {
-                self.rereads.answered(0);
+                self.rereads.answered();
                 for Moment { stamp, found } in moments {
                     let names: Vec<_> = found.iter().map(|(name, _)| name.clone()).collect();
                     match self.usable(stamp) {
@@ -154,7 +160,7 @@ impl Owner<'_> {
                 }
             }
             SideAnswer::Looks(moments) => {
-                self.rereads.answered(0);
+                self.rereads.answered();
                 for Moment { stamp, found } in moments {
                     let names: Vec<_> = found.iter().map(|(name, _)| name.clone()).collect();
                     match self.usable(stamp) {
@@ -166,13 +172,13 @@ impl Owner<'_> {
             SideAnswer::Values(moments) => {
                 let found = moments.iter().flat_map(|moment| &moment.found);
                 self.rereads
-                    .answered(found.map(|(_, value)| value.bytes()).sum());
+                    .read(found.map(|(_, value)| value.bytes()).sum());
                 for moment in moments {
                     self.values(moment);
                 }
             }
             SideAnswer::Counts(moments) => {
-                self.rereads.answered(0);
+                self.rereads.answered();
                 for Moment { stamp, found } in moments {
                     let names: Vec<_> = found.iter().map(|(name, _)| name.clone()).collect();
                     match self.usable(stamp) {
@@ -181,24 +187,32 @@ impl Owner<'_> {
                     }
                 }
             }
-            SideAnswer::KeySpecs(specs) => self.mirror.keyspace.set_key_specs(specs),
-            SideAnswer::Lost(error) => {
-                self.verify.lost();
-                self.telling.lost();
-                self.mirror.counters.side_errors += 1;
-                self.mirror.drop_held();
-                // Nothing is asked until the connection is there again.
-                self.rereads.reset(Some(clock::now() + FAILED_WAIT));
-                tracing::debug!(master = %self.given.master, %error, "second connection lost");
+            SideAnswer::KeySpecs(specs) => {
+                self.mirror.strangers.answered();
+                self.mirror.keyspace.add_key_specs(specs);
             }
+            SideAnswer::Lost(error) => self.side_lost(&error),
             SideAnswer::Ready => {
                 // What was asked before there was a connection was thrown away with the queue.
                 self.telling.lost();
                 self.mirror.drop_held();
-                self.rereads.reset(None);
+                self.rereads.reset();
             }
         }
         self.timers.dirty = true;
+    }
+
+    /// The second connection broke; its task makes another one.
+    fn side_lost(&mut self, error: &SideError) {
+        self.verify.lost();
+        self.telling.lost();
+        self.mirror.counters.side_errors += 1;
+        self.mirror.drop_held();
+        self.rereads.lost();
+        if error.is_too_much() {
+            self.rereads.pause(clock::now() + TOO_MUCH_PAUSE);
+        }
+        tracing::debug!(master = %self.given.master, %error, "second connection lost");
     }
 
     /// Tells whoever listens of keys that a write has made big.
@@ -277,7 +291,7 @@ impl Owner<'_> {
         self.telling.lost();
         self.mirror.counters.side_errors += 1;
         self.mirror.drop_held();
-        self.rereads.reset(None);
+        self.rereads.reset();
     }
 
     /// The offset of a stamp, if it is in the history that we follow.
@@ -324,7 +338,7 @@ impl Owner<'_> {
             return self.lose(Fault::own(Loss::Closed, Verdict::Retry, text));
         }
         if let Some(session) = &mut self.session {
-            session.min_replicas = polled.min_replicas;
+            session.min_replicas = polled.min_replicas.unwrap_or(session.min_replicas);
             if polled.role == Role::Replica {
                 session.wire.confirm_replica();
             }
