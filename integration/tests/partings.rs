@@ -10,7 +10,7 @@ use integration::wait;
 
 use crate::scene::{EAGER, PATIENCE};
 
-/// Copies of a set: a second or more of work for the model, and little for the wire.
+/// Copies of a set: much work for the model, and little for the wire.
 const COPIES: usize = 20_000;
 
 /// Copies between two questions of the master, each of which is answered.
@@ -72,7 +72,7 @@ fn goes_on_behind(
 
 #[test]
 fn of_a_master_that_shuts_down_all_is_followed() {
-    goes_on_behind(2_000, |peer, identity| {
+    goes_on_behind(700, |peer, identity| {
         identity.shuts_down.store(true, Ordering::SeqCst);
         let listened = peer.listen_on();
         identity.shuts_down.store(false, Ordering::SeqCst);
