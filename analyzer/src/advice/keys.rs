@@ -1,6 +1,6 @@
 //! Section 2 of the catalogue: keys that are large, hot, cold or without bounds.
 
-use super::facts::{Facts, Heat};
+use super::facts::{Cannot, Facts, Heat};
 use super::finding::{Evidence, Finding, Severity, Subject};
 use super::rule::{Need, Rule, Ruling, Threshold, Tuned};
 use super::survey::{Group, PatternGroup, Point, Seen, Tally, Track};
@@ -136,7 +136,11 @@ pub(super) const RULES: &[Rule] = &[
             "A stream that is never trimmed grows for ever; a group that nobody reads for keeps its \
              place, and what it has pending.",
         )
-        .caveat("Names of groups are not kept: XINFO GROUPS of the stream has them."),
+        .caveat(
+            "Names of groups are not kept: XINFO GROUPS of the stream has them. A stream that was \
+             stripped to fit into memory_cap is not looked at; where no other is found the rule cannot \
+             be told.",
+        ),
 ];
 
 fn as_bytes(seen: &Seen) -> String {
@@ -546,7 +550,13 @@ fn streams(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let dead: Vec<(u32, &[u8], &Group)> =
         survey.tracks.groups().filter(|row| still(row.2)).collect();
     if untrimmed.keys == 0 && pending.keys == 0 && dead.is_empty() {
-        return Ok(None);
+        return match survey.bare_streams {
+            0 => Ok(None),
+            bare => Err(Cannot(format!(
+                "{bare} streams were stripped to fit into memory: what they lost and their groups \
+                 are not known"
+            ))),
+        };
     }
     let endless = |seen: &Seen| format!("{} entries, none ever trimmed", seen.count);
     let waiting = |seen: &Seen| format!("a group has {} entries pending", seen.figure);

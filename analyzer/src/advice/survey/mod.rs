@@ -110,6 +110,8 @@ pub struct Survey {
     pub groups: Groups,
     /// Keys whose pattern was not known.
     pub unnamed: u64,
+    /// Streams of which nothing but their number of entries is known.
+    pub bare_streams: u64,
     tallies: [Tally; POINTS],
 }
 
@@ -127,6 +129,7 @@ impl Survey {
             tracks: Tracks::default(),
             groups: Groups::default(),
             unnamed: 0,
+            bare_streams: 0,
             tallies: Default::default(),
         }
     }

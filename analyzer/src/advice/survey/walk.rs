@@ -150,8 +150,8 @@ impl Surveyor {
                 }
                 self.string(&value, &key);
             }
-            Body::Packed { memory, packed, .. } => {
-                if let Some(value) = packing::unpack(key.kind, key.encoding, packed, memory) {
+            Body::Packed { .. } => {
+                if let Some(value) = packing::value_of(record) {
                     by_group(group, &value);
                     self.collection(&value, &key);
                 }
@@ -176,6 +176,7 @@ impl Surveyor {
         match value {
             Value::List(value) => lists::list(value, key, by, &mut self.survey),
             Value::Stream(value) => lists::stream(value, key, by, &mut self.survey),
+            Value::Bare(bare) if bare.kind == Kind::Stream => self.survey.bare_streams += 1,
             Value::String(_)
             | Value::Set(_)
             | Value::Zset(_)
