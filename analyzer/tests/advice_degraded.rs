@@ -1,4 +1,4 @@
-//! Advice of a keyspace that gave up detail for want of memory.
+//! Advice and what-if of a keyspace that gave up detail for want of memory.
 
 mod kit;
 
@@ -10,6 +10,7 @@ use analyzer::advice::{
     Asked, Facts, Finding, Flows, Heat, Limits, Standing, Survey, Surveyor, Told, Verdict, decide,
     rule,
 };
+use analyzer::whatif::{Guess, WhatIf};
 use kit::Driver;
 
 /// Gives up what is to be given up.
@@ -62,10 +63,11 @@ fn verdict(id: &str, facts: &Facts) -> Verdict {
 }
 
 fn found(id: &str, facts: &Facts) -> Finding {
-    match verdict(id, facts) {
-        Verdict::Found(finding) => finding,
-        other => panic!("{id}: {other:?}"),
-    }
+    let verdict = verdict(id, facts);
+    let Verdict::Found(finding) = verdict else {
+        panic!("{id}: {verdict:?}");
+    };
+    finding
 }
 
 #[test]
@@ -91,4 +93,23 @@ fn the_largest_collections_are_told_of_without_their_elements() {
     assert!(why.starts_with("1 streams"), "{why}");
     let tracks: Vec<u64> = first.tracks.collections().map(|row| row.2.count).collect();
     assert_eq!(tracks, [12_000, 12_000], "for KEY-09");
+}
+
+#[test]
+fn collections_without_elements_are_weighed_as_they_are() {
+    let mut d = Driver::new();
+    for n in 0..2000 {
+        d.line(&format!("SADD set m-{n}"));
+    }
+    let bytes = d.keyspace.facts(0, b"set").expect("there").bytes;
+    d.keyspace.limit_elements(Some(0));
+    sweep(&mut d);
+    let profile = d.keyspace.profile().clone();
+    let mut walk = WhatIf::new(&profile, &profile, 3);
+    while !d.keyspace.what_if(&mut walk, 100) {}
+    let outcome = walk.outcome();
+    assert_eq!((outcome.seen, outcome.forms.len()), (1, 1));
+    let sum = outcome.forms[0].sum;
+    assert_eq!((sum.keys, sum.now, sum.then), (1, bytes, bytes));
+    assert_eq!(outcome.guesses, [(Guess::Stripped, 1)]);
 }

@@ -69,7 +69,7 @@ pub(crate) fn value_of(record: &Record<'_>) -> Option<Value> {
 }
 
 /// The inverse of `pack` for whatever is not bare; `memory` is what the record says the value takes.
-pub(crate) fn unpack(kind: Kind, encoding: Encoding, bytes: &[u8], memory: u64) -> Option<Value> {
+fn unpack(kind: Kind, encoding: Encoding, bytes: &[u8], memory: u64) -> Option<Value> {
     match kind {
         Kind::List => list::List::unpack(encoding, bytes).map(Value::List),
         Kind::Set => set::Set::unpack(encoding, bytes).map(Value::Set),

@@ -221,8 +221,8 @@ impl WhatIf {
         }
     }
 
-    /// The key after a reload, and on the other server; `None` if its value cannot be read, which
-    /// no record of ours is.
+    /// The key after a reload, and on the other server; `None` if its value cannot be read, as in the
+    /// middle of an edit.
     fn weigh(&self, table: &Table, record: &Record<'_>, key: Seated) -> Option<(Becomes, Becomes)> {
         let both = |value: &Value| {
             (
@@ -235,10 +235,7 @@ impl WhatIf {
                 self.reload.string(&value, key),
                 self.then.string(&value, key),
             )),
-            Body::Packed { memory, packed, .. } => {
-                let (kind, encoding) = (record.form.kind(), record.form.encoding());
-                packing::unpack(kind, encoding, packed, memory).map(|value| both(&value))
-            }
+            Body::Packed { .. } => packing::value_of(record).map(|value| both(&value)),
             Body::Elsewhere(handle) => table.large().get(handle).map(|entry| both(&entry.value)),
         }
     }
@@ -249,7 +246,12 @@ fn cost(table: &Table, record: &Record<'_>) -> u64 {
     KEY_COST
         + match record.body() {
             Body::Str(_) => 0,
-            Body::Packed { count, .. } => count,
+            Body::Packed { count, packed, .. } => {
+                match packing::is_bare(record.form.kind(), count, packed) {
+                    true => 0,
+                    false => count,
+                }
+            }
             Body::Elsewhere(handle) => table
                 .large()
                 .get(handle)
