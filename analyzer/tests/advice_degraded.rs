@@ -5,12 +5,13 @@ mod kit;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use analyzer::Keyspace;
 use analyzer::advice::{
-    Asked, Facts, Finding, Flows, Heat, Limits, Standing, Survey, Surveyor, Told, Verdict, decide,
-    rule,
+    Asked, Cluster, Facts, Finding, Flows, Heat, Limits, Standing, Survey, Surveyor, Told, Verdict,
+    decide, rule,
 };
+use analyzer::profile::{Family, Version};
 use analyzer::whatif::{Guess, WhatIf};
+use analyzer::{Keyspace, Profile};
 use kit::Driver;
 
 /// Gives up what is to be given up.
@@ -24,7 +25,7 @@ fn survey(driver: &Driver, before: Option<&Survey>) -> Survey {
     let limits = Limits::default();
     let mut surveyor = Surveyor::new(keyspace.profile(), &limits, before, driver.now_ms);
     while !keyspace.survey(&mut surveyor, 100) {}
-    surveyor.survey()
+    surveyor.survey(&keyspace.detail())
 }
 
 fn facts(keyspace: &mut Keyspace, survey: Survey) -> Facts {
@@ -43,6 +44,7 @@ fn facts(keyspace: &mut Keyspace, survey: Survey) -> Facts {
         },
         dbs: keyspace.dbs(),
         totals: keyspace.totals(),
+        detail: keyspace.detail(),
         survey: Ok(Arc::new(survey)),
         flows: Flows::of(keyspace),
         storms: Ok(Vec::new()),
@@ -112,4 +114,102 @@ fn collections_without_elements_are_weighed_as_they_are() {
     let sum = outcome.forms[0].sum;
     assert_eq!((sum.keys, sum.now, sum.then), (1, bytes, bytes));
     assert_eq!(outcome.guesses, [(Guess::Stripped, 1)]);
+}
+
+/// As `{n}:*` with an expiry, `user:*` without: what a survey of all of them finds, and one of a share.
+#[test]
+fn sums_of_a_share_are_those_of_all_keys() {
+    let mut d = Driver::on(Profile::defaults(Family::Redis, Version::new(8, 0)));
+    for n in 0..4000 {
+        d.line(&format!("SET {{all}}:session:{n} {}", "v".repeat(45)));
+        d.line(&format!("EXPIRE {{all}}:session:{n} 600"));
+        d.line(&format!("SET user:{n}:mail@example.org v"));
+        for field in 0..12 {
+            d.line(&format!("HSET long:{n} f{field} {}", "v".repeat(70)));
+        }
+    }
+    d.line(&format!("SET huge {}", "v".repeat(500_000)));
+    let (all, patterns) = (survey(&d, None), Flows::of(&mut d.keyspace).patterns);
+    d.keyspace.fold();
+    d.keyspace.fold();
+    sweep(&mut d);
+    let share = survey(&d, None);
+    let near = |part: u64, whole: u64| {
+        assert!(
+            part.abs_diff(whole) * 10 < whole,
+            "{part} of a share, {whole} of all"
+        );
+    };
+    assert_eq!(share.keys, all.keys, "they are counted");
+    near(share.bytes, all.bytes);
+    near(share.lasting_keys, all.lasting_keys);
+    near(
+        share.tags.heaviest()[0].1.bytes,
+        all.tags.heaviest()[0].1.bytes,
+    );
+    let own = Flows::of(&mut d.keyspace).patterns;
+    for (part, whole) in own.iter().zip(&patterns) {
+        near(part.bytes, whole.bytes);
+    }
+    let keys = |survey: &Survey| -> Vec<u64> {
+        survey.groups.all().map(|(_, group)| group.bytes).collect()
+    };
+    for (part, whole) in keys(&share).into_iter().zip(keys(&all)) {
+        near(part, whole);
+    }
+    let part = facts(&mut d.keyspace, share);
+    let whole = Facts {
+        survey: Ok(Arc::new(all)),
+        ..part.clone()
+    };
+    for id in ["MEM-03", "SEC-04"] {
+        let [part, whole] = [&part, &whole].map(|facts| found(id, facts));
+        near(part.keys, whole.keys);
+        near(part.saving() + 1, whole.saving() + 1);
+    }
+}
+
+#[test]
+fn a_key_that_dominates_stands_for_itself_alone() {
+    let mut d = Driver::new();
+    for n in 0..10_000 {
+        d.line(&format!("SET k:{n} {}", "v".repeat(2_000)));
+    }
+    (0..5).for_each(|_| drop(d.keyspace.fold()));
+    sweep(&mut d);
+    // The first that is in the share.
+    let huge = "v".repeat(12_000_000);
+    for n in 0.. {
+        let name = format!("huge:{n}");
+        if d.keyspace.knows(0, name.as_bytes()) {
+            d.line(&format!("SET {name} {huge}"));
+            break;
+        }
+    }
+    let share = survey(&d, None);
+    let detail = d.keyspace.detail();
+    let mut facts = facts(&mut d.keyspace, share);
+    facts.standing.cluster = Some(Cluster {
+        slot_of: Some(|_| 7),
+        ..Cluster::default()
+    });
+    // As if all were in one slot: a third of it is this key.
+    facts.slots = BTreeMap::from([(7, detail.for_all(kept(&d)))]);
+    let finding = found("KEY-04", &facts);
+    let seen = &finding.evidence[0].seen;
+    let percent = |text: &str| -> u64 {
+        let (before, _) = text.split_once('%').expect("a part");
+        let digits = before.rsplit(' ').next().expect("a number");
+        digits.parse().expect("a number")
+    };
+    assert!((33..40).contains(&percent(seen)), "{seen}");
+    let (_, of_slot) = seen.split_once("dataset").expect("both");
+    assert!((33..40).contains(&percent(of_slot)), "{seen}");
+}
+
+/// Bytes of the keys that have a record.
+fn kept(driver: &Driver) -> u64 {
+    let names = driver.names(0);
+    let facts = names.iter().map(|name| driver.keyspace.facts(0, name));
+    facts.flatten().map(|facts| facts.bytes).sum()
 }

@@ -286,7 +286,7 @@ fn blocking(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
 
 fn dominates(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let survey = facts.survey()?;
-    let share = |bytes: u64| bytes.saturating_mul(100) / survey.bytes.max(1);
+    let share = |bytes: u64| bytes.saturating_mul(100) / survey.bytes_beside(bytes).max(1);
     let (percent, least) = (tuned.of("percent"), tuned.of("bytes"));
     let (slot_percent, slot_least) = (tuned.of("slot_percent"), tuned.of("slot_bytes"));
     let slot_of = facts.standing.cluster.as_ref();
@@ -294,11 +294,8 @@ fn dominates(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let slot_share = |seen: &Seen| {
         let slot = slot_of?(&seen.name);
         // What a survey met may have grown or gone since.
-        let all = *facts.slots.get(&slot)?;
-        Some((
-            slot,
-            seen.now.saturating_mul(100) / all.max(1).max(seen.now),
-        ))
+        let all = facts.detail.beside(*facts.slots.get(&slot)?, seen.now);
+        Some((slot, seen.now.saturating_mul(100) / all.max(1)))
     };
     let of_all = |seen: &Seen| seen.now >= least && share(seen.now) >= percent;
     let of_slot = |seen: &Seen| {

@@ -7,7 +7,7 @@ use super::tally::Seen;
 use super::tracks::Tracks;
 use super::{Point, Survey, lifetimes, lists, strings};
 use crate::advice::Limits;
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Detail, Keyspace};
 use crate::profile::Profile;
 use crate::store::record::{Body, Record};
 use crate::store::weigh::Seated;
@@ -86,11 +86,12 @@ impl Surveyor {
         self.survey.keys
     }
 
-    /// What was found.
-    pub fn survey(mut self) -> Survey {
+    /// What was found, with sums of all keys though only those with a record were met.
+    pub fn survey(mut self, detail: &Detail) -> Survey {
         let Survey { tracks, groups, .. } = &mut self.survey;
         tracks.patterns(groups);
         tracks.end();
+        self.survey.extend(detail);
         self.survey
     }
 
