@@ -116,6 +116,24 @@ fn collections_without_elements_are_weighed_as_they_are() {
     assert_eq!(outcome.guesses, [(Guess::Stripped, 1)]);
 }
 
+#[test]
+fn guesses_are_as_many_as_the_keys_that_a_share_stands_for() {
+    let mut d = Driver::new();
+    for n in 0..4000 {
+        d.line(&format!("SETRANGE perhaps:{n} 0 12"));
+    }
+    assert!(d.keyspace.fold());
+    sweep(&mut d);
+    let profile = d.keyspace.profile().clone();
+    let mut walk = WhatIf::new(&profile, &profile, 3);
+    while !d.keyspace.what_if(&mut walk, 100) {}
+    let mut outcome = walk.outcome();
+    assert!((1800..2200).contains(&outcome.seen), "a half");
+    outcome.extend_to(&d.keyspace.totals());
+    assert_eq!(outcome.guesses, [(Guess::Number, 4000)]);
+    assert_eq!(outcome.forms[0].sum.keys, 4000);
+}
+
 /// As `{n}:*` with an expiry, `user:*` without: what a survey of all of them finds, and one of a share.
 #[test]
 fn sums_of_a_share_are_those_of_all_keys() {

@@ -75,8 +75,12 @@ pub struct Outcome {
 
 impl Outcome {
     /// Makes the sums those of all keys, where only a part was weighed: each type and encoding by the
-    /// bytes that it has in all.
+    /// bytes that it has in all, guesses by the number of keys.
     pub fn extend_to(&mut self, totals: &[FormTotals]) {
+        let all = totals.iter().map(|total| total.keys).sum();
+        for (_, keys) in &mut self.guesses {
+            *keys = in_proportion(*keys, all, self.seen);
+        }
         let mut seen: BTreeMap<(Kind, Encoding), u64> = BTreeMap::new();
         for row in &self.forms {
             *seen.entry((row.kind, row.now)).or_default() += row.sum.now;
@@ -90,10 +94,7 @@ impl Outcome {
             let (Some(&seen), Some(&whole)) = (seen.get(&group), whole.get(&group)) else {
                 continue;
             };
-            let scale = |part: u64| {
-                let scaled = u128::from(part) * u128::from(whole) / u128::from(seen.max(1));
-                u64::try_from(scaled).unwrap_or(u64::MAX)
-            };
+            let scale = |part: u64| in_proportion(part, whole, seen);
             row.sum = Changed {
                 keys: scale(row.sum.keys),
                 now: scale(row.sum.now),
@@ -102,6 +103,12 @@ impl Outcome {
             };
         }
     }
+}
+
+/// What a part comes to in `whole`, if it is one of `seen`.
+fn in_proportion(part: u64, whole: u64, seen: u64) -> u64 {
+    let scaled = u128::from(part) * u128::from(whole) / u128::from(seen.max(1));
+    u64::try_from(scaled).unwrap_or(u64::MAX)
 }
 
 /// A walk under way.
