@@ -53,8 +53,8 @@ pub(super) const RULES: &[Rule] = &[
     )
     .caveat(
         "The time is an estimate, 0.2 microseconds an element. Deletes are known by pattern: those \
-         are told of that have big collections, in which keys of such a size were deleted in the last \
-         hour, while the stream had DEL.",
+         are told of that have big collections, and lost a key of half their bytes or more to DEL or \
+         UNLINK in the last hour, while the stream had DEL.",
     ),
     Rule::new("KEY-04", "Key dominates the instance", SURVEY, dominates)
         .severity(Severity::High)
@@ -208,18 +208,19 @@ fn big_collection(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     ))
 }
 
-/// Patterns of which a big collection was deleted, most probably.
+/// Patterns of which a big collection was deleted, as its bytes say.
 fn deleted(facts: &Facts) -> Vec<&PatternGroup> {
     let Ok(groups) = facts.groups() else {
         return Vec::new();
     };
+    let now_ms = i64::try_from(facts.now_ms).unwrap_or(i64::MAX);
     let lost_big = |(db, group): &(u32, &PatternGroup)| {
-        let mut rows = facts.flows.by_pattern.iter();
-        let row = rows.find(|row| row.0.0 == *db && row.0.1 == group.glob);
-        let flow = row.map(|row| row.1).unwrap_or_default();
+        let mut rows = facts.flows.patterns.iter();
+        let row = rows.find(|row| row.db == *db && row.name.glob == group.glob);
+        let lost = row.map_or(0, |row| row.deleted.lately(now_ms));
         let mean = group.big_bytes / group.big.max(1);
         // At least half as large as the big ones that are there still.
-        flow.deleted > 0 && flow.bytes_out / flow.deleted >= mean / 2
+        lost > 0 && lost >= mean / 2
     };
     let with_big = groups.all().filter(|(_, group)| group.big > 0);
     with_big.filter(lost_big).map(|(_, group)| group).collect()

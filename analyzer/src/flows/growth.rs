@@ -137,14 +137,17 @@ impl Keyspace {
         let change = Change::new(turn, verb, self.now_ms());
         let slot = slot.map(|slot| (slot, self.live().share().one_in()));
         let across = self.flows_mut().enter(&change, slot);
-        let Some(flow) = self.live_mut().db_mut(db).census.flow_mut(turn.pattern) else {
+        let Some(tally) = self.live_mut().db_mut(db).census.turned_mut(turn.pattern) else {
             return;
         };
         match across {
-            None => change.enter(flow),
+            None => change.enter(&mut tally.flow),
             Some(across) => {
-                flow.add(&across.went);
-                flow.add(&across.came);
+                tally.flow.add(&across.went);
+                tally.flow.add(&across.came);
+        if let Some(deleted) = change.deleted() {
+            tally.deleted = tally.deleted.or(deleted);
+        }
             }
         }
     }

@@ -249,7 +249,7 @@ fn advise(all: &mut BTreeMap<MasterId, Prospect>, judged: &[Judged]) {
 
 #[cfg(test)]
 mod tests {
-    use analyzer::patterns::Classes;
+    use analyzer::patterns::{Classes, Deleted};
 
     use super::*;
 
@@ -269,6 +269,7 @@ mod tests {
             largest: bytes,
             largest_is_met: true,
             ids: Classes::default(),
+            deleted: Deleted::default(),
             example: None,
             db: 0,
         };
