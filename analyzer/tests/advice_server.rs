@@ -11,6 +11,7 @@ use analyzer::advice::{
 };
 use analyzer::census::{Expiries, Portion, Storm, StormLimits};
 use analyzer::heat::{Hot, Rewrites, Work};
+use analyzer::keyspace::Detail;
 use analyzer::profile::{Family, Profile, Version};
 
 const NOW_MS: u64 = 1_800_000_000_000;
@@ -62,6 +63,7 @@ fn healthy() -> Facts {
         },
         dbs: Vec::new(),
         totals: Vec::new(),
+        detail: Detail::default(),
         survey: Err("no keys here".to_owned()),
         flows: Flows::default(),
         storms: Ok(Vec::new()),

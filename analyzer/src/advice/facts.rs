@@ -10,6 +10,7 @@ use crate::acl::{User, Users};
 use crate::census::Storm;
 use crate::flows::{Flow, Slope, slope};
 use crate::heat::{By, Hot, Window, Work};
+use crate::keyspace::Detail;
 use crate::patterns::PatternRow;
 use crate::profile::Profile;
 use crate::view::{DbTotals, FormTotals};
@@ -123,11 +124,14 @@ impl Flows {
         growth.kinds.iter().for_each(|row| all.add(&row.flow));
         let surely = slope(&growth.points).filter(Slope::rises);
         let rows = growth.patterns_of_dbs.into_iter();
+        let mut patterns = keyspace.patterns();
+        let detail = keyspace.detail();
+        patterns.iter_mut().for_each(|row| row.scale(&detail));
         Flows {
             covered_s: growth.covered_s,
             by_pattern: rows.map(|row| (row.of, row.flow)).collect(),
             all,
-            patterns: keyspace.patterns(),
+            patterns,
             bytes_per_day: surely.map(|slope| a_day(slope.median)),
         }
     }
@@ -174,13 +178,16 @@ pub struct Facts {
     pub dbs: Vec<DbTotals>,
     /// Sums by database, type and encoding.
     pub totals: Vec<FormTotals>,
+    /// How many of its keys the sums below were added up over.
+    pub detail: Detail,
     /// The last walk over all keys; in words, why there is none.
     pub survey: Result<Arc<Survey>, String>,
     /// Its hottest keys of the last minute.
     pub heat: Heat,
     /// And of the last hour.
     pub heat_hour: Heat,
-    /// Bytes by slot; none where keys are not counted by slot.
+    /// Bytes by slot, estimates where some keys have no record; none where keys are not counted by
+    /// slot.
     pub slots: BTreeMap<u16, u64>,
     /// What happened to its keys lately.
     pub flows: Flows,

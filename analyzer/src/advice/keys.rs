@@ -1,6 +1,6 @@
 //! Section 2 of the catalogue: keys that are large, hot, cold or without bounds.
 
-use super::facts::{Facts, Heat};
+use super::facts::{Cannot, Facts, Heat};
 use super::finding::{Evidence, Finding, Severity, Subject};
 use super::rule::{Need, Rule, Ruling, Threshold, Tuned};
 use super::survey::{Group, PatternGroup, Point, Seen, Tally, Track};
@@ -53,8 +53,8 @@ pub(super) const RULES: &[Rule] = &[
     )
     .caveat(
         "The time is an estimate, 0.2 microseconds an element. Deletes are known by pattern: those \
-         are told of that have big collections, in which keys of such a size were deleted in the last \
-         hour, while the stream had DEL.",
+         are told of that have big collections, and lost a key of half their bytes or more to DEL or \
+         UNLINK in the last hour, while the stream had DEL.",
     ),
     Rule::new("KEY-04", "Key dominates the instance", SURVEY, dominates)
         .severity(Severity::High)
@@ -136,7 +136,11 @@ pub(super) const RULES: &[Rule] = &[
             "A stream that is never trimmed grows for ever; a group that nobody reads for keeps its \
              place, and what it has pending.",
         )
-        .caveat("Names of groups are not kept: XINFO GROUPS of the stream has them."),
+        .caveat(
+            "Names of groups are not kept: XINFO GROUPS of the stream has them. A stream that was \
+             stripped to fit into memory_cap is not looked at; where no other is found the rule cannot \
+             be told.",
+        ),
 ];
 
 fn as_bytes(seen: &Seen) -> String {
@@ -204,18 +208,19 @@ fn big_collection(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     ))
 }
 
-/// Patterns of which a big collection was deleted, most probably.
+/// Patterns of which a big collection was deleted, as its bytes say.
 fn deleted(facts: &Facts) -> Vec<&PatternGroup> {
     let Ok(groups) = facts.groups() else {
         return Vec::new();
     };
+    let now_ms = i64::try_from(facts.now_ms).unwrap_or(i64::MAX);
     let lost_big = |(db, group): &(u32, &PatternGroup)| {
-        let mut rows = facts.flows.by_pattern.iter();
-        let row = rows.find(|row| row.0.0 == *db && row.0.1 == group.glob);
-        let flow = row.map(|row| row.1).unwrap_or_default();
+        let mut rows = facts.flows.patterns.iter();
+        let row = rows.find(|row| row.db == *db && row.name.glob == group.glob);
+        let lost = row.map_or(0, |row| row.deleted.lately(now_ms));
         let mean = group.big_bytes / group.big.max(1);
         // At least half as large as the big ones that are there still.
-        flow.deleted > 0 && flow.bytes_out / flow.deleted >= mean / 2
+        lost > 0 && lost >= mean / 2
     };
     let with_big = groups.all().filter(|(_, group)| group.big > 0);
     with_big.filter(lost_big).map(|(_, group)| group).collect()
@@ -282,7 +287,7 @@ fn blocking(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
 
 fn dominates(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let survey = facts.survey()?;
-    let share = |bytes: u64| bytes.saturating_mul(100) / survey.bytes.max(1);
+    let share = |bytes: u64| bytes.saturating_mul(100) / survey.bytes_beside(bytes).max(1);
     let (percent, least) = (tuned.of("percent"), tuned.of("bytes"));
     let (slot_percent, slot_least) = (tuned.of("slot_percent"), tuned.of("slot_bytes"));
     let slot_of = facts.standing.cluster.as_ref();
@@ -290,11 +295,8 @@ fn dominates(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let slot_share = |seen: &Seen| {
         let slot = slot_of?(&seen.name);
         // What a survey met may have grown or gone since.
-        let all = *facts.slots.get(&slot)?;
-        Some((
-            slot,
-            seen.now.saturating_mul(100) / all.max(1).max(seen.now),
-        ))
+        let all = facts.detail.beside(*facts.slots.get(&slot)?, seen.now);
+        Some((slot, seen.now.saturating_mul(100) / all.max(1)))
     };
     let of_all = |seen: &Seen| seen.now >= least && share(seen.now) >= percent;
     let of_slot = |seen: &Seen| {
@@ -546,7 +548,13 @@ fn streams(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
     let dead: Vec<(u32, &[u8], &Group)> =
         survey.tracks.groups().filter(|row| still(row.2)).collect();
     if untrimmed.keys == 0 && pending.keys == 0 && dead.is_empty() {
-        return Ok(None);
+        return match survey.bare_streams {
+            0 => Ok(None),
+            bare => Err(Cannot(format!(
+                "{bare} streams were stripped to fit into memory: what they lost and their groups \
+                 are not known"
+            ))),
+        };
     }
     let endless = |seen: &Seen| format!("{} entries, none ever trimmed", seen.count);
     let waiting = |seen: &Seen| format!("a group has {} entries pending", seen.figure);

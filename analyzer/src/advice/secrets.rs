@@ -51,6 +51,16 @@ impl Secrets {
         }
     }
 
+    /// What is added up over keys.
+    pub(super) fn sums(&mut self) -> [&mut u64; 4] {
+        [
+            &mut self.mails,
+            &mut self.tokens,
+            &mut self.runs,
+            &mut self.checked,
+        ]
+    }
+
     /// Keys of a shape.
     pub(super) fn count(&self, shape: Shape) -> u64 {
         match shape {

@@ -24,7 +24,7 @@ mod sizes;
 
 use crate::flows::Flow;
 use crate::keyspace::db::Named;
-use crate::patterns::{self, Patterns};
+use crate::patterns::{self, Patterns, Tally};
 use crate::store::weigh::{Scale, Weight};
 use crate::store::{ORDER_BITS, Table, order_of};
 
@@ -340,14 +340,14 @@ impl Census {
         }
     }
 
-    /// What happened to the keys of the pattern that the last turn was of.
+    /// The pattern that the last turn was of.
     #[inline]
-    pub(crate) fn flow_mut(&mut self, pattern: PatternId) -> Option<&mut Flow> {
+    pub(crate) fn turned_mut(&mut self, pattern: PatternId) -> Option<&mut Tally> {
         let patterns = self.0.as_mut()?.kept.as_mut()?.patterns.as_mut()?;
         match pattern {
             PatternId::NONE => None,
-            PatternId::OTHER => Some(patterns.flow_mut(None)),
-            PatternId(at) => Some(patterns.flow_mut(Some(at))),
+            PatternId::OTHER => Some(patterns.turned_mut(None)),
+            PatternId(at) => Some(patterns.turned_mut(Some(at))),
         }
     }
 

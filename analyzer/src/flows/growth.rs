@@ -109,6 +109,11 @@ impl Keyspace {
         std::mem::take(&mut self.flows_mut().history.unasked)
     }
 
+    /// Takes back what nobody has added up.
+    pub fn return_pattern_flows(&mut self, taken: PatternFlows) {
+        self.flows_mut().history.unasked.add(taken);
+    }
+
     /// Bytes that the history takes: some of it for every pattern and slot that is written, bounded.
     pub fn history_bytes(&self) -> usize {
         self.flows().history.heap_bytes()
@@ -137,14 +142,17 @@ impl Keyspace {
         let change = Change::new(turn, verb, self.now_ms());
         let slot = slot.map(|slot| (slot, self.live().share().one_in()));
         let across = self.flows_mut().enter(&change, slot);
-        let Some(flow) = self.live_mut().db_mut(db).census.flow_mut(turn.pattern) else {
+        let Some(tally) = self.live_mut().db_mut(db).census.turned_mut(turn.pattern) else {
             return;
         };
+        if let Some(deleted) = change.deleted() {
+            tally.deleted = tally.deleted.or(deleted);
+        }
         match across {
-            None => change.enter(flow),
+            None => change.enter(&mut tally.flow),
             Some(across) => {
-                flow.add(&across.went);
-                flow.add(&across.came);
+                tally.flow.add(&across.went);
+                tally.flow.add(&across.came);
             }
         }
     }

@@ -251,6 +251,20 @@ impl PatternFlows {
         }
         self.rest.add(&rest);
     }
+
+    /// Takes what another one has, too.
+    pub(super) fn add(&mut self, other: PatternFlows) {
+        for (glob, flow) in other.named {
+            if let Some(sum) = self.named.get_mut(&glob) {
+                sum.add(&flow);
+            } else if self.named.len() < NAMES_MAX {
+                self.named.insert(glob, flow);
+            } else {
+                self.rest.add(&flow);
+            }
+        }
+        self.rest.add(&other.rest);
+    }
 }
 
 /// What is remembered of a window.

@@ -20,6 +20,7 @@ mod slots;
 
 use crate::census::Portion;
 use crate::keyspace::db::Turn;
+use crate::patterns::Deleted;
 use crate::store::weigh::Weight;
 use crate::value::Kind;
 
@@ -281,6 +282,19 @@ impl Change {
                 }
             }
         }
+    }
+
+    /// The key, if it was deleted before its expiry.
+    #[inline]
+    pub(crate) fn deleted(&self) -> Option<Deleted> {
+        let (Some(before), None, Verb::Delete) = (&self.before, &self.after, self.verb) else {
+            return None;
+        };
+        let past = before.expire_ms.is_some_and(|at| at <= self.now_ms);
+        (!past).then_some(Deleted {
+            bytes: before.bytes,
+            at_ms: self.now_ms,
+        })
     }
 
     /// The type of the key, if it has no other one than before.

@@ -9,7 +9,7 @@ use crate::store::record::{Body, Draft, Form, Name, Record};
 use crate::store::weigh::{Arrival, Scale, Seated, Weight};
 use crate::store::{Place, Table, packing};
 use crate::value::string::{Form as StrForm, Holder, Str, is_short};
-use crate::value::{Bare, Module, Value};
+use crate::value::{Module, Value};
 
 /// LFU counter of a new key, as servers start it.
 pub(in crate::keyspace) const COUNTER_INIT: u8 = 5;
@@ -597,34 +597,16 @@ impl Db {
     }
 }
 
-/// The entry of a record that holds its value itself.
+/// The entry of a record that holds its value itself; in doubt if that cannot be read.
 fn small_entry(record: &Record<'_>) -> Entry {
-    let mut doubt = record.doubt;
-    let value = match record.body() {
-        Body::Str(value) => Value::String(value),
-        Body::Packed {
-            packed,
-            memory,
-            count,
-        } if packing::is_bare(record.form.kind(), count, packed) => Value::Bare(Bare {
-            kind: record.form.kind(),
-            encoding: record.form.encoding(),
-            count,
-            memory,
-        }),
-        Body::Packed { packed, memory, .. } => {
-            packing::unpack(record.form.kind(), record.form.encoding(), packed, memory)
-                .unwrap_or_else(|| {
-                    doubt = Doubt::Value;
-                    Value::Module(Module { serialized: 0 })
-                })
-        }
-        Body::Elsewhere(_) => Value::Module(Module { serialized: 0 }),
-    };
+    let value = packing::value_of(record);
     Entry {
-        value,
+        doubt: match value {
+            Some(_) => record.doubt,
+            None => Doubt::Value,
+        },
+        value: value.unwrap_or(Value::Module(Module { serialized: 0 })),
         expire_ms: record.expire_ms,
-        doubt,
     }
 }
 

@@ -295,6 +295,12 @@ impl Detail {
         let whole = (u128::from(part) * all + records / 2) / records;
         u64::try_from(whole).unwrap_or(u64::MAX)
     }
+
+    /// A sum over all keys that came of [`Detail::for_all`], where `key` is known to be one key's own
+    /// part of it: that stands for no others, which matters where it is large.
+    pub fn beside(&self, all: u64, key: u64) -> u64 {
+        all.saturating_sub(self.for_all(key)).saturating_add(key)
+    }
 }
 
 impl Default for Detail {

@@ -41,12 +41,12 @@ use hitters::Hitters;
 use token::{Token, Tokens};
 use tree::{Gap, Group, NIL, Owned, ROOT, SINK, Tree};
 
-use crate::flows::Flow;
 use crate::store::weigh::Weight;
 
 pub use class::Classes;
 pub use only::Only;
 pub use row::{PatternName, PatternRow, is_literal};
+pub use tally::Deleted;
 pub(crate) use tally::Tally;
 
 /// Names that a tree is learned from.
@@ -217,13 +217,13 @@ impl Patterns {
         }
     }
 
-    /// What happened to the keys of a pattern; the number is that of the last turn, `None` that of
-    /// the other keys.
+    /// A pattern whose keys something happened to; the number is that of the last turn, `None` that
+    /// of the other keys.
     #[inline]
-    pub(crate) fn flow_mut(&mut self, pattern: Option<u32>) -> &mut Flow {
+    pub(crate) fn turned_mut(&mut self, pattern: Option<u32>) -> &mut Tally {
         match pattern.and_then(|at| self.tree.tallies.get_mut(at as usize)) {
-            Some(owned) => &mut owned.tally.flow,
-            None => &mut self.other.flow,
+            Some(owned) => &mut owned.tally,
+            None => &mut self.other,
         }
     }
 

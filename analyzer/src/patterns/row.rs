@@ -2,7 +2,7 @@
 
 use super::Patterns;
 use super::class::Classes;
-use super::tally::Tally;
+use super::tally::{Deleted, Tally};
 use super::token::{NONE, START};
 use super::tree::{ROOT, SINK, STAR};
 use crate::flows::Flow;
@@ -122,6 +122,8 @@ pub struct PatternRow {
     pub largest: u64,
     /// A key is as large as that.
     pub largest_is_met: bool,
+    /// The largest key that DEL or UNLINK removed in the last hour, before its expiry.
+    pub deleted: Deleted,
     /// What stands where the pattern has `*`.
     pub ids: Classes,
     /// A key that is there, if one was met lately.
@@ -170,6 +172,7 @@ impl PatternRow {
         if other.largest > self.largest || (other.largest == self.largest && other.largest_is_met) {
             (self.largest, self.largest_is_met) = (other.largest, other.largest_is_met);
         }
+        self.deleted = self.deleted.or(other.deleted);
         self.ids = self.ids.or(other.ids);
         self.example = self.example.take().or(other.example);
     }
@@ -199,6 +202,7 @@ impl PatternRow {
             name_bytes: tally.name_bytes,
             largest: tally.largest,
             largest_is_met: tally.is_met,
+            deleted: tally.deleted,
             ids,
             example: tally.example.as_deref().map(<[u8]>::to_vec),
             db: 0,

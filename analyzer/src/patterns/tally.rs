@@ -25,6 +25,40 @@ pub(crate) struct Tally {
     pub(crate) example: Option<Box<[u8]>>,
     /// What happened to its keys since that was asked last.
     pub(crate) flow: Flow,
+    /// The largest of its keys that DEL or UNLINK removed lately.
+    pub(crate) deleted: Deleted,
+}
+
+/// How large a key was that was deleted, and when, unix milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// Bytes (MEMORY USAGE); 0 if there was none.
+    pub bytes: u64,
+    /// When.
+    pub at_ms: i64,
+}
+
+impl Deleted {
+    /// How long it is told: as long as rules look back.
+    const TOLD_MS: i64 = 3_600_000;
+
+    /// The larger one, unless that was too long ago.
+    #[must_use]
+    pub fn or(self, other: Deleted) -> Deleted {
+        let now_ms = self.at_ms.max(other.at_ms);
+        match other.lately(now_ms) >= self.lately(now_ms) {
+            true => other,
+            false => self,
+        }
+    }
+
+    /// Its bytes, if it was in the last hour.
+    pub fn lately(self, now_ms: i64) -> u64 {
+        match now_ms.saturating_sub(self.at_ms) <= Deleted::TOLD_MS {
+            true => self.bytes,
+            false => 0,
+        }
+    }
 }
 
 impl Tally {
@@ -39,6 +73,7 @@ impl Tally {
             is_met: true,
             example: None,
             flow: Flow::default(),
+            deleted: Deleted::default(),
         }
     }
 
@@ -116,6 +151,7 @@ impl Tally {
     /// Takes the keys of another pattern, too.
     pub(crate) fn merge(&mut self, other: Tally) {
         self.flow.add(&other.flow);
+        self.deleted = self.deleted.or(other.deleted);
         for (form, sum) in other.forms() {
             let own = self.form(form);
             *own = own.and(sum);

@@ -1,7 +1,8 @@
 //! Small values as bytes inside their key's record.
 
+use crate::store::record::{Body, Record};
 use crate::value::elements::{Table, take_varint};
-use crate::value::{Encoding, Kind, Module, Value, hash, list, set, stream, zset};
+use crate::value::{Bare, Encoding, Kind, Module, Value, hash, list, set, stream, zset};
 
 /// More elements than this never fit a record: spares the attempt.
 const COUNT_MAX: u64 = 512;
@@ -46,8 +47,29 @@ pub(crate) fn table(kind: Kind, encoding: Encoding, mut bytes: &[u8]) -> Option<
     Table::unpack(&mut bytes)
 }
 
-/// The inverse of `pack`; `memory` is what the record says the value takes.
-pub(crate) fn unpack(kind: Kind, encoding: Encoding, bytes: &[u8], memory: u64) -> Option<Value> {
+/// The value that a record holds itself, of a collection without records of its elements what is left
+/// of it; `None` if it is elsewhere, or cannot be read.
+pub(crate) fn value_of(record: &Record<'_>) -> Option<Value> {
+    let (kind, encoding) = (record.form.kind(), record.form.encoding());
+    match record.body() {
+        Body::Str(value) => Some(Value::String(value)),
+        Body::Packed {
+            count,
+            memory,
+            packed,
+        } if is_bare(kind, count, packed) => Some(Value::Bare(Bare {
+            kind,
+            encoding,
+            count,
+            memory,
+        })),
+        Body::Packed { memory, packed, .. } => unpack(kind, encoding, packed, memory),
+        Body::Elsewhere(_) => None,
+    }
+}
+
+/// The inverse of `pack` for whatever is not bare; `memory` is what the record says the value takes.
+fn unpack(kind: Kind, encoding: Encoding, bytes: &[u8], memory: u64) -> Option<Value> {
     match kind {
         Kind::List => list::List::unpack(encoding, bytes).map(Value::List),
         Kind::Set => set::Set::unpack(encoding, bytes).map(Value::Set),

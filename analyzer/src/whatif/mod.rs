@@ -58,17 +58,20 @@ pub enum Guess {
     FieldOrder = 4,
     /// A module's value: only its serialized size is known.
     Module = 5,
+    /// Its elements were given up to fit into memory; it is taken to stay what it is.
+    Stripped = 6,
 }
 
 impl Guess {
     /// Every one, in code order.
-    pub const ALL: [Guess; 6] = [
+    pub const ALL: [Guess; 7] = [
         Guess::Sampled,
         Guess::Compression,
         Guess::Number,
         Guess::FieldExpiry,
         Guess::FieldOrder,
         Guess::Module,
+        Guess::Stripped,
     ];
 
     /// What is uncertain, as a clause behind a number of keys.
@@ -88,6 +91,10 @@ impl Guess {
                 "are hashes whose table depends on the order of their fields; the average is taken"
             }
             Guess::Module => "hold a module's value, of which only the serialized size is known",
+            Guess::Stripped => {
+                "have no records of their elements, for want of memory; they are taken to stay what \
+                 they are"
+            }
         }
     }
 }
@@ -158,7 +165,7 @@ impl Frame {
             Value::Bare(bare) => Becomes {
                 encoding: bare.encoding,
                 memory: bare.memory,
-                guess: Some(Guess::Sampled),
+                guess: Some(Guess::Stripped),
             },
         };
         becomes.memory = self.scale.keyed(becomes.memory, self.seated(key));

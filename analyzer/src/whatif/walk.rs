@@ -75,8 +75,12 @@ pub struct Outcome {
 
 impl Outcome {
     /// Makes the sums those of all keys, where only a part was weighed: each type and encoding by the
-    /// bytes that it has in all.
+    /// bytes that it has in all, guesses by the number of keys.
     pub fn extend_to(&mut self, totals: &[FormTotals]) {
+        let all = totals.iter().map(|total| total.keys).sum();
+        for (_, keys) in &mut self.guesses {
+            *keys = in_proportion(*keys, all, self.seen);
+        }
         let mut seen: BTreeMap<(Kind, Encoding), u64> = BTreeMap::new();
         for row in &self.forms {
             *seen.entry((row.kind, row.now)).or_default() += row.sum.now;
@@ -90,10 +94,7 @@ impl Outcome {
             let (Some(&seen), Some(&whole)) = (seen.get(&group), whole.get(&group)) else {
                 continue;
             };
-            let scale = |part: u64| {
-                let scaled = u128::from(part) * u128::from(whole) / u128::from(seen.max(1));
-                u64::try_from(scaled).unwrap_or(u64::MAX)
-            };
+            let scale = |part: u64| in_proportion(part, whole, seen);
             row.sum = Changed {
                 keys: scale(row.sum.keys),
                 now: scale(row.sum.now),
@@ -102,6 +103,12 @@ impl Outcome {
             };
         }
     }
+}
+
+/// What a part comes to in `whole`, if it is one of `seen`.
+fn in_proportion(part: u64, whole: u64, seen: u64) -> u64 {
+    let scaled = u128::from(part) * u128::from(whole) / u128::from(seen.max(1));
+    u64::try_from(scaled).unwrap_or(u64::MAX)
 }
 
 /// A walk under way.
@@ -221,8 +228,8 @@ impl WhatIf {
         }
     }
 
-    /// The key after a reload, and on the other server; `None` if its value cannot be read, which
-    /// no record of ours is.
+    /// The key after a reload, and on the other server; `None` if its value cannot be read, as in the
+    /// middle of an edit.
     fn weigh(&self, table: &Table, record: &Record<'_>, key: Seated) -> Option<(Becomes, Becomes)> {
         let both = |value: &Value| {
             (
@@ -235,10 +242,7 @@ impl WhatIf {
                 self.reload.string(&value, key),
                 self.then.string(&value, key),
             )),
-            Body::Packed { memory, packed, .. } => {
-                let (kind, encoding) = (record.form.kind(), record.form.encoding());
-                packing::unpack(kind, encoding, packed, memory).map(|value| both(&value))
-            }
+            Body::Packed { .. } => packing::value_of(record).map(|value| both(&value)),
             Body::Elsewhere(handle) => table.large().get(handle).map(|entry| both(&entry.value)),
         }
     }
@@ -249,7 +253,12 @@ fn cost(table: &Table, record: &Record<'_>) -> u64 {
     KEY_COST
         + match record.body() {
             Body::Str(_) => 0,
-            Body::Packed { count, .. } => count,
+            Body::Packed { count, packed, .. } => {
+                match packing::is_bare(record.form.kind(), count, packed) {
+                    true => 0,
+                    false => count,
+                }
+            }
             Body::Elsewhere(handle) => table
                 .large()
                 .get(handle)

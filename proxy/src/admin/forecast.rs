@@ -149,7 +149,8 @@ fn rooms_of(status: &Status, container: Option<f64>) -> Vec<Room> {
 pub(crate) struct Forecast {
     /// By how much its keys change; `None` if that is not known yet.
     pub(crate) bytes_per_s: Option<f64>,
-    /// When which limit is reached; none if it does not surely grow, or nobody knows one.
+    /// When which limit is reached, at once if it is; none if it does not surely grow, or nobody knows
+    /// one.
     pub(crate) full: Vec<Full>,
 }
 
@@ -193,20 +194,33 @@ impl Outlook {
         }
     }
 
+    /// Whatever its keys do: at a limit they do not grow any more.
+    fn full() -> Outlook {
+        Outlook {
+            times: Some(Times {
+                median: 0.0,
+                earliest: 0.0,
+                latest: 0.0,
+            }),
+            confidence: "high",
+            words: "the limit is reached".to_owned(),
+        }
+    }
+
     fn of(slope: Option<&Slope>, room: &Room) -> Outlook {
+        let left = room.bytes.zip(room.used).map(|(bytes, used)| bytes - used);
+        if left.is_some_and(|left| left <= 0.0) {
+            return Outlook::full();
+        }
         let Some(slope) = slope else {
             return Outlook::none("the history is too short to tell: ten points are needed");
         };
         if !slope.rises() {
             return Outlook::none("no growth that can be told from chance");
         }
-        let (Some(used), Some(bytes)) = (room.used, room.bytes) else {
+        let Some(left) = left else {
             return Outlook::none("it grows; the server's limit is not known");
         };
-        let left = bytes - used;
-        if left <= 0.0 {
-            return Outlook::none("the limit is reached");
-        }
         let times = Times {
             median: left / slope.median,
             earliest: left / slope.high,
@@ -288,6 +302,19 @@ mod tests {
         assert_eq!(sure.full_in(|times| times.earliest), Cell::Signed(9091));
         assert_eq!(sure.full_in(|times| times.latest), Cell::Signed(11_111));
         assert_eq!(sure.confidence, "medium");
+    }
+
+    /// Writes are refused there and keys evicted, so that nothing grows any more.
+    #[test]
+    fn a_limit_that_is_reached_is_reached_now() {
+        for slope in [None, Some(slope(5.0)), Some(slope(100.0))] {
+            for used in [2e6, 3e6] {
+                let full = Outlook::of(slope.as_ref(), &room(Some(used)));
+                assert_eq!(full.full_in(|times| times.median), Cell::Signed(0));
+                assert_eq!(full.full_in(|times| times.latest), Cell::Signed(0));
+                assert_eq!(full.words, "the limit is reached");
+            }
+        }
     }
 
     fn told(info: &str) -> Status {

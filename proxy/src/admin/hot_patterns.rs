@@ -2,7 +2,8 @@
 //!
 //! It is read from the history that KS.GROWTH tells too, which remembers of each second, minute and
 //! hour the patterns with most writes and most bytes one by one and sums the others up: a row is what
-//! was told of its pattern, and what is missing of it is in `(rest)`.
+//! was told of its pattern, and what is missing of it is in `(rest)`, with the patterns that the limit
+//! cuts off.
 //!
 //! Bytes of commands are not counted by pattern: BY BYTES is by what writes brought to the keys, as
 //! MEMORY USAGE counts it, so that a value written over by one of the same size brings nothing.
@@ -44,6 +45,20 @@ struct Summed {
 }
 
 impl Summed {
+    /// Takes what another one has, too.
+    fn take(&mut self, other: Summed) {
+        self.flow.add(&other.flow);
+        let rates = [
+            (&mut self.writes_per_s, other.writes_per_s),
+            (&mut self.bytes_in_per_s, other.bytes_in_per_s),
+        ];
+        for (sum, rate) in rates {
+            if let Some(rate) = rate {
+                *sum.get_or_insert_default() += rate;
+            }
+        }
+    }
+
     fn add(&mut self, flow: &Flow, covered_ms: u64) {
         self.flow.add(flow);
         let rates = [
@@ -84,9 +99,7 @@ pub(super) async fn hot_patterns(session: &Session, request: &Request) -> Result
     let of = |flow: &Flow| measure(options.by, flow);
     let all = sums.values().chain([&rest]).map(|sum| of(&sum.flow));
     let all = all.fold(0, u64::saturating_add);
-    let mut sums: Vec<(Vec<u8>, Summed)> = sums.into_iter().collect();
-    sums.sort_by_key(|(_, sum)| Reverse(of(&sum.flow)));
-    sums.truncate(options.limit);
+    let sums = first(sums, &mut rest, (options.by, options.limit));
     let row = |(name, sum): (Cell, Summed)| {
         let flow = &sum.flow;
         vec![
@@ -111,13 +124,26 @@ pub(super) async fn hot_patterns(session: &Session, request: &Request) -> Result
     let mut notes = vec![
         READS.to_owned(),
         "of each second, minute or hour the patterns with most writes or most bytes are remembered \
-         one by one: what else a pattern had is in (rest)"
+         one by one: what else a pattern had is in (rest), and so are patterns beyond the count"
             .to_owned(),
     ];
     if options.by == By::Bytes {
         notes.push(BROUGHT.to_owned());
     }
     Ok(finish(&scope, &fresh, tables, notes, options.format))
+}
+
+/// The first so many patterns; what is left of them is added to the rest.
+fn first(
+    sums: BTreeMap<Vec<u8>, Summed>,
+    rest: &mut Summed,
+    (by, limit): (By, usize),
+) -> Vec<(Vec<u8>, Summed)> {
+    let mut sums: Vec<(Vec<u8>, Summed)> = sums.into_iter().collect();
+    sums.sort_by_key(|(_, sum)| Reverse(measure(by, &sum.flow)));
+    let beyond = sums.split_off(sums.len().min(limit));
+    beyond.into_iter().for_each(|(_, sum)| rest.take(sum));
+    sums
 }
 
 fn covered(answers: &[Answered<Growth>]) -> Table {
@@ -134,4 +160,32 @@ fn covered(answers: &[Answered<Growth>]) -> Table {
         ])
     };
     Table::rows("covered", answers.iter().filter_map(row).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summed(writes: u64) -> Summed {
+        let flow = Flow {
+            changed: writes,
+            ..Flow::default()
+        };
+        let mut sum = Summed::default();
+        sum.add(&flow, 1000);
+        sum
+    }
+
+    #[test]
+    fn what_the_limit_cuts_off_is_in_the_rest() {
+        let sums = (1..=4).map(|n| (vec![n], summed(n.into()))).collect();
+        let mut rest = summed(10);
+        let told = first(sums, &mut rest, (By::Writes, 2));
+        let told: Vec<_> = told.iter().map(|(_, sum)| sum.flow.writes()).collect();
+        assert_eq!(told, [4, 3]);
+        assert_eq!(rest.flow.writes(), 13);
+        assert_eq!(rest.writes_per_s, Some(13.0));
+        first(BTreeMap::new(), &mut rest, (By::Writes, 2));
+        assert_eq!(rest.flow.writes(), 13);
+    }
 }

@@ -147,6 +147,7 @@ impl Known {
                 told: told.clone(),
                 dbs: gathered.dbs.clone(),
                 totals: gathered.totals.clone(),
+                detail: gathered.detail,
                 survey: match &gathered.survey {
                     Ok(surveyed) => Ok(surveyed.survey.clone()),
                     Err(why) => Err(why.clone()),

@@ -55,7 +55,7 @@ pub(crate) async fn prospects(fleet: &Arc<Fleet>, window_s: u32) -> BTreeMap<Mas
     let window_s = MINUTE_S;
     let lately = |reply| Ask::Analytic(Analytic::Growth { window_s, reply });
     each(scope.ask_all(lately).await, |master, growth| {
-        all.entry(master.id).or_default().grown = grown_by(&growth);
+        all.entry(master.id).or_default().grown = Some(grown_by(&growth));
     });
     let wall = i64::try_from(now_ms).unwrap_or(i64::MAX);
     let lives = |reply| {
@@ -99,8 +99,9 @@ pub(crate) async fn prospects(fleet: &Arc<Fleet>, window_s: u32) -> BTreeMap<Mas
 async fn by_name(scope: &Scope, all: &mut BTreeMap<MasterId, Prospect>) {
     let patterns = |reply| Ask::Analytic(Analytic::Patterns { reply });
     each(scope.ask_all(patterns).await, |master, told: Told| {
-        let counted = told.unwrap_or_default();
         let own = all.entry(master.id).or_default();
+        own.told_patterns = told.is_ok();
+        let counted = told.unwrap_or_default();
         own.patterns = sums(counted.patterns.unwrap_or_default());
         let groups = counted.groups.iter().chain(&counted.ungrouped);
         own.groups = groups.filter(|row| row.keys > 0).map(group).collect();
@@ -249,7 +250,7 @@ fn advise(all: &mut BTreeMap<MasterId, Prospect>, judged: &[Judged]) {
 
 #[cfg(test)]
 mod tests {
-    use analyzer::patterns::Classes;
+    use analyzer::patterns::{Classes, Deleted};
 
     use super::*;
 
@@ -268,6 +269,7 @@ mod tests {
             name_bytes: 0,
             largest: bytes,
             largest_is_met: true,
+            deleted: Deleted::default(),
             ids: Classes::default(),
             example: None,
             db: 0,

@@ -114,6 +114,21 @@ pub(crate) async fn what_if(session: &Session, request: &Request) -> Result<Repl
     Ok(finish(&scope, &fresh, tables, notes, question.format))
 }
 
+/// Why not all keys of a master were weighed; `None` if they were.
+fn part_of(found: &Found, master: &str) -> Option<String> {
+    let (seen, keys) = (found.outcome.seen, found.keys);
+    let why = if seen < found.records {
+        "in the time there was"
+    } else if seen < keys {
+        "because memory_cap left no others a record"
+    } else {
+        return None;
+    };
+    Some(format!(
+        "{seen} of {keys} keys of {master} were weighed {why}; they stand for the rest"
+    ))
+}
+
 fn notes_of(told: &[Told]) -> Vec<String> {
     let mut notes = Vec::new();
     let mut guesses: BTreeMap<Guess, u64> = BTreeMap::new();
@@ -121,14 +136,7 @@ fn notes_of(told: &[Told]) -> Vec<String> {
         for (guess, keys) in &found.outcome.guesses {
             *guesses.entry(*guess).or_default() += keys;
         }
-        if found.outcome.seen < found.keys {
-            notes.push(format!(
-                "{} of {} keys of {} were weighed in the time there was; they stand for the rest",
-                found.outcome.seen,
-                found.keys,
-                master.name()
-            ));
-        }
+        notes.extend(part_of(found, &master.name()));
     }
     let clauses = guesses.into_iter();
     notes.extend(clauses.map(|(guess, keys)| format!("{keys} keys {}", guess.clause())));

@@ -9,7 +9,7 @@ mod patterns;
 pub mod raw;
 pub mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -437,14 +437,20 @@ fn compat(raw: &raw::Metrics) -> Result<Option<Vec<Named>>, ConfigError> {
         let problem = format!("has more than {KEYS_MAX} keys");
         return Err(ConfigError::at(place, problem));
     }
+    let mut known = BTreeSet::new();
     let mut keys = Vec::with_capacity(raw.compat_keys.len());
     for text in &raw.compat_keys {
         let parts = text.split_once('=').and_then(|(db, name)| {
             let db = db.strip_prefix("db").unwrap_or(db).parse().ok()?;
             Some((db, name.as_bytes().to_vec()))
         });
-        let problem = || format!("{text:?} is not like db0=name");
-        keys.push(parts.ok_or_else(|| ConfigError::at(place, problem()))?);
+        let wrong = |problem| ConfigError::at(place, format!("{text:?} {problem}"));
+        let key = parts.ok_or_else(|| wrong("is not like db0=name"))?;
+        // It would be a series twice, for which Prometheus refuses the whole scrape.
+        if !known.insert(key.clone()) {
+            return Err(wrong("is there twice"));
+        }
+        keys.push(key);
     }
     Ok(raw.compat.then_some(keys))
 }

@@ -191,4 +191,7 @@ fn keys_of_compatible_series_have_a_database_and_a_name() {
     assert_eq!(http(keys), Ok(Some(expected)));
     let wrong = "metrics.compat_keys: \"dbx=a\" is not like db0=name";
     assert_eq!(http("compat_keys = ['dbx=a']"), Err(wrong.to_owned()));
+    let twice = "metrics.compat_keys: \"0=a\" is there twice";
+    let keys = "compat_keys = ['db0=a', 'db1=a', '0=a']";
+    assert_eq!(http(keys), Err(twice.to_owned()));
 }

@@ -198,7 +198,7 @@ fn keys(samples: &[Sample], known: &[Known], text: &mut Text) {
 fn streams(samples: &[Sample], known: &[Known], text: &mut Text) {
     type Figure = fn(&StreamFacts) -> u64;
     // Of an id the exporter has the milliseconds.
-    let families: [(&str, &str, Figure); 7] = [
+    let families: [(&str, &str, Figure); 8] = [
         (
             "redis_stream_length",
             "The number of elements of the stream.",
@@ -221,6 +221,11 @@ fn streams(samples: &[Sample], known: &[Known], text: &mut Text) {
             "redis_stream_first_entry_id",
             "The epoch timestamp (ms) of the first message.",
             |stream| stream.first.0,
+        ),
+        (
+            "redis_stream_last_entry_id",
+            "The epoch timestamp (ms) of the last message.",
+            |stream| stream.last_live.0,
         ),
         (
             "redis_stream_last_generated_id",

@@ -32,8 +32,8 @@ fn forecast(samples: &[Sample], text: &mut Text) {
         }
     }
     let help = "When used_memory reaches maxmemory, or used_memory_rss the limit of the container or, where \
-                there is neither, of the host, if that goes on; no series where it cannot be told or does \
-                not grow.";
+                there is neither, of the host, if that goes on, or now where it has; no series where it \
+                cannot be told or does not grow.";
     let name = "keyscape_memory_full_timestamp_seconds";
     let mut family = text.family(name, Kind::Gauge, help);
     for (sample, prospect) in told(samples) {

@@ -13,6 +13,7 @@ use analyzer::Keyspace;
 use analyzer::advice::{Flows, Heat, Limits, Survey, Surveyor, storm_limits};
 use analyzer::census::{Storm, StormLimits};
 use analyzer::heat::Window;
+use analyzer::keyspace::Detail;
 use analyzer::profile::Profile;
 use analyzer::slots::SlotSums;
 use analyzer::view::{DbTotals, FormTotals};
@@ -47,13 +48,14 @@ pub struct Surveyed {
     pub took_ms: u64,
 }
 
-/// Bytes of the keys in each slot, in all databases.
+/// Bytes of the keys in each slot, in all databases: estimates where some keys have no record.
 fn slots(keyspace: &Keyspace) -> BTreeMap<u16, u64> {
+    let detail = keyspace.detail();
     let mut all: BTreeMap<u16, u64> = BTreeMap::new();
     for db in keyspace.dbs() {
         let sums = keyspace.slots(db.db).into_iter();
         for (slot, sum) in sums.flat_map(SlotSums::filled) {
-            *all.entry(slot).or_default() += sum.bytes;
+            *all.entry(slot).or_default() += detail.for_all(sum.bytes);
         }
     }
     all
@@ -68,11 +70,13 @@ pub struct Gathered {
     pub dbs: Vec<DbTotals>,
     /// Sums by form.
     pub totals: Vec<FormTotals>,
+    /// How many of its keys have a record.
+    pub detail: Detail,
     /// Its hottest keys of the last minute.
     pub heat: Heat,
     /// And of the last hour.
     pub heat_hour: Heat,
-    /// Bytes by slot; none where keys are not counted by slot.
+    /// Bytes by slot, estimates where some keys have no record; none where keys are not counted by slot.
     pub slots: BTreeMap<u16, u64>,
     /// What happened to its keys lately.
     pub flows: Flows,
@@ -157,7 +161,7 @@ impl Advise {
         self.walk_at = now + self.every;
         let took = now.duration_since(walk.began).as_millis();
         let surveyed = Surveyed {
-            survey: Arc::new(walk.surveyor.survey()),
+            survey: Arc::new(walk.surveyor.survey(&mirror.keyspace.detail())),
             offsets: (walk.offset, mirror.keyspace.applied()),
             at_ms: clock::unix_ms(),
             took_ms: u64::try_from(took).unwrap_or(u64::MAX),
@@ -188,6 +192,7 @@ impl Advise {
             profile: keyspace.profile().clone(),
             dbs: keyspace.dbs(),
             totals: keyspace.totals(),
+            detail: keyspace.detail(),
             heat: Heat::of(keyspace, Window::Minute),
             heat_hour: Heat::of(keyspace, Window::Hour),
             slots: slots(keyspace),

@@ -4,13 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use analyzer::Keyspace;
 use analyzer::census::{Progress, Sizes};
 use analyzer::flows::{Growth, PatternFlows};
 use analyzer::heat::{Tagged, Window, Work};
 
 use crate::model::advise::Advise;
 use crate::model::answer::{Job, Walks, send};
-use crate::model::ask::{Freshness, Reply};
+use crate::model::ask::{Answer, Freshness, Reply};
 use crate::model::hot::{self, Heated, Wanted};
 use crate::model::mirror::Mirror;
 use crate::model::patterns::{self, Told};
@@ -124,9 +125,7 @@ pub(super) fn answer(
         Analytic::Written { window, reply } => send(reply, fresh, keyspace.written(window)),
         Analytic::Tags { reply } => walks.push(generation, Job::Tags(tags::Job::new(reply))),
         Analytic::Growth { window_s, reply } => send(reply, fresh, keyspace.growth(window_s)),
-        Analytic::PatternFlows { reply } => {
-            send(reply, fresh, keyspace.take_pattern_flows());
-        }
+        Analytic::PatternFlows { reply } => take_pattern_flows(keyspace, reply, fresh),
         Analytic::Commands { reply } => send(reply, fresh, keyspace.commands_ever()),
         Analytic::Sizes { reply } => send(reply, fresh, keyspace.sizes(None)),
         Analytic::Patterns { reply } => patterns::all(keyspace, reply, fresh),
@@ -139,5 +138,16 @@ pub(super) fn answer(
             let job = patterns::Job::new(wanted, depth, reply);
             walks.push(generation, Job::Examples(job));
         }
+    }
+}
+
+/// What was taken is nowhere else: whoever asked and does not wait any more must not have it.
+fn take_pattern_flows(keyspace: &mut Keyspace, reply: Reply<PatternFlows>, fresh: Freshness) {
+    if reply.is_closed() {
+        return;
+    }
+    let value = keyspace.take_pattern_flows();
+    if let Err(unheard) = reply.send(Answer { fresh, value }) {
+        keyspace.return_pattern_flows(unheard.value);
     }
 }

@@ -491,6 +491,7 @@ fn stream_facts(stream: &Stream) -> StreamFacts {
         radix_nodes: stream.radix_nodes(),
         last: stream.last_id(),
         first: stream.first_id(),
+        last_live: stream.last_live_id().unwrap_or_default(),
         max_deleted: stream.max_deleted_id(),
         entries_added: stream.entries_added(),
         groups: groups.collect(),

@@ -409,6 +409,8 @@ pub struct StreamFacts {
     pub last: StreamId,
     /// First live id; 0-0 if there is none.
     pub first: StreamId,
+    /// Last live id; 0-0 if there is none.
+    pub last_live: StreamId,
     /// Largest id ever deleted.
     pub max_deleted: StreamId,
     /// Entries ever added.

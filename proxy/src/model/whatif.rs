@@ -27,6 +27,8 @@ pub struct Found {
     pub path: Path,
     /// Keys there are.
     pub keys: u64,
+    /// Those with a record: no others can be weighed.
+    pub records: u64,
     /// The sums, of all keys even if not all were weighed.
     pub outcome: Outcome,
 }
@@ -77,9 +79,11 @@ impl Job {
         let found = self.walk.map(|walk| {
             let (walk, mut found) = *walk;
             found.outcome = walk.outcome();
-            found.keys = keyspace.keys();
+            let totals = keyspace.totals();
+            found.keys = totals.iter().map(|form| form.keys).sum();
+            found.records = keyspace.keys();
             if found.outcome.seen < found.keys {
-                found.outcome.extend_to(&keyspace.totals());
+                found.outcome.extend_to(&totals);
             }
             found
         });
@@ -95,7 +99,50 @@ fn begin(goal: &Goal, limit: usize, keyspace: &Keyspace) -> Result<Box<(WhatIf, 
         to: named(&to),
         path: goal.path(from, &to),
         keys: 0,
+        records: 0,
         outcome: Outcome::default(),
     };
     Ok(Box::new((WhatIf::new(from, &to, limit), found)))
+}
+
+#[cfg(test)]
+mod tests {
+    use analyzer::keyspace::Detail;
+    use analyzer::profile::{Family, Profile, Version};
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::model::ask::Generation;
+    use crate::model::fixture;
+
+    fn asked(keyspace: &Keyspace) -> Found {
+        let (reply, mut answer) = oneshot::channel();
+        let mut job = Job::new((Goal::default(), 3), keyspace, reply);
+        while !job.advance(keyspace, 1000) {}
+        let fresh = Freshness {
+            replid: "".into(),
+            offset: 0,
+            generation: Generation::Current,
+            detail: Detail::default(),
+        };
+        job.finish(keyspace, fresh);
+        let answer = answer.try_recv().expect("answered");
+        answer.value.expect("the same server")
+    }
+
+    #[test]
+    fn a_share_of_the_keys_stands_for_all() {
+        let profile = Profile::defaults(Family::Redis, Version::new(7, 0));
+        let mut keyspace = Keyspace::new(profile, 7);
+        fixture::load(&mut keyspace, (0..8000).map(|n| (0, format!("key:{n:04}"))));
+        let all = asked(&keyspace);
+        assert!(keyspace.fold() && keyspace.fold());
+        while !keyspace.sweep(1000) {}
+        let share = asked(&keyspace);
+        assert!((1800..2200).contains(&share.outcome.seen), "a quarter");
+        assert_eq!(share.outcome.seen, share.records);
+        assert_eq!(share.keys, 8000);
+        assert_eq!(share.outcome.forms, all.outcome.forms);
+        assert_eq!(share.outcome.guesses, all.outcome.guesses);
+    }
 }

@@ -91,7 +91,9 @@ pub async fn look_ahead(fleet: Arc<Fleet>, config: config::Watch, shutdown: Canc
                 prospect.tags = tags.of(*master);
             }
             if let Some(limit) = config.growth_bytes_per_s {
-                let turned = growing.look(&prospects, limit);
+                let masters = fleet.masters();
+                let here = masters.iter().map(|master| master.id).collect();
+                let turned = growing.look(&prospects, &here, limit);
                 fleet.hub.patterns_grow(&fleet, &turned);
             }
             fleet.hub.set_prospects(prospects);

@@ -22,8 +22,10 @@ pub(crate) struct Prospect {
     /// Keys by pattern; none while they are being counted.
     pub(crate) patterns: Patterns,
     /// By how many bytes a second the keys of patterns grew in the last minute, of those that are told
-    /// one by one; none before half a minute was seen.
-    pub(crate) grown: BTreeMap<String, i64>,
+    /// one by one; none before half a minute was seen. `None` if it did not tell.
+    pub(crate) grown: Option<BTreeMap<String, i64>>,
+    /// It told its patterns: where it did not, or they are being counted, there are none of them here.
+    pub(crate) told_patterns: bool,
     /// Keys by the groups of the configuration.
     pub(crate) groups: Vec<Group>,
     /// The next minute in which very many keys or bytes expire.

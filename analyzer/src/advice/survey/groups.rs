@@ -147,6 +147,10 @@ impl Groups {
         self.all.iter().map(|((db, _), group)| (*db, group))
     }
 
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Group> {
+        self.all.values_mut()
+    }
+
     /// Leaves out what the tree calls otherwise now.
     pub(super) fn check(&mut self, keyspace: &Keyspace) {
         self.all.retain(|(db, number), group| {
@@ -189,6 +193,36 @@ impl Group {
             glob: name.glob,
             ..Group::default()
         })
+    }
+
+    /// What is added up over keys.
+    pub(super) fn sums(&mut self) -> [&mut u64; 23] {
+        let packed = &mut self.packed;
+        [
+            &mut self.keys,
+            &mut self.bytes,
+            &mut self.expiring,
+            &mut self.name_bytes,
+            &mut self.renamed,
+            &mut self.strings,
+            &mut self.string_bytes,
+            &mut self.string_entries,
+            &mut self.alike,
+            &mut self.alike_bytes,
+            &mut self.as_lists,
+            &mut self.sharing,
+            &mut self.sharing_bytes,
+            &mut self.field_bytes,
+            &mut self.short_fields,
+            &mut packed.keys,
+            &mut packed.elements,
+            &mut packed.near,
+            &mut packed.near_elements,
+            &mut packed.now,
+            &mut packed.then,
+            &mut self.big,
+            &mut self.big_bytes,
+        ]
     }
 
     /// Takes a key of the pattern.

@@ -4,7 +4,8 @@
 //! frames of `crate::whatif`. What a rule keeps of that is a [`Tally`]: sums and the twenty keys that
 //! count most, never a list of all. The walk goes in slices, while the keyspace changes in between,
 //! so its sums are those of a keyspace that never was at one instant; a key that is there all along is
-//! counted once.
+//! counted once. Where some keys have no record (`crate::keyspace::Detail`), the sums are extended to
+//! all of them in the end.
 //!
 //! What grows without end is seen by comparing a survey with the one before: [`Tracks`].
 
@@ -18,8 +19,10 @@ mod tags;
 mod tally;
 mod tracks;
 mod walk;
+mod whole;
 
 use super::secrets::Secrets;
+use crate::keyspace::Detail;
 use crate::profile::Profile;
 
 pub use groups::{Group as PatternGroup, Groups, Packed};
@@ -110,6 +113,10 @@ pub struct Survey {
     pub groups: Groups,
     /// Keys whose pattern was not known.
     pub unnamed: u64,
+    /// Streams of which nothing but their number of entries is known.
+    pub bare_streams: u64,
+    /// How many of all keys were met.
+    met: Detail,
     tallies: [Tally; POINTS],
 }
 
@@ -127,6 +134,8 @@ impl Survey {
             tracks: Tracks::default(),
             groups: Groups::default(),
             unnamed: 0,
+            bare_streams: 0,
+            met: Detail::default(),
             tallies: Default::default(),
         }
     }
@@ -134,6 +143,11 @@ impl Survey {
     /// Bytes of keys with an expiry.
     pub fn expiring_bytes(&self) -> u64 {
         self.bytes.saturating_sub(self.lasting_bytes)
+    }
+
+    /// Bytes of all keys, one of which has so many.
+    pub(super) fn bytes_beside(&self, key: u64) -> u64 {
+        self.met.beside(self.bytes, key)
     }
 
     /// Bytes of the largest key; 0 if there is none.

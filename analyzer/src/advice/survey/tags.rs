@@ -28,7 +28,18 @@ pub struct TagSum {
 #[derive(Clone, Debug, Default)]
 pub struct Tags(BTreeMap<Box<[u8]>, TagSum>);
 
+impl TagSum {
+    /// What is added up over keys.
+    pub(super) fn sums(&mut self) -> [&mut u64; 2] {
+        [&mut self.keys, &mut self.bytes]
+    }
+}
+
 impl Tags {
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut TagSum> {
+        self.0.values_mut()
+    }
+
     /// Takes a key.
     pub(super) fn take(&mut self, name: &[u8], bytes: u64) {
         let Some(tag) = hash_tag(name) else {

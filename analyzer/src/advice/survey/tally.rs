@@ -74,6 +74,11 @@ impl Tally {
         }
     }
 
+    /// What is added up over keys.
+    pub(super) fn sums(&mut self) -> [&mut u64; 3] {
+        [&mut self.keys, &mut self.now, &mut self.then]
+    }
+
     /// True if a key of that rank would be named.
     pub(super) fn names(&self, rank: u64) -> bool {
         self.top.len() < TOP_KEYS || self.top.last().is_some_and(|row| row.0 < rank)

@@ -7,7 +7,7 @@ use super::tally::Seen;
 use super::tracks::Tracks;
 use super::{Point, Survey, lifetimes, lists, strings};
 use crate::advice::Limits;
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Detail, Keyspace};
 use crate::profile::Profile;
 use crate::store::record::{Body, Record};
 use crate::store::weigh::Seated;
@@ -86,11 +86,12 @@ impl Surveyor {
         self.survey.keys
     }
 
-    /// What was found.
-    pub fn survey(mut self) -> Survey {
+    /// What was found, with sums of all keys though only those with a record were met.
+    pub fn survey(mut self, detail: &Detail) -> Survey {
         let Survey { tracks, groups, .. } = &mut self.survey;
         tracks.patterns(groups);
         tracks.end();
+        self.survey.extend(detail);
         self.survey
     }
 
@@ -150,8 +151,8 @@ impl Surveyor {
                 }
                 self.string(&value, &key);
             }
-            Body::Packed { memory, packed, .. } => {
-                if let Some(value) = packing::unpack(key.kind, key.encoding, packed, memory) {
+            Body::Packed { .. } => {
+                if let Some(value) = packing::value_of(record) {
                     by_group(group, &value);
                     self.collection(&value, &key);
                 }
@@ -176,6 +177,7 @@ impl Surveyor {
         match value {
             Value::List(value) => lists::list(value, key, by, &mut self.survey),
             Value::Stream(value) => lists::stream(value, key, by, &mut self.survey),
+            Value::Bare(bare) if bare.kind == Kind::Stream => self.survey.bare_streams += 1,
             Value::String(_)
             | Value::Set(_)
             | Value::Zset(_)

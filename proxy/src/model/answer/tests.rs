@@ -1,10 +1,14 @@
+use std::sync::Arc;
+
 use analyzer::Text;
 use analyzer::input::Command;
 use analyzer::profile::{Family, Profile, Version};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::config;
 use crate::fleet::Counters;
+use crate::model::analytic::Analytic;
 use crate::model::fixture;
 
 const KEYS: u32 = 40_000;
@@ -57,4 +61,36 @@ fn a_walk_meets_every_key_once_though_databases_are_exchanged() {
         names.dedup();
         assert_eq!(names.len(), 2 * KEYS as usize, "{swaps} swaps");
     }
+}
+
+#[test]
+fn what_nobody_waits_for_is_not_forgotten() {
+    let mut mirror = mirror();
+    let mut walks = Walks::default();
+    let config = config::Advice {
+        every: Duration::ZERO,
+        survey_every: Duration::ZERO,
+        limits: Arc::default(),
+    };
+    let advise = Advise::new(&config, clock::now());
+    let mut ask = |mirror: &mut Mirror, reply| {
+        let ask = Analytic::PatternFlows { reply };
+        let fresh = mirror.freshness(true);
+        analytic::answer(ask, mirror, (&mut walks, &advise), fresh);
+    };
+    let argv = [&b"SET"[..], b"new", b"v"].map(Text::Bytes);
+    mirror.keyspace.apply(&Command {
+        db: 0,
+        argv: &argv,
+        now_ms: 1,
+        end_offset: 20,
+    });
+    let (reply, gone) = oneshot::channel();
+    drop(gone);
+    ask(&mut mirror, reply);
+    let (reply, mut answer) = oneshot::channel();
+    ask(&mut mirror, reply);
+    let told = answer.try_recv().expect("answered").value;
+    let named = told.named.values().map(|flow| flow.created);
+    assert_eq!(named.sum::<u64>() + told.rest.created, 1);
 }

@@ -201,9 +201,11 @@ fn what_is_ahead_is_told_of_in_time() {
     });
     let raised = [(0, "memory_full", true), (0, "expiry_storm", true)];
     assert_eq!(looks.pass(5), raised);
-    looks.prospect.full = full(100_000.0);
+    looks.prospect.full = full(0.0);
     looks.prospect.storm = None;
-    assert_eq!(looks.pass(100), [(60, "expiry_storm", false)]);
+    assert_eq!(looks.pass(100), [(60, "expiry_storm", false)], "it is full");
+    looks.prospect.full = full(100_000.0);
+    assert_eq!(looks.pass(100), [], "it may be so again in a day");
     looks.prospect.full.clear();
     assert_eq!(looks.pass(100), [(60, "memory_full", false)]);
 }
