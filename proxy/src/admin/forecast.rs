@@ -103,6 +103,8 @@ struct Room {
     limit: Limit,
     bytes: Option<f64>,
     used: Option<f64>,
+    /// Keys give way where there is no room, and nothing fails.
+    evicts: bool,
 }
 
 /// One for each limit that a master has; one that is not known if it has none.
@@ -118,12 +120,14 @@ fn rooms(fleet: &Fleet, master: &Master) -> Vec<Room> {
 fn rooms_of(status: &Status, container: Option<f64>) -> Vec<Room> {
     let figure = |field| status.vitals.as_ref().and_then(|vitals| vitals.get(field));
     let set = |bytes: &f64| *bytes > 0.0;
+    let evicts = status.vitals.as_ref().is_some_and(|vitals| vitals.evicts);
     let room = |(limit, bytes): (Limit, Option<f64>)| {
         let bytes = bytes.filter(set)?;
         Some(Room {
             limit,
             bytes: Some(bytes),
             used: figure(limit.measure()),
+            evicts: limit == Limit::MaxMemory && evicts,
         })
     };
     let own = [
@@ -139,6 +143,7 @@ fn rooms_of(status: &Status, container: Option<f64>) -> Vec<Room> {
             limit: Limit::Unknown,
             bytes: None,
             used: figure(Limit::Unknown.measure()),
+            evicts: false,
         });
     }
     rooms
@@ -194,7 +199,7 @@ impl Outlook {
         }
     }
 
-    /// Whatever its keys do: at a limit they do not grow any more.
+    /// Whatever its keys do: at a limit that refuses writes they do not grow any more.
     fn full() -> Outlook {
         Outlook {
             times: Some(Times {
@@ -210,7 +215,11 @@ impl Outlook {
     fn of(slope: Option<&Slope>, room: &Room) -> Outlook {
         let left = room.bytes.zip(room.used).map(|(bytes, used)| bytes - used);
         if left.is_some_and(|left| left <= 0.0) {
-            return Outlook::full();
+            return match room.evicts {
+                // A cache is always full.
+                true => Outlook::none("the limit is reached: keys are evicted"),
+                false => Outlook::full(),
+            };
         }
         let Some(slope) = slope else {
             return Outlook::none("the history is too short to tell: ten points are needed");
@@ -230,7 +239,8 @@ impl Outlook {
             return Outlook::none("it grows so slowly that the limit is more than ten years away");
         }
         let then = match room.limit {
-            Limit::MaxMemory => "keys are evicted or writes refused then",
+            Limit::MaxMemory if room.evicts => "keys are evicted then",
+            Limit::MaxMemory => "writes are refused then",
             Limit::Container | Limit::System => "the kernel ends a process then",
             Limit::Unknown => "",
         };
@@ -287,6 +297,7 @@ mod tests {
             limit: Limit::MaxMemory,
             bytes: Some(2e6),
             used,
+            evicts: false,
         }
     }
 
@@ -304,7 +315,7 @@ mod tests {
         assert_eq!(sure.confidence, "medium");
     }
 
-    /// Writes are refused there and keys evicted, so that nothing grows any more.
+    /// Writes are refused there, so that nothing grows any more.
     #[test]
     fn a_limit_that_is_reached_is_reached_now() {
         for slope in [None, Some(slope(5.0)), Some(slope(100.0))] {
@@ -314,6 +325,30 @@ mod tests {
                 assert_eq!(full.full_in(|times| times.latest), Cell::Signed(0));
                 assert_eq!(full.words, "the limit is reached");
             }
+        }
+    }
+
+    #[test]
+    fn a_cache_at_its_limit_is_as_it_should_be() {
+        let evicting = |used| Room {
+            evicts: true,
+            ..room(Some(used))
+        };
+        let reached = Outlook::of(Some(&slope(100.0)), &evicting(2e6));
+        assert_eq!(reached.full_in(|times| times.median), Cell::Nothing);
+        assert!(reached.words.contains("evicted"));
+        let ahead = Outlook::of(Some(&slope(100.0)), &evicting(1e6));
+        assert_eq!(ahead.full_in(|times| times.median), Cell::Signed(10_000));
+        assert!(ahead.words.contains("evicted"));
+        let policy = |policy| format!("maxmemory:20\r\nmaxmemory_policy:{policy}\r\n");
+        for (name, evicts) in [("noeviction", false), ("allkeys-lru", true)] {
+            let rooms = rooms_of(&told(&policy(name)), Some(50.0));
+            let evicting: Vec<bool> = rooms.iter().map(|room| room.evicts).collect();
+            assert_eq!(
+                evicting,
+                [evicts, false],
+                "{name}: a container evicts nothing"
+            );
         }
     }
 

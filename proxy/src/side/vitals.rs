@@ -61,6 +61,8 @@ pub struct Vitals {
     pub answer_us: u64,
     /// Processor time, of the server and its threads, seconds.
     pub cpu_s: Option<f64>,
+    /// It makes room where it has none: its `maxmemory_policy` is another one than `noeviction`.
+    pub evicts: bool,
     /// The last BGSAVE went well.
     pub saved_well: Option<bool>,
     /// Replicas that are servers: no Keyscape, no redis-cli.
@@ -111,6 +113,9 @@ impl Vitals {
             cpu_s: seconds("used_cpu_sys")
                 .zip(seconds("used_cpu_user"))
                 .map(|(sys, user)| sys + user),
+            evicts: info
+                .get("maxmemory_policy")
+                .is_some_and(|policy| policy != "noeviction"),
             saved_well: info.get("rdb_last_bgsave_status").map(|said| said == "ok"),
             replicas: replicas.len() as u64,
             replica_lag_s: replicas.into_iter().max(),
