@@ -72,7 +72,7 @@ fn goes_on_behind(
 
 #[test]
 fn of_a_master_that_shuts_down_all_is_followed() {
-    goes_on_behind(700, |peer, identity| {
+    goes_on_behind(300, |peer, identity| {
         identity.shuts_down.store(true, Ordering::SeqCst);
         let listened = peer.listen_on();
         identity.shuts_down.store(false, Ordering::SeqCst);

@@ -5,14 +5,14 @@
 //! waits, and TCP tells the master. The queue is also where the receive time of a byte is taken.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
-use std::{io, mem};
+use std::{future, io, mem};
 
 use bytes::{Bytes, BytesMut};
 use replica_shim::Reader;
 use tokio::io::AsyncReadExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock;
@@ -181,10 +181,23 @@ async fn read(mut reader: connect::Reader, queue: mpsc::Sender<Received>, room: 
         if queue.send(Received::Chunk(chunk)).await.is_err() {
             return;
         }
-        // Who asks waits for the thread that runs this, and a socket that is full would keep it for
-        // megabytes.
-        task::yield_now().await;
+        give_way().await;
     };
     // The owner may be gone already; then nobody wants to know.
     drop(queue.send(Received::End(end)).await);
+}
+
+/// Lets another task have the thread. A full socket would keep it for megabytes, and who asks waits
+/// for it. `tokio::task::yield_now` will not do: it goes on only when this thread has nothing else to
+/// do, and that may be the owner, which has much; any thread may go on with a task that wakes itself.
+async fn give_way() {
+    let mut has_given = false;
+    future::poll_fn(|context| {
+        if mem::replace(&mut has_given, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
