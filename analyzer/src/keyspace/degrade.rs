@@ -451,7 +451,8 @@ impl Keyspace {
         self.live().all().map(collections).sum()
     }
 
-    /// Bytes that a load may take: one that announces more keys than fit folds them at once.
+    /// Bytes that a load may take from now on, beside what it took already: a database that announces
+    /// more keys than fit folds them at once.
     pub fn set_room(&mut self, bytes: u64) {
         self.room = bytes;
     }

@@ -98,7 +98,7 @@ pub struct Keyspace {
     /// Bytes that the elements of one collection may take.
     elements_max: usize,
     sweep: Option<Sweep>,
-    /// Bytes that a load may take.
+    /// Bytes that a load may take from now on.
     room: u64,
     counters: Counters,
     specs: BTreeMap<Vec<u8>, KeySpec>,
