@@ -213,6 +213,28 @@ fn keys_of_a_first_database_count_once_when_a_second_is_announced() {
 }
 
 #[test]
+fn sums_count_once_where_a_load_is_weighed_anew() {
+    let loaded = |folds: bool| {
+        let mut driver = Driver::new();
+        driver.keyspace.begin_load(1);
+        for n in 0..20_000u64 {
+            if n == 10_000 {
+                let valkey = Profile::defaults(Family::Valkey, Version::new(8, 1));
+                driver.keyspace.set_profile(valkey);
+                assert!(!folds || driver.keyspace.fold());
+            }
+            driver.load_str(0, format!("key:{n}").as_bytes(), n % 90, None);
+        }
+        driver.keyspace.commit_load(1);
+        sweep(&mut driver);
+        driver.keyspace
+    };
+    let (all, half) = (loaded(false), loaded(true));
+    assert!(half.keys() < 11_000);
+    assert_eq!(half.totals(), all.totals());
+}
+
+#[test]
 fn a_bare_collection_is_counted_and_comes_back() {
     let mut driver = Driver::new();
     for n in 0..2000 {
