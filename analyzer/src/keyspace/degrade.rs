@@ -208,7 +208,7 @@ fn ease_value(db: &mut Db, place: Place, ease: Ease, scale: &Scale) -> bool {
         db.table.large_mut().remove(handle);
     }
     let after = db.table.weigh(&Record::read(&out), scale);
-    db.table.replace(place, &out, &after);
+    db.table.overwrite(place, &out, &after);
     let key = Named {
         name: &name,
         digest,
