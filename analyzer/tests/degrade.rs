@@ -186,6 +186,55 @@ fn a_load_that_does_not_fit_ends_with_sums() {
 }
 
 #[test]
+fn keys_of_a_first_database_count_once_when_a_second_is_announced() {
+    let load = |driver: &mut Driver, db: u32, keys: u64| {
+        for n in 0..keys {
+            driver.load_str(db, format!("key:{n}").as_bytes(), 1, None);
+        }
+    };
+    // A room that all keys fit into, and one for a quarter of the first database.
+    for (room, one_in) in [(1_000_000, 1), (250_000, 4)] {
+        let mut driver = Driver::new();
+        driver.keyspace.set_room(room);
+        driver.keyspace.begin_load(1);
+        driver.keyspace.expect_keys(0, 20_000);
+        load(&mut driver, 0, 20_000);
+        // What is left: the first database took most of it.
+        driver.keyspace.set_room(100_000);
+        driver.keyspace.expect_keys(1, 10 * one_in);
+        load(&mut driver, 1, 10 * one_in);
+        // The share that was taken leaves most of these out, too.
+        driver.keyspace.set_room(400);
+        driver.keyspace.expect_keys(2, 10 * one_in);
+        load(&mut driver, 2, 10 * one_in);
+        driver.keyspace.commit_load(1);
+        assert_eq!(driver.keyspace.detail().one_in, one_in);
+    }
+}
+
+#[test]
+fn sums_count_once_where_a_load_is_weighed_anew() {
+    let loaded = |folds: bool| {
+        let mut driver = Driver::new();
+        driver.keyspace.begin_load(1);
+        for n in 0..20_000u64 {
+            if n == 10_000 {
+                let valkey = Profile::defaults(Family::Valkey, Version::new(8, 1));
+                driver.keyspace.set_profile(valkey);
+                assert!(!folds || driver.keyspace.fold());
+            }
+            driver.load_str(0, format!("key:{n}").as_bytes(), n % 90, None);
+        }
+        driver.keyspace.commit_load(1);
+        sweep(&mut driver);
+        driver.keyspace
+    };
+    let (all, half) = (loaded(false), loaded(true));
+    assert!(half.keys() < 11_000);
+    assert_eq!(half.totals(), all.totals());
+}
+
+#[test]
 fn a_bare_collection_is_counted_and_comes_back() {
     let mut driver = Driver::new();
     for n in 0..2000 {

@@ -250,7 +250,8 @@ fn json(
     if !flags.servers.is_empty() {
         report["as"] = elsewhere::json(keyspace, &flags.servers)?.into();
     }
-    serde_json::to_writer_pretty(&mut *out, &report)?;
+    // As what it was: within an error of serde's own nobody finds that the reader is gone.
+    serde_json::to_writer_pretty(&mut *out, &report).map_err(io::Error::from)?;
     writeln!(out)?;
     Ok(())
 }
@@ -259,5 +260,39 @@ fn family(family: Family) -> &'static str {
     match family {
         Family::Redis => "Redis",
         Family::Valkey => "Valkey",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pipe whose reader is gone.
+    struct Broken;
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_had_enough_of_json_is_no_error() {
+        let flags = Analyze {
+            file: "-".into(),
+            format: Format::Json,
+            top: 1,
+            servers: Vec::new(),
+        };
+        let profile = Profile::defaults(Family::Redis, Version::new(7, 0));
+        let mut keyspace = Keyspace::new(profile, 1);
+        while !keyspace.recount(KEYS_AT_ONCE) {}
+        let loaded = LoadReport::default();
+        let error = json(&mut keyspace, &loaded, (&flags, 0), &mut Broken).expect_err("broken");
+        assert!(is_broken_pipe(&error), "{error:?}");
     }
 }

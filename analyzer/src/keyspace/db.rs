@@ -445,7 +445,7 @@ impl Db {
         }
         .write(record);
         match held.place {
-            Some(place) => self.table.replace(place, record, &weight),
+            Some(place) => self.table.replace(place, record, &weight, tools.scale),
             None => self.table.insert(key.digest, record, &weight, tools.scale),
         }
         self.turn(key, held.before, Some(weight))
@@ -518,7 +518,7 @@ impl Db {
             if let Some(Body::Elsewhere(handle)) = body {
                 self.table.large_mut().remove(handle);
             }
-            self.table.replace(place, out, &weight);
+            self.table.replace(place, out, &weight, tools.scale);
         } else {
             write(self.table.keep_name(key.digest, key.name), out);
             self.table.insert(key.digest, out, &weight, tools.scale);
@@ -585,7 +585,7 @@ impl Db {
                     }
                     .write(&mut out);
                     let weight = self.table.weigh(&record, scale);
-                    self.table.replace(place, &out, &weight);
+                    self.table.overwrite(place, &out, &weight);
                 }
                 let record = self.table.record(place);
                 let weight = self.table.weigh(&record, scale);

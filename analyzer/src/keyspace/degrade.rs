@@ -208,7 +208,7 @@ fn ease_value(db: &mut Db, place: Place, ease: Ease, scale: &Scale) -> bool {
         db.table.large_mut().remove(handle);
     }
     let after = db.table.weigh(&Record::read(&out), scale);
-    db.table.replace(place, &out, &after);
+    db.table.overwrite(place, &out, &after);
     let key = Named {
         name: &name,
         digest,
@@ -451,7 +451,8 @@ impl Keyspace {
         self.live().all().map(collections).sum()
     }
 
-    /// Bytes that a load may take: one that announces more keys than fit folds them at once.
+    /// Bytes that a load may take from now on, beside what it took already: a database that announces
+    /// more keys than fit folds them at once.
     pub fn set_room(&mut self, bytes: u64) {
         self.room = bytes;
     }

@@ -112,10 +112,11 @@ impl Loading {
         self.stage.batches_level = batches.ilog2().min(BATCHES_LEVEL);
     }
 
-    /// Folds as much of the keys that a database announces as does not fit into so many bytes.
+    /// Folds as much of the keys that a database announces as does not fit into so many bytes: those
+    /// that are left beside what was loaded so far.
     pub(crate) fn make_fit(&mut self, keys: u64, bytes: u64) {
         self.stage_within(bytes);
-        let share = Share::fitting(keys.saturating_add(self.keys()), bytes);
+        let share = Share::fitting(keys, bytes);
         if share.one_in() > self.share().one_in() {
             self.ease(Ease {
                 share,

@@ -98,7 +98,7 @@ pub struct Keyspace {
     /// Bytes that the elements of one collection may take.
     elements_max: usize,
     sweep: Option<Sweep>,
-    /// Bytes that a load may take.
+    /// Bytes that a load may take from now on.
     room: u64,
     counters: Counters,
     specs: BTreeMap<Vec<u8>, KeySpec>,
@@ -332,11 +332,13 @@ impl Keyspace {
         };
         // What is loaded now is as the server has it now.
         self.suspicions.clear();
+        // Before anything is weighed anew: until it begins, what is folded seems to have grown as much
+        // as all that was loaded beside it.
+        filled.generation.begin_folded();
         if loading.is_mixed {
             let counted = self.counted_by();
             filled.generation.reprice(&self.scale, counted);
         }
-        filled.generation.begin_folded();
         filled.generation.take_round(&self.live);
         self.sweep = Some(Sweep::default());
         self.counters.loaded_twice += filled.twice;

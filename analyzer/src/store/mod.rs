@@ -48,6 +48,10 @@ const LOAD_MIN: u64 = 32;
 /// Bytes per page at which the table grows by a page, whatever the number of keys.
 const PAGE_BYTES_MAX: u64 = 48 * 1024;
 
+/// Pages that one change of the live table may split; each moves a hundred records or so. A record
+/// needs one at most, so this catches up wherever the table is behind.
+const SPLITS_MAX: usize = 2;
+
 /// Bits of a scan order.
 pub(crate) const ORDER_BITS: u32 = 48;
 
@@ -231,7 +235,7 @@ impl Table {
     /// Adds the record of a name that is not there.
     pub(crate) fn insert(&mut self, digest: u64, record: &[u8], weight: &Weight, scale: &Scale) {
         self.push(digest, record, Bounds::of(weight));
-        self.grow_to_load(scale);
+        self.grow_some(scale);
     }
 
     /// The same without growing; `bounds` are those of the key.
@@ -262,13 +266,27 @@ impl Table {
         Some((FIRST_ROOM, mean))
     }
 
-    /// Adds the pages that so many keys need.
+    /// Adds the pages that so many keys need, however many.
     pub(crate) fn grow_to_load(&mut self, scale: &Scale) {
-        while self.keys > LOAD_MAX * self.pages() as u64
-            || self.bytes > PAGE_BYTES_MAX * self.pages() as u64
-        {
+        while self.is_full() {
             self.grow(scale);
         }
+    }
+
+    /// The same, but for no more than one change of the table may cost.
+    fn grow_some(&mut self, scale: &Scale) {
+        for _ in 0..SPLITS_MAX {
+            if !self.is_full() {
+                return;
+            }
+            self.grow(scale);
+        }
+    }
+
+    /// True if there are fewer pages than the keys need.
+    fn is_full(&self) -> bool {
+        let pages = self.pages() as u64;
+        self.keys > LOAD_MAX * pages || self.bytes > PAGE_BYTES_MAX * pages
     }
 
     /// Makes the pages for so many keys at once, so that loading them splits none. Only an empty
@@ -287,7 +305,16 @@ impl Table {
     }
 
     /// Writes `record` over the one at `place`.
-    pub(crate) fn replace(&mut self, place: Place, record: &[u8], weight: &Weight) {
+    pub(crate) fn replace(&mut self, place: Place, record: &[u8], weight: &Weight, scale: &Scale) {
+        let old = self.overwrite(place, record, weight);
+        // At once, lest the next new key has to make all the pages that became too small.
+        if record.len() > old {
+            self.grow_some(scale);
+        }
+    }
+
+    /// The same without growing, for those that go from page to page; the length of the one before.
+    pub(crate) fn overwrite(&mut self, place: Place, record: &[u8], weight: &Weight) -> usize {
         let old = self.record(place).len();
         self.change(place.page, |page| {
             page.replace(place.slot, old, record);
@@ -295,6 +322,7 @@ impl Table {
         });
         self.pages.raise(place.page, Bounds::of(weight));
         self.bytes = self.bytes + record.len() as u64 - old as u64;
+        old
     }
 
     /// Removes the record at `place`, with its long name. Its large value is the caller's.
@@ -502,5 +530,70 @@ impl Spot<'_> {
 fn pack(page: &mut Page) {
     if page.wants_packing() {
         page.pack(|bytes| Record::read(bytes).len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Doubt;
+    use crate::profile::{Family, Profile, Version};
+    use crate::store::record::{Body, Draft, Form};
+    use crate::value::{Encoding, Kind};
+
+    /// A record of a hash whose fields take so many bytes.
+    fn record(name: &[u8], bytes: usize) -> Vec<u8> {
+        let mut record = Vec::new();
+        Draft {
+            form: Form::of(Kind::Hash, Encoding::Listpack),
+            doubt: Doubt::None,
+            lru: 0,
+            expire_ms: None,
+            seat: false,
+            name: Name::Here(name),
+            body: Body::Packed {
+                count: 1,
+                memory: 64,
+                packed: &vec![0; bytes],
+            },
+        }
+        .write(&mut record);
+        record
+    }
+
+    /// The most pages that one of some calls made.
+    fn most_made(table: &mut Table, calls: impl Iterator<Item = (u32, usize)>) -> usize {
+        let scale = Scale::new(Profile::defaults(Family::Redis, Version::new(7, 2)));
+        let made = calls.map(|(n, bytes)| {
+            let before = table.pages();
+            let name = n.to_le_bytes();
+            let digest = table.digest(&name);
+            let record = record(&name, bytes);
+            let weight = table.weigh(&Record::read(&record), &scale);
+            match table.find(digest, &name) {
+                Some(place) => table.replace(place, &record, &weight, &scale),
+                None => table.insert(digest, &record, &weight, &scale),
+            }
+            table.pages() - before
+        });
+        made.max().unwrap_or(0)
+    }
+
+    #[test]
+    fn no_change_waits_for_many_pages_where_records_became_larger() {
+        let mut table = Table::new(0x5eed);
+        most_made(&mut table, (0..9_600).map(|n| (n, 8)));
+        let before = table.pages();
+        // Four times what a page is to hold.
+        let made = most_made(&mut table, (0..9_600).map(|n| (n, 2_000)));
+        assert!(made <= 2, "{made} by one replacement");
+        assert!(table.pages() > before * 3, "{}", table.pages());
+        let made = most_made(&mut table, (9_600..9_700).map(|n| (n, 2_000)));
+        assert!(made <= 2, "{made} by one insertion");
+        assert!(table.bytes <= PAGE_BYTES_MAX * table.pages() as u64);
+        for n in 0..9_700u32 {
+            let name = n.to_le_bytes();
+            assert!(table.find(table.digest(&name), &name).is_some(), "{n}");
+        }
     }
 }

@@ -219,7 +219,7 @@ fn backlog(facts: &Facts) -> Finding {
     if needed <= size {
         return Finding::ok(NAME, found);
     }
-    let wanted = needed.next_power_of_two() / MIB;
+    let wanted = needed.div_ceil(MIB).max(1).next_power_of_two();
     let found = format!("{found} bridges less than {BRIDGE_S} s");
     let cure = format!("CONFIG SET repl-backlog-size {wanted}mb");
     Finding::new(NAME, Verdict::Warn, found).cure(cure)

@@ -3,7 +3,7 @@
 //! ```text
 //! 10 to 50/s:    used > 85% of the cap ---> the largest model that is not at it already: less
 //!               resident > 85%        ---> the allocator gives back what it holds free
-//!               used < half of that   ---> after a while, a degraded model: more, if it finds room
+//!               used < half of that   ---> after a while, the smallest model that can: more
 //! ```
 //!
 //! "Half" counts from what the process took before it had a model. *Used* is what could not be given back: pages with live blocks, and all that is not the
@@ -80,15 +80,18 @@ pub struct Claim {
     order: AtomicU8,
     busy: AtomicBool,
     loading: AtomicBool,
-    degraded: AtomicBool,
+    returnable: AtomicBool,
+    accepted: AtomicBool,
 }
 
 impl Claim {
-    /// The owner says what there is: bytes of its model, and whether it is loading or degraded.
-    pub fn tell(&self, model: u64, loading: bool, degraded: bool) {
+    /// The owner says what there is: bytes of its model, whether it is loading, and whether it could
+    /// take detail back now. One that is degraded and cannot would be asked before all others, for
+    /// nothing.
+    pub fn tell(&self, model: u64, loading: bool, returnable: bool) {
         self.model.store(model, Ordering::Relaxed);
         self.loading.store(loading, Ordering::Relaxed);
-        self.degraded.store(degraded, Ordering::Relaxed);
+        self.returnable.store(returnable, Ordering::Relaxed);
     }
 
     /// The order that was given since the last call.
@@ -98,6 +101,16 @@ impl Claim {
             2 => Some(Order::More),
             _ => None,
         }
+    }
+
+    /// Detail comes back, as the last order said.
+    pub fn accept(&self) {
+        self.accepted.store(true, Ordering::Relaxed);
+    }
+
+    /// True if detail came back since the last call.
+    fn take_accepted(&self) -> bool {
+        self.accepted.swap(false, Ordering::Relaxed)
     }
 
     /// Everything that the last order was about is freed.
@@ -220,8 +233,6 @@ struct Lookout {
     low_since: Option<Instant>,
     /// How long it must be low before detail comes back.
     calm: Duration,
-    /// Detail came back, and was not given up again since.
-    relaxed: bool,
     /// What the process took before it had a model.
     base: Option<u64>,
 }
@@ -233,7 +244,6 @@ impl Lookout {
             purged: now,
             low_since: None,
             calm: CALM,
-            relaxed: false,
             base: None,
         }
     }
@@ -286,19 +296,20 @@ impl Lookout {
         };
         claim.give(Order::Less);
         self.ordered = now;
-        if std::mem::take(&mut self.relaxed) {
+        // Detail that came back is given up again: it was too early.
+        let accepted = memory.claims().into_iter().filter(|c| c.take_accepted());
+        if accepted.count() > 0 {
             self.calm = (self.calm * 2).min(CALM_MAX);
         }
     }
 
-    /// Tells the smallest of the degraded models that there may be room.
+    /// Tells the smallest of the models that could take detail back that there may be room.
     fn relax(&mut self, memory: &Memory, now: Instant) {
         self.low_since = Some(now);
         let claims = memory.claims().into_iter();
-        let degraded = claims.filter(|claim| claim.degraded.load(Ordering::Relaxed));
-        if let Some(claim) = degraded.min_by_key(|claim| claim.model()) {
+        let able = claims.filter(|claim| claim.returnable.load(Ordering::Relaxed));
+        if let Some(claim) = able.min_by_key(|claim| claim.model()) {
             claim.give(Order::More);
-            self.relaxed = true;
         }
     }
 }
@@ -334,6 +345,7 @@ mod tests {
         assert_eq!(look(400, 5300), (None, Some(Order::More)));
         assert_eq!(look(400, 5400), (None, None));
         // Too early, as it turned out: twice as long from now on.
+        large.accept();
         large.done();
         assert_eq!(look(860, 6000), (Some(Order::Less), None));
         small.done();
@@ -341,6 +353,38 @@ mod tests {
         assert_eq!(look(400, 7000), (None, None));
         assert_eq!(look(400, 16_000), (None, None));
         assert_eq!(look(400, 17_100), (Some(Order::More), None));
+    }
+
+    #[test]
+    fn who_cannot_take_back_stands_in_nobodys_way() {
+        let memory = Memory::new(Some(1000));
+        let (stuck, able) = (memory.claim(), memory.claim());
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        let mut lookout = Lookout::new(start);
+        let mut look = |used, ms| {
+            memory.used.store(used, Ordering::Relaxed);
+            lookout.judge(&memory, after(ms));
+            (stuck.take(), able.take())
+        };
+        // The smaller is degraded, too, but nothing of it can come back.
+        stuck.tell(10, false, false);
+        able.tell(100, false, true);
+        assert_eq!(look(0, 0), (None, None));
+        assert_eq!(look(0, 5100), (None, Some(Order::More)));
+        // It found that there is no room after all, so what comes next is not its fault.
+        able.done();
+        assert_eq!(look(900, 6000), (None, Some(Order::Less)));
+        able.done();
+        assert_eq!(look(0, 6100), (None, None));
+        assert_eq!(look(0, 11_200), (None, Some(Order::More)));
+        able.accept();
+        able.done();
+        assert_eq!(look(900, 12_000), (None, Some(Order::Less)));
+        able.done();
+        assert_eq!(look(0, 12_100), (None, None));
+        assert_eq!(look(0, 17_200), (None, None), "twice as long");
+        assert_eq!(look(0, 22_200), (None, Some(Order::More)));
     }
 
     #[test]

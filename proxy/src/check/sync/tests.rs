@@ -162,6 +162,11 @@ fn the_backlog_bridges_a_minute_or_not() {
     expect(&backlog(&busy("", &size, 1000)), Verdict::Ok, None);
     let cure = Some("CONFIG SET repl-backlog-size 64mb");
     expect(&backlog(&busy("", &size, 1_000_000)), Verdict::Warn, cure);
+    let (tiny, cure) = (
+        [("repl-backlog-size", "16384")],
+        Some("CONFIG SET repl-backlog-size 1mb"),
+    );
+    expect(&backlog(&busy("", &tiny, 1000)), Verdict::Warn, cure);
     expect(&backlog(&quiet("")), Verdict::Warn, None);
 }
 

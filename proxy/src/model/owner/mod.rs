@@ -374,6 +374,7 @@ impl<'a> Owner<'a> {
 
     fn publish(&mut self) {
         let live = self.is_live();
+        let returnable = self.returnable(clock::now()).is_some();
         let mirror = &self.mirror;
         let status = &mut self.status;
         status.generation = mirror.worth(live);
@@ -404,11 +405,10 @@ impl<'a> Owner<'a> {
         status.key_bytes = mirror.keyspace.key_bytes();
         status.flows = mirror.keyspace.flow_ever();
         status.detail = mirror.keyspace.detail();
-        let degraded = status.detail.is_degraded();
         self.claim.tell(
             mirror.keyspace.model_bytes(),
             mirror.load.is_some(),
-            degraded,
+            returnable,
         );
         let doubts = mirror.keyspace.doubts();
         status.inexact = doubts.value;

@@ -13,6 +13,7 @@
 
 use std::time::{Duration, Instant};
 
+use analyzer::keyspace::Detail;
 use replica_shim::Verdict;
 
 use super::Owner;
@@ -146,30 +147,103 @@ impl Owner<'_> {
         }
     }
 
+    /// What could come back now.
+    pub(super) fn returnable(&self, now: Instant) -> Option<Back> {
+        let memory = &self.given.shared.fleet.memory;
+        let keyspace = &self.mirror.keyspace;
+        let detail = keyspace.detail();
+        if memory.cap().is_none() || !detail.is_degraded() {
+            return None;
+        }
+        let held = Held {
+            model: keyspace.heap_bytes() as u64,
+            elements: keyspace.elements(),
+        };
+        let is_due = self.waits.resync_not_before <= now && self.is_live();
+        may_come_back(&detail, &held, memory.room(), is_due)
+    }
+
     fn take_back(&mut self, now: Instant) {
         self.claim.done();
-        let detail = self.mirror.keyspace.detail();
-        let room = self.given.shared.fleet.memory.room();
-        if detail.one_in > 1 {
-            let model = self.mirror.keyspace.heap_bytes() as u64;
-            let needed = model.saturating_mul(detail.one_in - 1);
-            let due = self.waits.resync_not_before <= now;
-            if due && needed < room / 2 && self.is_live() {
+        let Some(back) = self.returnable(now) else {
+            return;
+        };
+        self.claim.accept();
+        match back {
+            Back::Keys => {
                 self.waits.resync_not_before = now + RESYNC_EVERY;
                 let text = "there is room for all keys again: they are loaded anew";
                 self.lose(Fault::own(Loss::Memory, Verdict::FullResync, text));
             }
-            return;
+            Back::Elements => {
+                tracing::info!(master = %self.given.master, "there is room for elements again: collections are read");
+                self.relief.level = 0;
+                self.mirror.keyspace.limit_elements(None);
+            }
         }
-        if detail.elements_max.is_none() {
-            // What has no elements now is being read, or larger than what is read.
-            return;
-        }
-        let elements: u64 = self.mirror.keyspace.elements();
-        if elements.saturating_mul(ELEMENT_BYTES) < room / 4 * 3 {
-            tracing::info!(master = %self.given.master, "there is room for elements again: collections are read");
-            self.relief.level = 0;
-            self.mirror.keyspace.limit_elements(None);
-        }
+    }
+}
+
+/// What can come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Back {
+    /// All keys, by a full sync.
+    Keys,
+    /// Elements of collections, by re-reads.
+    Elements,
+}
+
+/// What there is of a model.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    /// Bytes.
+    model: u64,
+    /// Elements of all collections, with records or without.
+    elements: u64,
+}
+
+/// What comes back into so much room; `is_due` if a full sync could be now.
+fn may_come_back(detail: &Detail, held: &Held, room: u64, is_due: bool) -> Option<Back> {
+    if detail.one_in > 1 {
+        let needed = held.model.saturating_mul(detail.one_in - 1);
+        return (is_due && needed < room / 2).then_some(Back::Keys);
+    }
+    // Without a limit, what has no elements is being read, or larger than what is read.
+    detail.elements_max?;
+    let needed = held.elements.saturating_mul(ELEMENT_BYTES);
+    (needed < room / 4 * 3).then_some(Back::Elements)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_come_back_now_does() {
+        let full = Detail::default();
+        let folded = Detail {
+            one_in: 4,
+            folded: 300,
+            ..full
+        };
+        let counts = Detail {
+            bare: 5,
+            elements_max: Some(4096),
+            ..full
+        };
+        // Its elements are wanted: it is being read, or larger than what is read.
+        let too_large = Detail { bare: 1, ..full };
+        let held = |elements| Held {
+            model: 1000,
+            elements,
+        };
+        let may = |detail, held, room, is_due| may_come_back(&detail, &held, room, is_due);
+        assert_eq!(may(full, held(0), 1 << 30, true), None);
+        assert_eq!(may(too_large, held(0), 1 << 30, true), None);
+        assert_eq!(may(folded, held(0), 10_000, true), Some(Back::Keys));
+        assert_eq!(may(folded, held(0), 10_000, false), None);
+        assert_eq!(may(folded, held(0), 6000, true), None);
+        assert_eq!(may(counts, held(100), 2000, false), Some(Back::Elements));
+        assert_eq!(may(counts, held(100), 1600, false), None);
     }
 }
