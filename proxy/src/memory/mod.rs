@@ -318,20 +318,27 @@ impl Lookout {
 mod tests {
     use super::*;
 
+    /// Looks so many milliseconds after the start, with so many bytes used; tells both orders.
+    fn looks(
+        memory: &Memory,
+        claims: [Arc<Claim>; 2],
+    ) -> impl FnMut(u64, u64) -> (Option<Order>, Option<Order>) {
+        let start = Instant::now();
+        let mut lookout = Lookout::new(start);
+        move |used, ms| {
+            memory.used.store(used, Ordering::Relaxed);
+            lookout.judge(memory, start + Duration::from_millis(ms));
+            (claims[0].take(), claims[1].take())
+        }
+    }
+
     #[test]
     fn the_largest_gives_up_first_and_the_smallest_takes_back_first() {
         let memory = Memory::new(Some(1000));
         let (small, large) = (memory.claim(), memory.claim());
         small.tell(100, false, false);
         large.tell(700, false, false);
-        let start = Instant::now();
-        let after = |ms| start + Duration::from_millis(ms);
-        let mut lookout = Lookout::new(start);
-        let mut look = |used, ms| {
-            memory.used.store(used, Ordering::Relaxed);
-            lookout.judge(&memory, after(ms));
-            (small.take(), large.take())
-        };
+        let mut look = looks(&memory, [small.clone(), large.clone()]);
         assert_eq!(look(0, 0), (None, None));
         assert_eq!(look(840, 0), (None, None));
         assert_eq!(look(860, 20), (None, Some(Order::Less)));
@@ -359,14 +366,7 @@ mod tests {
     fn who_cannot_take_back_stands_in_nobodys_way() {
         let memory = Memory::new(Some(1000));
         let (stuck, able) = (memory.claim(), memory.claim());
-        let start = Instant::now();
-        let after = |ms| start + Duration::from_millis(ms);
-        let mut lookout = Lookout::new(start);
-        let mut look = |used, ms| {
-            memory.used.store(used, Ordering::Relaxed);
-            lookout.judge(&memory, after(ms));
-            (stuck.take(), able.take())
-        };
+        let mut look = looks(&memory, [stuck.clone(), able.clone()]);
         // The smaller is degraded, too, but nothing of it can come back.
         stuck.tell(10, false, false);
         able.tell(100, false, true);
