@@ -13,14 +13,16 @@ use crate::scene::{EAGER, PATIENCE};
 /// Copies of a set: much work for the model, and little for the wire.
 const COPIES: usize = 20_000;
 
+/// Members of the set.
+const MEMBERS: usize = 300;
+
 /// Copies between two questions of the master, each of which is answered.
 const COPIES_A_QUESTION: usize = 50;
 
-/// Sends a stream that is received at once and followed for long, with copies of so many members;
-/// returns its end.
-fn send_stream(peer: &mut Peer, identity: &Identity, members: usize) -> Result<u64> {
+/// Sends a stream that is received at once and followed for long; returns its end.
+fn send_stream(peer: &mut Peer, identity: &Identity) -> Result<u64> {
     peer.full_resync(identity, &Snapshot::new(11).db(0).string("k", "v").end())?;
-    let members: Vec<String> = (0..members).map(|n| format!("m{n}")).collect();
+    let members: Vec<String> = (0..MEMBERS).map(|n| format!("m{n}")).collect();
     let mut add = vec!["SADD", "set"];
     add.extend(members.iter().map(String::as_str));
     let mut commands: Vec<&[&str]> = vec![&["SELECT", "0"], &add];
@@ -33,11 +35,8 @@ fn send_stream(peer: &mut Peer, identity: &Identity, members: usize) -> Result<u
     Ok(identity.offset + peer.stream(&commands)?)
 }
 
-/// Plays `end` behind the stream of the first link; the second one must ask for what comes next.
-fn goes_on_behind(
-    members: usize,
-    end: impl Fn(&mut Peer, &Identity) -> Result<()> + Send + Sync + 'static,
-) {
+#[test]
+fn of_a_master_that_shuts_down_all_is_followed() {
     let identity = Identity::default();
     let links = Arc::new(AtomicUsize::new(0));
     let (sent, asked) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
@@ -54,8 +53,11 @@ fn goes_on_behind(
             return Ok(());
         };
         if links.fetch_add(1, Ordering::SeqCst) == 0 {
-            sent.store(send_stream(peer, &identity, members)?, Ordering::SeqCst);
-            return end(peer, &identity);
+            sent.store(send_stream(peer, &identity)?, Ordering::SeqCst);
+            identity.shuts_down.store(true, Ordering::SeqCst);
+            let listened = peer.listen_on();
+            identity.shuts_down.store(false, Ordering::SeqCst);
+            return listened;
         }
         asked.store(u64::try_from(psync.offset).unwrap_or(1), Ordering::SeqCst);
         peer.listen_on()
@@ -68,14 +70,4 @@ fn goes_on_behind(
     .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
     let (sent, asked) = (sent.load(Ordering::SeqCst), asked.load(Ordering::SeqCst));
     assert_eq!(asked, sent + 1, "{}", app.log_tail());
-}
-
-#[test]
-fn of_a_master_that_shuts_down_all_is_followed() {
-    goes_on_behind(300, |peer, identity| {
-        identity.shuts_down.store(true, Ordering::SeqCst);
-        let listened = peer.listen_on();
-        identity.shuts_down.store(false, Ordering::SeqCst);
-        listened
-    });
 }
