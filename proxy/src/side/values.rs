@@ -24,6 +24,9 @@ const SIZE_SAMPLES: u32 = 5;
 /// Names that are remembered because of what they cost; further ones are read as any other.
 const HEAVY_MAX: usize = 1024;
 
+/// And their bytes: a name may have a megabyte itself.
+const HEAVY_BYTES_MAX: usize = 4 << 20;
+
 /// What a value read found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -92,7 +95,7 @@ impl Heavy {
             let before = self.manners.get(&name);
             // One alone may also be cut off by chance, once.
             let is_guilty = is_one && (error.is_too_much() || before.is_some());
-            if before.is_some() || self.manners.len() < HEAVY_MAX {
+            if before.is_some() || self.has_room(&name) {
                 let manner = if is_guilty {
                     Manner::Not(size)
                 } else {
@@ -101,6 +104,11 @@ impl Heavy {
                 self.manners.insert(name, manner);
             }
         }
+    }
+
+    fn has_room(&self, name: &Name) -> bool {
+        let bytes: usize = self.manners.keys().map(|name| name.key.len()).sum();
+        self.manners.len() < HEAVY_MAX && bytes + name.key.len() <= HEAVY_BYTES_MAX
     }
 
     /// What was being read is there.
@@ -143,8 +151,7 @@ impl Heavy {
     }
 }
 
-/// Reads values, about `limit` bytes of them; `relative` where
-/// expiries are told as what is left.
+/// Reads values, about `limit` bytes of them; `relative` where expiries are told as what is left.
 pub(super) async fn read(
     client: &mut Client,
     (server, relative, limit): (&Server, bool, u64),
@@ -289,5 +296,14 @@ mod tests {
         assert_eq!(cut(&heavy, &[("a", 10), ("b", 10), ("c", 1)]), "c b | a");
         fail(&mut heavy, &[("b", 10)], &SideError::Closed);
         assert_eq!(cut(&heavy, &[("a", 10), ("b", 10)]), " | ab");
+    }
+    #[test]
+    fn what_is_remembered_is_bounded_in_bytes() {
+        let mut heavy = Heavy::default();
+        let long = "n".repeat(1 << 20);
+        for number in 0..10 {
+            fail(&mut heavy, &[(&format!("{number}{long}"), 10)], &TOO_MUCH);
+        }
+        assert_eq!(heavy.manners.len(), 3);
     }
 }
