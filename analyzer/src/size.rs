@@ -52,7 +52,7 @@ impl Allocator {
 /// to 74,528 bytes in a fresh process, and 74,496 to 79,632 after 180,000 strings were written and
 /// most of them deleted: 0.77% off their median on average (0.43% for sets of 100 members). So no
 /// function of what a key holds is within 0.15% there; loaded at a start, where nothing was freed
-/// yet, the same keys are 0.10% off on average. So tables are asked for after they were written
+/// yet, the same keys are 0.10% off on average. So keys are asked for after they were written
 /// (`keyspace::rest`).
 fn libc_usable(n: u64) -> u64 {
     const HEADER: u64 = 8;

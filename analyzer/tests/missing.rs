@@ -2,8 +2,10 @@
 
 mod kit;
 
+use analyzer::Profile;
 use analyzer::command::Doubt;
 use analyzer::keyspace::{Need, Probed, Settled};
+use analyzer::profile::{Family, Version};
 use kit::Driver;
 
 /// The server reads a key as missing that the model wants to know of.
@@ -18,8 +20,10 @@ fn missing(driver: &mut Driver) -> Settled {
 }
 
 /// Two keys with an expiry of which we only know what was left; one has passed long ago.
-fn expired(of_replica: bool) -> Driver {
-    let mut driver = Driver::new();
+fn expired(of_replica: bool, libc: bool) -> Driver {
+    let mut profile = Profile::defaults(Family::Redis, Version::new(6, 2));
+    profile.allocator.libc = libc;
+    let mut driver = Driver::on(profile);
     for line in [
         "SET past v",
         "EXPIRE past 1",
@@ -29,20 +33,27 @@ fn expired(of_replica: bool) -> Driver {
         driver.line(line);
     }
     driver.keyspace.set_of_replica(of_replica);
-    driver.now_ms += 600_000;
+    driver.now_ms += 1_200_000;
     driver.keyspace.clock(driver.now_ms);
     driver
 }
 
 #[test]
 fn what_a_replica_reads_as_missing_stays_until_its_master_deletes_it() {
-    let mut driver = expired(true);
+    for libc in [false, true] {
+        stays_until_it_is_deleted(expired(true, libc));
+    }
+}
+
+fn stays_until_it_is_deleted(mut driver: Driver) {
     let settled = [missing(&mut driver), missing(&mut driver)];
     assert!(settled.contains(&Settled::Moot) && settled.contains(&Settled::Taken));
     assert_eq!(driver.names(0), [b"past"]);
     let facts = driver.keyspace.facts(0, b"past").expect("there");
     assert_eq!(facts.doubt, Doubt::None);
-    assert!(driver.keyspace.next_want(Need::Probe).is_none());
+    for need in [Need::Probe, Need::Size] {
+        assert!(driver.keyspace.next_want(need).is_none());
+    }
     driver.keyspace.audit().expect("sums agree");
     driver.line("DEL past");
     assert_eq!(driver.keyspace.keys(), 0);
@@ -50,7 +61,7 @@ fn what_a_replica_reads_as_missing_stays_until_its_master_deletes_it() {
 
 #[test]
 fn what_a_master_has_not_deleted_for_long_was_never_there() {
-    let mut driver = expired(false);
+    let mut driver = expired(false, false);
     assert_eq!(missing(&mut driver), Settled::Taken);
     assert_eq!(missing(&mut driver), Settled::Taken);
     assert_eq!(driver.keyspace.keys(), 0);

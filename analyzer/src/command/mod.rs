@@ -53,6 +53,9 @@ pub struct Entry {
     pub expire_ms: Option<i64>,
     /// What is not certain.
     pub doubt: Doubt,
+    /// Bytes that the key's blocks have beside what its facts tell, as the server said since the
+    /// last write: none but with the C library's malloc (`size::libc_usable`).
+    pub extra: i32,
 }
 
 impl Entry {
@@ -62,6 +65,7 @@ impl Entry {
             value,
             expire_ms: None,
             doubt: Doubt::None,
+            extra: 0,
         }
     }
 

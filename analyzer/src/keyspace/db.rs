@@ -412,7 +412,7 @@ impl Db {
         let Scratch { record, packed } = &mut *tools.scratch;
         record.clear();
         packed.clear();
-        let (doubt, expire_ms) = (entry.doubt, entry.expire_ms);
+        let (doubt, expire_ms, extra) = (entry.doubt, entry.expire_ms, entry.extra);
         let body = if let Value::String(value) = &entry.value {
             Body::Str(*value)
         } else if packing::pack(&entry.value, packed) {
@@ -440,6 +440,7 @@ impl Db {
             lru,
             expire_ms,
             seat,
+            extra,
             name,
             body,
         }
@@ -508,6 +509,7 @@ impl Db {
                 lru,
                 expire_ms: new.expire_ms,
                 seat: after.seat,
+                extra: 0,
                 name,
                 body: Body::Str(new.value),
             };
@@ -576,6 +578,7 @@ impl Db {
                         lru: record.lru,
                         expire_ms: record.expire_ms,
                         seat: record.seat,
+                        extra: record.extra,
                         name: record.name,
                         body: Body::Packed {
                             count,
@@ -607,6 +610,7 @@ fn small_entry(record: &Record<'_>) -> Entry {
         },
         value: value.unwrap_or(Value::Module(Module { serialized: 0 })),
         expire_ms: record.expire_ms,
+        extra: record.extra,
     }
 }
 

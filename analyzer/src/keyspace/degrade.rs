@@ -194,6 +194,7 @@ fn ease_value(db: &mut Db, place: Place, ease: Ease, scale: &Scale) -> bool {
         lru: record.lru,
         expire_ms: record.expire_ms,
         seat: record.seat,
+        extra: record.extra,
         name: record.name,
         body: Body::Packed {
             count: bare.count,

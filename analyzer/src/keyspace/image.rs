@@ -131,9 +131,9 @@ impl Image {
             doubt = Doubt::Value;
         }
         Some(Entry {
-            value,
-            expire_ms,
             doubt,
+            expire_ms,
+            ..Entry::new(value)
         })
     }
 }

@@ -10,7 +10,6 @@
 use crate::command::server::unread;
 use crate::command::{Doubt, Entry};
 use crate::keyspace::Keyspace;
-use crate::keyspace::db::Tools;
 use crate::keyspace::settle::{EXPIRY_SLACK_MS, WALK_PAGES, take_encoding};
 use crate::keyspace::wants::{Need, Settled, Want};
 use crate::profile::Version;
@@ -178,7 +177,7 @@ impl Keyspace {
     }
 
     /// Whether the server may still be about to delete the key.
-    fn has_just_expired(&self, db: u32, name: &[u8]) -> bool {
+    pub(in crate::keyspace) fn has_just_expired(&self, db: u32, name: &[u8]) -> bool {
         let facts = self.facts(db, name);
         let expire_ms = facts.and_then(|facts| facts.expire_ms);
         let due = self.now_ms.saturating_sub(EXPIRED_LEFT_MS)..=self.now_ms;
@@ -248,13 +247,6 @@ impl Keyspace {
         };
         let mut differences = self.compare(&facts, &seen);
         let exact_expiry = self.has_exact_expiry();
-        let target = self.live.db_mut(db);
-        let key = target.named(name);
-        let mut tools = Tools {
-            scale: &self.scale,
-            pulse: &mut self.pulse,
-            scratch: &mut self.scratch,
-        };
         let repair = |entry: &mut Entry, key: &mut Seated, scale: &Scale| {
             if let Some(expire_ms) = seen.expire_ms
                 && (exact_expiry || doubt != Doubt::None)
@@ -263,10 +255,9 @@ impl Keyspace {
             }
             repair(entry, key, &seen, scale)
         };
-        let Some(((fit, doubt_after), turn)) = target.correct(key, &mut tools, repair) else {
+        let Some((fit, doubt_after)) = self.correct(db, name, repair) else {
             return Looked::Moot;
         };
-        self.flows.corrected(&turn);
         if doubt_after == Doubt::None {
             self.counters.settled += u64::from(doubt != Doubt::None);
         } else {
@@ -391,8 +382,10 @@ fn repair(entry: &mut Entry, key: &mut Seated, seen: &Seen, scale: &Scale) -> (O
     }
     let fit = seen.usage.and_then(|usage| scale.fit(entry, key, usage));
     let is_short = seen.usage.is_some_and(|usage| usage.bytes <= LIST_MAX);
-    if fit == Some(Fit::Odd) && is_short && entry.value.kind() == Kind::List {
+    let is_list = entry.value.kind() == Kind::List;
+    if fit == Some(Fit::Odd) && is_short && is_list && !scale.blocks_vary() {
         // Its nodes were cut by options that the model did not know, and only the value has them.
+        // Where blocks vary, the answer stands, and another value would be as odd.
         entry.doubt = Doubt::Value;
     }
     (fit, entry.doubt)

@@ -633,7 +633,10 @@ impl Keyspace {
             pulse: &mut self.pulse,
             scratch: &mut self.scratch,
         };
-        let turn = target.edit_str(key, &mut tools, |old| edit(old, self.scale.profile()));
+        let turn = target.edit_str(key, &mut tools, |old| {
+            let scale = &self.scale;
+            scale.edit_open(old, |old| edit(old, scale.profile()))
+        });
         self.note(db, key, &turn);
     }
 

@@ -1,10 +1,11 @@
 //! Keys whose blocks a write may have changed in a way that nobody can compute.
 //!
 //! The C library's malloc gives a block 16 bytes more now and then, by what was freed before
-//! anywhere in the process (`size`): there a collection in a table weighs something else after every
+//! anywhere in the process (`size`): there a key of any type may weigh something else after every
 //! write to it. Each write leaves the doubt behind that a snapshot leaves, and the same probes settle
-//! it. They cost the server a walk over the elements, so a key is asked for when it has come to rest,
-//! and not again before the next write:
+//! it; what no fact of the key explains is kept beside it (`Entry::extra`). A probe costs the server
+//! a walk over the elements, so a key is asked for when it has come to rest, and not again before the
+//! next write:
 //!
 //! ```text
 //! exact --write--> in doubt --two seconds and more without a write--> asked for --answer--> exact
@@ -17,7 +18,7 @@
 
 use crate::command::{Doubt, Entry};
 use crate::keyspace::Keyspace;
-use crate::keyspace::db::{COUNTER_INIT, SECONDS_MASK};
+use crate::keyspace::db::{COUNTER_INIT, NewStr, OldStr, SECONDS_MASK};
 use crate::keyspace::settle::need_of;
 use crate::keyspace::wants::Need;
 use crate::store::record::Form;
@@ -42,15 +43,12 @@ const CLOCK_S: u64 = SECONDS_MASK as u64;
 const DROPS_MAX: usize = 4096;
 
 impl Scale {
-    /// True if what such a value weighs after a write is only told by the server. The C library's
-    /// malloc makes other blocks larger, too, but not by as much: tables are one key in three of a
-    /// mixed keyspace and four fifths of its error. Of more elements than a probe walks the answer
-    /// would say nothing.
+    /// True if what such a value weighs after a write is only told by the server.
     #[inline]
     fn is_open_when_written(&self, value: &Value) -> bool {
-        self.profile().allocator.libc
+        self.blocks_vary()
             && !matches!(value, Value::Bare(_))
-            && Self::is_walked_table(Form::of(value.kind(), value.encoding()), value.count())
+            && self.is_told_by_looks(Form::of(value.kind(), value.encoding()), value.count())
     }
 
     /// Takes the doubt about the size of a key that is about to be written off it, for the write to
@@ -69,14 +67,38 @@ impl Scale {
     }
 
     /// Puts a key that was written in doubt about its size, or back into it. What must be asked for
-    /// first is left as it is: its answer comes through here as well.
+    /// first is left as it is: its answer comes through here as well. What the blocks before had
+    /// more than was asked for says nothing of those that are there now.
     pub(in crate::keyspace) fn leave_open(&self, slot: &mut Option<Entry>, lifted: bool) {
-        if let Some(entry) = slot
-            && entry.doubt == Doubt::None
-            && (lifted || self.is_open_when_written(&entry.value))
-        {
+        let Some(entry) = slot else { return };
+        entry.extra = 0;
+        if entry.doubt == Doubt::None && (lifted || self.is_open_when_written(&entry.value)) {
             entry.doubt = Doubt::Size;
         }
+    }
+
+    /// The same around an edit of a string.
+    #[inline]
+    pub(in crate::keyspace) fn edit_open(
+        &self,
+        old: Option<OldStr>,
+        edit: impl FnOnce(Option<OldStr>) -> Option<NewStr>,
+    ) -> Option<NewStr> {
+        if !self.blocks_vary() {
+            return edit(old);
+        }
+        let lifted = old.map(|old| match old.doubt {
+            Doubt::Size => OldStr {
+                doubt: Doubt::None,
+                ..old
+            },
+            Doubt::None | Doubt::Probe | Doubt::Value => old,
+        });
+        let mut new = edit(lifted)?;
+        if new.doubt == Doubt::None {
+            new.doubt = Doubt::Size;
+        }
+        Some(new)
     }
 }
 
@@ -84,7 +106,7 @@ impl Keyspace {
     /// True if keys are to be left alone until they have come to rest: where writes themselves leave
     /// sizes open, for a server would be asked for its busiest keys for ever.
     pub(in crate::keyspace) fn lets_rest(&self, need: Need) -> bool {
-        need == Need::Size && self.profile().allocator.libc
+        need == Need::Size && self.scale.blocks_vary()
     }
 
     /// True if all keys that wait for their sizes are in the queue or under way, so that there is
@@ -105,7 +127,8 @@ impl Keyspace {
             let Some(facts) = facts.filter(|facts| need_of(facts.doubt) == Some(need)) else {
                 continue;
             };
-            if self.wants.is_in_flight(db, &name) {
+            let is_leaving = need == Need::Size && self.has_just_expired(db, &name);
+            if is_leaving || self.wants.is_in_flight(db, &name) {
                 continue;
             }
             if lets_rest && !is_rest(facts.idle_s, facts.freq) {

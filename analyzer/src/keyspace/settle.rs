@@ -3,12 +3,13 @@
 use crate::command::{Doubt, Entry};
 use crate::input::Outcome;
 use crate::keyspace::Keyspace;
-use crate::keyspace::db::{Named, Turn};
+use crate::keyspace::db::{Named, Tools, Turn};
 use crate::keyspace::image::{Image, unsaid};
 use crate::keyspace::wants::{Flight, Need, Settled, Want};
 use crate::profile::Profile;
+use crate::store::fit::is_roomy;
 use crate::store::record::Form;
-use crate::store::weigh::Scale;
+use crate::store::weigh::{Scale, Seated};
 use crate::value::{Encoding, Value};
 use crate::view::Cursor;
 
@@ -171,20 +172,25 @@ impl Keyspace {
         if open == 0 || (lets_rest && self.knows_all_resting()) {
             return false;
         }
-        let mut cursor = self.wants.lane(need).walk;
-        let mut met = Vec::new();
+        let lane = self.wants.lane(need);
+        let mut cursor = lane.walk;
+        let takes_all = lane.walks_all || !lets_rest;
+        let (mut met, mut is_round) = (Vec::new(), false);
         for _ in 0..WALK_PAGES {
             let Some((db, table, page)) = cursor.page(self) else {
                 cursor = Cursor::start();
+                is_round = true;
                 break;
             };
             let wanted = table
                 .records(page)
                 .filter(|record| need_of(record.doubt) == Some(need))
+                .filter(|record| takes_all || is_roomy(record.form))
                 .filter(|record| !lets_rest || self.is_at_rest(record.lru));
             met.extend(wanted.map(|record| (db, table.name(&record).to_vec())));
             if !cursor.advance(table) {
                 cursor = Cursor::start();
+                is_round = true;
                 break;
             }
             if met.len() >= WALK_KEYS {
@@ -193,6 +199,7 @@ impl Keyspace {
         }
         let lane = self.wants.lane(need);
         lane.walk = cursor;
+        lane.walks_all ^= is_round;
         for (db, name) in &met {
             lane.push(*db, name);
         }
@@ -248,7 +255,7 @@ impl Keyspace {
             take_encoding(&mut entry, encoding, self.profile());
             entry.doubt = Doubt::None;
         }
-        if entry.doubt == Doubt::None && Scale::is_open_again(form_of(&entry)) {
+        if entry.doubt == Doubt::None && self.scale.is_open_again(form_of(&entry)) {
             entry.doubt = Doubt::Size;
         }
         self.amend(db, name, |slot, profile| {
@@ -314,6 +321,26 @@ impl Keyspace {
         out
     }
 
+    /// Corrects what is known of a key by all that the server has to say, which leaves nothing open
+    /// that it does not say.
+    pub(in crate::keyspace) fn correct<R>(
+        &mut self,
+        db: u32,
+        name: &[u8],
+        correct: impl FnOnce(&mut Entry, &mut Seated, &Scale) -> R,
+    ) -> Option<R> {
+        let target = self.live.db_mut(db);
+        let key = target.named(name);
+        let mut tools = Tools {
+            scale: &self.scale,
+            pulse: &mut self.pulse,
+            scratch: &mut self.scratch,
+        };
+        let (out, turn) = target.correct(key, &mut tools, correct)?;
+        self.flows.corrected(&turn);
+        Some(out)
+    }
+
     pub(in crate::keyspace) fn requeue(&mut self, db: u32, name: &[u8]) {
         let doubt = self.facts(db, name).map(|facts| facts.doubt);
         if let Some(need) = doubt.and_then(need_of)
@@ -365,11 +392,7 @@ impl Keyspace {
             return Settled::Moot;
         }
         if self.of_replica && expire_ms.is_some_and(|at| at <= self.now_ms) {
-            self.amend(db, name, |slot, _| {
-                if let Some(entry) = slot {
-                    entry.doubt = Doubt::None;
-                }
-            });
+            self.correct(db, name, |entry, _, _| entry.doubt = Doubt::None);
             return Settled::Moot;
         }
         self.remove(db, name);
@@ -410,7 +433,7 @@ fn probe(entry: &mut Entry, encoding: Encoding, expire_ms: Option<Option<i64>>, 
     take_encoding(entry, encoding, profile);
     entry.doubt = if entry.value.encoding() != encoding {
         Doubt::Value
-    } else if known != encoding && Scale::is_open_again(form_of(entry)) {
+    } else if known != encoding && is_roomy(form_of(entry)) {
         // It was edited in place, which leaves room behind, or has a table that is not known.
         Doubt::Size
     } else {

@@ -129,6 +129,7 @@ impl Stage {
             lru: head.lru,
             expire_ms: head.expire_ms,
             seat: weight.seat,
+            extra: 0,
             name: Name::Here(head.name),
             // Handles are known when the key is filled in.
             body: Body::Elsewhere(0),

@@ -74,6 +74,9 @@ pub(crate) struct Lane {
     bytes: usize,
     /// Where the walk for keys that are not queued goes on.
     pub(crate) walk: Cursor,
+    /// Where bytes are in doubt everywhere, every other round takes those that room makes doubtful,
+    /// and the next the others as well, which are off by less.
+    pub(crate) walks_all: bool,
 }
 
 impl Lane {

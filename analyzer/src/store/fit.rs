@@ -35,7 +35,7 @@ impl Scale {
     #[inline]
     pub(crate) fn is_open(&self, form: Form, key: Seated) -> bool {
         let past = self.profile().past;
-        if form == Form::RAW && past.grew {
+        if self.varies(form) || (form == Form::RAW && past.grew) {
             return true;
         }
         let tail = form.kind() == Kind::Stream && !self.profile().reloaded;
@@ -50,12 +50,20 @@ impl Scale {
     pub(crate) fn is_open_elsewhere(&self, form: Form, key: Seated) -> bool {
         let persisted = self.profile().past.persisted || key.seat;
         let slot = persisted && key.expire_ms.is_none() && self.seats_differ(form, key);
-        Self::is_open_again(form) || slot || self.headers_differ(key)
+        self.is_open_again(form) || slot || self.headers_differ(key)
     }
 
-    /// True if a look at such a collection walks all of it and tells what its blocks are.
-    pub(crate) fn is_walked_table(form: Form, count: u64) -> bool {
-        is_table(form) && count <= WALKED_MAX
+    /// True if blocks of equal requests differ, and MEMORY USAGE counts them: for a module's value
+    /// the module does.
+    fn varies(&self, form: Form) -> bool {
+        self.blocks_vary() && form.kind() != Kind::Module
+    }
+
+    /// True if nothing but a look tells what such a value weighs, and a look does: of a collection
+    /// that it does not walk it says too little.
+    #[inline]
+    pub(crate) fn is_told_by_looks(&self, form: Form, count: u64) -> bool {
+        self.varies(form) && Self::samples(form, count) == Samples::All
     }
 
     /// True if a name that was loaded takes another block than one that a command brought (Valkey
@@ -66,8 +74,8 @@ impl Scale {
     }
 
     /// True if reading a value again leaves the bytes of such a key open.
-    pub(crate) fn is_open_again(form: Form) -> bool {
-        form == Form::RAW || is_table(form) || form.kind() == Kind::Stream
+    pub(crate) fn is_open_again(&self, form: Form) -> bool {
+        self.varies(form) || is_roomy(form)
     }
 
     /// True if room for an expiry would be seen: the object's block would be of another class.
@@ -102,6 +110,27 @@ impl Scale {
             return None;
         }
         let ours = self.weigh_entry(entry, key.name, key.seat).bytes;
+        let form = Form::of(entry.value.kind(), entry.value.encoding());
+        if !self.varies(form) || usage.samples == Samples::One {
+            return self.fit_facts(entry, key, usage);
+        }
+        if ours == usage.bytes {
+            return Some(Fit::Same);
+        }
+        entry.extra = 0;
+        let fit = self.fit_facts(entry, key, usage);
+        let explained = self.weigh_entry(entry, key.name, key.seat).bytes;
+        entry.extra = difference(usage.bytes, explained);
+        let is_near = ours.abs_diff(usage.bytes) <= 32 + ours / LIBC_PART;
+        match fit {
+            Some(Fit::Odd) if !is_near => fit,
+            _ => Some(Fit::Chance),
+        }
+    }
+
+    /// Takes as much of it as facts explain.
+    fn fit_facts(&self, entry: &mut Entry, key: &mut Seated, usage: Usage) -> Option<Fit> {
+        let profile = self.profile();
         let value_part = Usage {
             bytes: usage.bytes.saturating_sub(self.keyed(LARGE, *key) - LARGE),
             ..usage
@@ -118,16 +147,11 @@ impl Scale {
             },
             Value::String(_) | Value::List(_) => None,
         };
-        let fit = match tabled {
-            Some(fit) => fit,
-            None if usage.samples == Samples::One => return None,
-            None => self.fit_blocks(entry, key, usage.bytes),
-        };
-        let close = ours.abs_diff(usage.bytes) <= 32 + ours / LIBC_PART;
-        if fit == Fit::Odd && profile.allocator.libc && close {
-            return Some(Fit::Chance);
+        match tabled {
+            Some(fit) => Some(fit),
+            None if usage.samples == Samples::One => None,
+            None => Some(self.fit_blocks(entry, key, usage.bytes)),
         }
-        Some(fit)
     }
 
     /// Room for an expiry alone explains the bytes, or nothing has to.
@@ -224,6 +248,17 @@ impl Scale {
         };
         [key.seat, if other { !key.seat } else { key.seat }]
     }
+}
+
+/// What was asked for less what it was taken for, as far as it can be kept.
+fn difference(theirs: u64, ours: u64) -> i32 {
+    let more = i128::from(theirs) - i128::from(ours);
+    i32::try_from(more).unwrap_or(0)
+}
+
+/// True if such a value has room that its content does not tell.
+pub(crate) fn is_roomy(form: Form) -> bool {
+    form == Form::RAW || is_table(form) || form.kind() == Kind::Stream
 }
 
 fn is_table(form: Form) -> bool {

@@ -550,6 +550,7 @@ mod tests {
             lru: 0,
             expire_ms: None,
             seat: false,
+            extra: 0,
             name: Name::Here(name),
             body: Body::Packed {
                 count: 1,

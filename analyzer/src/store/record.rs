@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! 1  form (4 bits: type and encoding) | has expiry | has second byte | doubt (2 bits)
-//! 1  second byte, if any: value elsewhere | name elsewhere | string with room | wide expiry | seat
+//! 1  second byte, if any: value elsewhere | name elsewhere | string with room | wide expiry | seat |
+//!    bytes of chance
 //! 4  last write: unix seconds (24 bits) and a logarithmic counter (8 bits), as a server's own lru
 //! n  varint length and name; or a u32 handle of a long name
 //! 6  expiry, unix milliseconds, if any (8 if wide)
+//! n  bytes of chance (zigzag varint), if any
 //! n  body: number (zigzag varint), length (varint), length and room, count + bytes + packed value,
 //!    or a u32 handle of a large value
 //! ```
@@ -29,6 +31,7 @@ const NAME_ELSEWHERE: u8 = 2;
 const ROOM: u8 = 4;
 const WIDE_EXPIRY: u8 = 8;
 const SEAT: u8 = 16;
+const EXTRA: u8 = 32;
 
 /// Type and encoding in four bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +141,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) expire_ms: Option<i64>,
     /// See [`Weight::seat`](crate::store::weigh::Weight).
     pub(crate) seat: bool,
+    /// See [`Entry::extra`](crate::command::Entry).
+    pub(crate) extra: i32,
     pub(crate) name: Name<'a>,
     pub(crate) body: Body<'a>,
 }
@@ -159,6 +164,9 @@ impl Draft<'_> {
         }
         if self.seat {
             more |= SEAT;
+        }
+        if self.extra != 0 {
+            more |= EXTRA;
         }
         let expiry = self.expire_ms.map(i64::to_le_bytes);
         if expiry.is_some_and(|bytes| bytes[6..] != [0, 0]) {
@@ -186,6 +194,9 @@ impl Draft<'_> {
         if let Some(bytes) = expiry {
             let width = if more & WIDE_EXPIRY == 0 { 6 } else { 8 };
             out.extend_from_slice(&bytes[..width]);
+        }
+        if self.extra != 0 {
+            varint::put(varint::zigzag(i64::from(self.extra)), out);
         }
         self.write_body(out);
     }
@@ -225,6 +236,7 @@ pub(crate) struct Record<'a> {
     pub(crate) lru: u32,
     pub(crate) expire_ms: Option<i64>,
     pub(crate) seat: bool,
+    pub(crate) extra: i32,
     pub(crate) name: Name<'a>,
     room: bool,
     elsewhere: bool,
@@ -306,6 +318,12 @@ impl<'a> Record<'a> {
             expire_ms = Some(i64::from_le_bytes(wide));
             at += width;
         }
+        let mut extra = 0;
+        if more & EXTRA != 0 {
+            let (bytes, behind) = varint::get(bytes, at);
+            extra = i32::try_from(varint::unzigzag(bytes)).unwrap_or(0);
+            at = behind;
+        }
         Record {
             bytes,
             form: Form(first & 0x0f),
@@ -313,6 +331,7 @@ impl<'a> Record<'a> {
             lru,
             expire_ms,
             seat: more & SEAT != 0,
+            extra,
             name,
             room: more & ROOM != 0,
             elsewhere: more & VALUE_ELSEWHERE != 0,
@@ -394,6 +413,7 @@ mod tests {
         assert_eq!(record.doubt, draft.doubt);
         assert_eq!(record.expire_ms, draft.expire_ms);
         assert_eq!(record.seat, draft.seat);
+        assert_eq!(record.extra, draft.extra);
         assert_eq!(record.lru, draft.lru);
     }
 
@@ -420,6 +440,7 @@ mod tests {
                         lru: 0xdead_beef,
                         expire_ms,
                         seat: name.is_empty(),
+                        extra: 0,
                         name: Name::Here(name),
                         body: Body::Str(value),
                     });
@@ -432,6 +453,7 @@ mod tests {
             lru: 1,
             expire_ms: Some(9),
             seat: true,
+            extra: -16,
             name: Name::Elsewhere(77),
             body: Body::Packed {
                 count: 300,
@@ -445,6 +467,7 @@ mod tests {
             lru: 1,
             expire_ms: None,
             seat: false,
+            extra: i32::MAX,
             name: Name::Here(b"z"),
             body: Body::Elsewhere(u32::MAX),
         });

@@ -111,6 +111,24 @@ impl Scale {
             == (other.family, other.version, other.cluster, other.allocator)
     }
 
+    /// True if the allocator gives equal requests blocks of different sizes, by what was freed before
+    /// anywhere in the process: there only the server knows what a key's blocks are.
+    #[inline]
+    pub(crate) fn blocks_vary(&self) -> bool {
+        self.profile.allocator.libc
+    }
+
+    /// Bytes with those that the server told of beside them, which say nothing of another server's
+    /// blocks.
+    #[inline]
+    fn with_extra(&self, bytes: u64, extra: i32) -> u64 {
+        if self.blocks_vary() {
+            bytes.saturating_add_signed(i64::from(extra))
+        } else {
+            bytes
+        }
+    }
+
     /// Weighs a record; `name` is the length of its name and `large` its value, if elsewhere.
     pub(crate) fn weigh<'a>(
         &self,
@@ -126,7 +144,13 @@ impl Scale {
         let (mut bare, mut table) = (false, None);
         let arrays = self.beyond.rounds_arrays();
         let (count, memory, value, volatile) = match record.body() {
-            Body::Str(value) => return self.weigh_str(&value, key, record.doubt),
+            Body::Str(value) => {
+                let weight = self.weigh_str(&value, key, record.doubt);
+                return Weight {
+                    bytes: self.with_extra(weight.bytes, record.extra),
+                    ..weight
+                };
+            }
             Body::Packed {
                 count,
                 memory,
@@ -153,7 +177,7 @@ impl Scale {
             expire_ms: record.expire_ms,
             seat: record.seat,
             count,
-            bytes: self.keyed(memory, key),
+            bytes: self.with_extra(self.keyed(memory, key), record.extra),
             bare,
             beyond: self.beyond.of(&Usage {
                 form: record.form,
@@ -204,7 +228,13 @@ impl Scale {
             seat,
         };
         let memory = match &entry.value {
-            Value::String(value) => return self.weigh_str(value, key, entry.doubt),
+            Value::String(value) => {
+                let weight = self.weigh_str(value, key, entry.doubt);
+                return Weight {
+                    bytes: self.with_extra(weight.bytes, entry.extra),
+                    ..weight
+                };
+            }
             Value::List(_)
             | Value::Set(_)
             | Value::Zset(_)
@@ -222,7 +252,7 @@ impl Scale {
             expire_ms: entry.expire_ms,
             seat,
             count,
-            bytes: self.keyed(memory, key),
+            bytes: self.with_extra(self.keyed(memory, key), entry.extra),
             bare,
             beyond: self.beyond.of(&Usage {
                 form,

@@ -142,7 +142,7 @@ impl Stream {
         });
         if let (Some(room), Some(at)) = (room, self.nodes.nodes.len().checked_sub(1)) {
             self.nodes.edit(at, &rules, |node| node.block = room);
-        } else {
+        } else if !profile.allocator.libc {
             let more = i64::try_from(usage.bytes).ok()? - i64::try_from(ours).ok()?;
             self.unexplained = self.unexplained.saturating_add(more);
         }
