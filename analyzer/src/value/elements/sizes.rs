@@ -1,7 +1,7 @@
 //! What one element and one collection weigh on the server: `reference/memory-model.md` sections 1,
 //! 4, 5 and 7. Everything here is a pure function of lengths and of the server's version.
 
-use super::fit::{Found, Sought, Usage};
+use super::fit::{Found, Sought, Usage, shift};
 use super::payload::Block;
 use super::table::{Kind, Table};
 use super::{Field, Scored};
@@ -217,7 +217,7 @@ impl Sizes {
             Layout::Ziplist | Layout::Dict | Layout::Mstr | Layout::Buckets | Layout::Valkey9 => 0,
         };
         let sought = self.sought(table, n, chained, usage);
-        let weigh = |table| self.set_table(table, n, blocks);
+        let weigh = |table, more| self.set_table(table, n, shift(blocks, more));
         sought.find(self.kind, table, weigh, |table| self.table(table, n))
     }
 
@@ -335,7 +335,7 @@ impl Sizes {
             Layout::Mstr | Layout::Buckets | Layout::Valkey9 => blocks / KEPT_PART,
         };
         let sought = self.sought(table, n, kept, usage);
-        let weigh = |table| self.hash_table(table, n, blocks, expiring);
+        let weigh = |table, more| self.hash_table(table, n, shift(blocks, more), expiring);
         let base = |table| self.hash_base(table, n, expiring);
         sought.find(self.kind, table, weigh, base)
     }
@@ -432,7 +432,7 @@ impl Sizes {
     ) -> Found {
         let levels = LEVELS_SD * root(n) + LEVELS_TAIL;
         let sought = self.sought(table, n, levels, usage);
-        let weigh = |table| self.skiplist(table, n, blocks_milli);
+        let weigh = |table, more| self.skiplist(table, n, shift(blocks_milli, milli(more)));
         sought.find(self.kind, table, weigh, |table| {
             self.skiplist_base(table, n)
         })
