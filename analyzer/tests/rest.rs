@@ -1,5 +1,5 @@
-//! Where the server has the C library's malloc a write leaves the size of a table open; it is asked
-//! for once the key has come to rest.
+//! Where the server has the C library's malloc a write leaves the size of a key open, where it
+//! compresses lists that of a list; it is asked for once the key has come to rest.
 
 mod kit;
 
@@ -150,6 +150,44 @@ fn with_jemalloc_a_write_leaves_nothing_open() {
         driver.line(&line_of(again));
     }
     assert_eq!(driver.keyspace.doubts().size, 0);
+}
+
+/// How well nodes can be compressed is in the values, whatever malloc is used.
+#[test]
+fn a_list_with_compressed_nodes_is_what_the_server_tells() {
+    let mut profile = Profile::defaults(Family::Redis, Version::new(7, 0));
+    profile.list_compress = 1;
+    let mut driver = Driver::on(profile);
+    let push = format!("RPUSH list {}", "v".repeat(1000));
+    for _ in 0..10 {
+        driver.line(&push);
+    }
+    driver.line("SET string v");
+    // Two nodes, both ends, are not compressed.
+    assert_eq!(driver.keyspace.doubts().size, 0);
+    for _ in 10..100 {
+        driver.line(&push);
+    }
+    assert_eq!(driver.doubt("list"), Doubt::Size);
+    assert_eq!(driver.want(Need::Size), None);
+    driver.pass(LONG_MS);
+    assert_eq!(driver.want(Need::Size).as_deref(), Some("list"));
+    let before = driver.facts("list").bytes;
+    assert!((30_000..100_000).contains(&before), "{before}");
+    driver.looked("list", 12_344);
+    let told = driver.facts("list");
+    assert_eq!((told.bytes, told.doubt), (before + 12_344, Doubt::None));
+    driver.keyspace.audit().expect("sums agree");
+    // What is pushed next is taken to be compressed as well as the rest.
+    driver.line(&push);
+    let next = driver.facts("list").bytes;
+    assert!(
+        next.abs_diff(told.bytes) < 3000,
+        "{next} behind {}",
+        told.bytes
+    );
+    assert_eq!(driver.doubt("list"), Doubt::Size);
+    driver.keyspace.audit().expect("sums agree");
 }
 
 /// A list whose bytes nobody foresaw is read again where its nodes explain them. Where malloc may, the

@@ -54,7 +54,7 @@ pub struct Entry {
     /// What is not certain.
     pub doubt: Doubt,
     /// Bytes that the key's blocks have beside what its facts tell, as the server said since the
-    /// last write: none but with the C library's malloc (`size::libc_usable`).
+    /// last write: none but with the C library's malloc (`size::libc_usable`) and compressed lists.
     pub extra: i32,
 }
 

@@ -5,7 +5,8 @@
 //! write to it. Each write leaves the doubt behind that a snapshot leaves, and the same probes settle
 //! it; what no fact of the key explains is kept beside it (`Entry::extra`). A probe costs the server
 //! a walk over the elements, so a key is asked for when it has come to rest, and not again before the
-//! next write:
+//! next write. A list whose nodes are compressed is such a key anywhere: how well they can be is in
+//! the values.
 //!
 //! ```text
 //! exact --write--> in doubt --two seconds and more without a write--> asked for --answer--> exact
@@ -21,9 +22,7 @@ use crate::keyspace::Keyspace;
 use crate::keyspace::db::{COUNTER_INIT, NewStr, OldStr, SECONDS_MASK};
 use crate::keyspace::settle::need_of;
 use crate::keyspace::wants::Need;
-use crate::store::record::Form;
 use crate::store::weigh::Scale;
-use crate::value::Value;
 
 /// Seconds without a write that are a rest for a key that was hardly ever written.
 const REST_S: u64 = 2;
@@ -43,14 +42,6 @@ const CLOCK_S: u64 = SECONDS_MASK as u64;
 const DROPS_MAX: usize = 4096;
 
 impl Scale {
-    /// True if what such a value weighs after a write is only told by the server.
-    #[inline]
-    fn is_open_when_written(&self, value: &Value) -> bool {
-        self.blocks_vary()
-            && !matches!(value, Value::Bare(_))
-            && self.is_told_by_looks(Form::of(value.kind(), value.encoding()), value.count())
-    }
-
     /// Takes the doubt about the size of a key that is about to be written off it, for the write to
     /// raise it again: beside it a smaller doubt that a command has would not be seen, though that
     /// one need not wait for a rest. True if there was one.
@@ -106,7 +97,7 @@ impl Keyspace {
     /// True if keys are to be left alone until they have come to rest: where writes themselves leave
     /// sizes open, for a server would be asked for its busiest keys for ever.
     pub(in crate::keyspace) fn lets_rest(&self, need: Need) -> bool {
-        need == Need::Size && self.scale.blocks_vary()
+        need == Need::Size && self.scale.writes_leave_open()
     }
 
     /// True if all keys that wait for their sizes are in the queue or under way, so that there is

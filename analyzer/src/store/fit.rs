@@ -35,7 +35,10 @@ impl Scale {
     #[inline]
     pub(crate) fn is_open(&self, form: Form, key: Seated) -> bool {
         let past = self.profile().past;
-        if self.varies(form) || (form == Form::RAW && past.grew) {
+        if self.blocks_vary() && form.kind() != Kind::Module {
+            return true;
+        }
+        if form == Form::RAW && past.grew {
             return true;
         }
         let tail = form.kind() == Kind::Stream && !self.profile().reloaded;
@@ -53,17 +56,30 @@ impl Scale {
         self.is_open_again(form) || slot || self.headers_differ(key)
     }
 
-    /// True if blocks of equal requests differ, and MEMORY USAGE counts them: for a module's value
-    /// the module does.
+    /// True if no formula tells what keys of that form weigh: blocks of equal requests differ (those
+    /// of a module's value the module counts), or lists are compressed.
     fn varies(&self, form: Form) -> bool {
-        self.blocks_vary() && form.kind() != Kind::Module
+        match form.kind() {
+            Kind::Module => false,
+            Kind::List => self.writes_leave_open(),
+            Kind::String | Kind::Set | Kind::Zset | Kind::Hash | Kind::Stream => self.blocks_vary(),
+        }
     }
 
-    /// True if nothing but a look tells what such a value weighs, and a look does: of a collection
-    /// that it does not walk it says too little.
-    #[inline]
-    pub(crate) fn is_told_by_looks(&self, form: Form, count: u64) -> bool {
-        self.varies(form) && Self::samples(form, count) == Samples::All
+    /// True if nothing but a look tells what such a value weighs behind a write, and a look does: of
+    /// a collection that it does not walk it says too little.
+    pub(crate) fn is_open_when_written(&self, value: &Value) -> bool {
+        let varies = match value {
+            Value::Bare(_) | Value::Module(_) => false,
+            Value::List(list) => self.blocks_vary() || list.compresses(self.profile()),
+            Value::String(_)
+            | Value::Set(_)
+            | Value::Zset(_)
+            | Value::Hash(_)
+            | Value::Stream(_) => self.blocks_vary(),
+        };
+        let form = Form::of(value.kind(), value.encoding());
+        varies && Self::samples(form, value.count()) == Samples::All
     }
 
     /// True if a name that was loaded takes another block than one that a command brought (Valkey
@@ -139,7 +155,10 @@ impl Scale {
             Value::Set(value) => value.fit(value_part, profile),
             Value::Zset(value) => value.fit(value_part, profile),
             Value::Hash(value) => value.fit(value_part, profile),
-            Value::List(_) if profile.list_compress > 0 => return None,
+            Value::List(value) if profile.list_compress > 0 => {
+                value.fit_compressed(value_part, profile);
+                return None;
+            }
             Value::Module(_) | Value::Bare(_) => return None,
             Value::Stream(_) => match self.fit_seat(entry, key, usage.bytes) {
                 None => self.fit_stream(entry, value_part),

@@ -118,15 +118,10 @@ impl Scale {
         self.profile.allocator.libc
     }
 
-    /// Bytes with those that the server told of beside them, which say nothing of another server's
-    /// blocks.
+    /// True if writes themselves leave the bytes of some keys open.
     #[inline]
-    fn with_extra(&self, bytes: u64, extra: i32) -> u64 {
-        if self.blocks_vary() {
-            bytes.saturating_add_signed(i64::from(extra))
-        } else {
-            bytes
-        }
+    pub(crate) fn writes_leave_open(&self) -> bool {
+        self.blocks_vary() || self.profile.list_compress > 0
     }
 
     /// Weighs a record; `name` is the length of its name and `large` its value, if elsewhere.
@@ -147,7 +142,7 @@ impl Scale {
             Body::Str(value) => {
                 let weight = self.weigh_str(&value, key, record.doubt);
                 return Weight {
-                    bytes: self.with_extra(weight.bytes, record.extra),
+                    bytes: with_extra(weight.bytes, record.extra),
                     ..weight
                 };
             }
@@ -177,7 +172,7 @@ impl Scale {
             expire_ms: record.expire_ms,
             seat: record.seat,
             count,
-            bytes: self.with_extra(self.keyed(memory, key), record.extra),
+            bytes: with_extra(self.keyed(memory, key), record.extra),
             bare,
             beyond: self.beyond.of(&Usage {
                 form: record.form,
@@ -231,7 +226,7 @@ impl Scale {
             Value::String(value) => {
                 let weight = self.weigh_str(value, key, entry.doubt);
                 return Weight {
-                    bytes: self.with_extra(weight.bytes, entry.extra),
+                    bytes: with_extra(weight.bytes, entry.extra),
                     ..weight
                 };
             }
@@ -252,7 +247,7 @@ impl Scale {
             expire_ms: entry.expire_ms,
             seat,
             count,
-            bytes: self.with_extra(self.keyed(memory, key), entry.extra),
+            bytes: with_extra(self.keyed(memory, key), entry.extra),
             bare,
             beyond: self.beyond.of(&Usage {
                 form,
@@ -350,6 +345,12 @@ impl Scale {
             }
         }
     }
+}
+
+/// Bytes with those that the server told of beside them.
+#[inline]
+fn with_extra(bytes: u64, extra: i32) -> u64 {
+    bytes.saturating_add_signed(i64::from(extra))
 }
 
 #[cfg(test)]

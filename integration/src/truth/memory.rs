@@ -45,9 +45,6 @@ elements_per_s_max = 50000000
 /// Mean error that a model may have whose master had a past before it came.
 const HISTORY_PERCENT: f64 = 0.5;
 
-/// Marks the class of lists whose nodes are compressed as they are pushed to.
-const COMPRESSING: &str = ", compressed, estimated";
-
 /// What to do.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -140,8 +137,7 @@ impl fmt::Display for Class {
 }
 
 impl Weighed {
-    /// Every class together, but for lists that the server compresses while they are written: how
-    /// well it can is not known without the values.
+    /// Every class together.
     #[must_use]
     pub fn total(&self) -> Class {
         let mut total = Class::default();
@@ -154,8 +150,7 @@ impl Weighed {
     /// The classes by type and encoding alone.
     fn encodings(&self) -> BTreeMap<&str, Class> {
         let mut encodings: BTreeMap<&str, Class> = BTreeMap::new();
-        let foreseeable = |name: &&String| !name.ends_with(COMPRESSING);
-        for (name, class) in self.classes.iter().filter(|(name, _)| foreseeable(name)) {
+        for (name, class) in &self.classes {
             let encoding = name.split(',').next().unwrap_or(name);
             encodings.entry(encoding).or_default().join(class);
         }
@@ -201,7 +196,7 @@ impl Weighed {
 
 /// Percentage of a class that has to be exact.
 fn exact_bar(class: &str, family: Family) -> f64 {
-    let random = class.contains("skiplist") || class.contains("estimated");
+    let random = class.contains("skiplist");
     match family {
         _ if random => 0.0,
         Family::Redis if class.contains("hashtable") => 96.0,
@@ -277,7 +272,7 @@ impl Round<'_> {
                 Ok(control.info("persistence", "rdb_bgsave_in_progress")? == "0")
             })?;
             write(&mut control, self.histories)?;
-            self.weigh(&mut control, &app, Phase::Live, say)?
+            self.weigh(&mut control, &app, say)?
         };
         control.ask(&["DEBUG", "RELOAD"])?;
         // As after a restart: a server that has processed no commands. Before 7.0 nothing else
@@ -285,7 +280,7 @@ impl Round<'_> {
         control.ask(&["CONFIG", "RESETSTAT"])?;
         let app = App::start(&[server.url()], CONFIG)?;
         app.wait_synced(PATIENCE)?;
-        let loaded = self.weigh(&mut control, &app, Phase::Loaded, say)?;
+        let loaded = self.weigh(&mut control, &app, say)?;
         Ok([live, loaded])
     }
 
@@ -304,7 +299,7 @@ impl Round<'_> {
             wait::for_true(PATIENCE, "encodings", || {
                 Ok(app.metric("keyscape_keys_unverified")? == 0)
             })?;
-            self.weigh_at(&mut control, &app, Phase::Guessed, say)?
+            self.weigh_at(&mut control, &app, say)?
         };
         let app = App::start(&[server.url()], "")?;
         app.wait_synced(PATIENCE)?;
@@ -314,7 +309,7 @@ impl Round<'_> {
         // What is known of the past decides what becomes of it.
         write(&mut control, &half(1).collect::<Vec<_>>())?;
         meet(&mut control, &app)?;
-        let probed = self.weigh_at(&mut control, &app, Phase::Probed, say)?;
+        let probed = self.weigh_at(&mut control, &app, say)?;
         Ok(([guessed, probed], took))
     }
 
@@ -322,18 +317,16 @@ impl Round<'_> {
         &self,
         control: &mut Client,
         app: &App,
-        phase: Phase,
         say: &mut dyn FnMut(String),
     ) -> Result<Weighed> {
         meet(control, app)?;
-        self.weigh_at(control, app, phase, say)
+        self.weigh_at(control, app, say)
     }
 
     fn weigh_at(
         &self,
         control: &mut Client,
         app: &App,
-        phase: Phase,
         say: &mut dyn FnMut(String),
     ) -> Result<Weighed> {
         let mut ours = app.client()?;
@@ -354,7 +347,7 @@ impl Round<'_> {
                 let Some(theirs) = theirs.int() else { continue };
                 let theirs = u64::try_from(theirs)?;
                 let ours = u64::try_from(answer.int().unwrap_or(0))?;
-                let name = class_of(history, &kind.string(), &encoding.string(), phase);
+                let name = class_of(history, &kind.string(), &encoding.string());
                 let count = told_of.entry(name.clone()).or_default();
                 if theirs != ours && *count < self.told {
                     *count += 1;
@@ -366,15 +359,6 @@ impl Round<'_> {
         }
         Ok(weighed)
     }
-}
-
-/// When keys are weighed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Live,
-    Loaded,
-    Guessed,
-    Probed,
 }
 
 /// Waits until Keyscape stands where the server stands, and is sure of every key: of its size as well,
@@ -444,16 +428,13 @@ pub(super) fn write(client: &mut Client, histories: &[History]) -> Result<()> {
     Ok(())
 }
 
-/// The row that a key counts in. While they live, the blocks of sparse `HyperLogLog`s and of
-/// compressed nodes follow from what is in them, so they are estimated.
-fn class_of(history: &History, kind: &str, encoding: &str, phase: Phase) -> String {
-    let mark = match (history.subject(), phase) {
-        ("hll", Phase::Live | Phase::Guessed) => ", HyperLogLog, estimated",
-        ("hll", Phase::Loaded | Phase::Probed) => ", HyperLogLog",
-        ("long", Phase::Live | Phase::Guessed) => COMPRESSING,
-        ("long", Phase::Loaded | Phase::Probed) => ", compressed",
-        ("fttl", _) => ", field TTL",
-        (_, _) => "",
+/// The row that a key counts in.
+fn class_of(history: &History, kind: &str, encoding: &str) -> String {
+    let mark = match history.subject() {
+        "hll" => ", HyperLogLog",
+        "long" => ", compressed",
+        "fttl" => ", field TTL",
+        _ => "",
     };
     format!("{kind} {encoding}{mark}")
 }

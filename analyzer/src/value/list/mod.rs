@@ -28,7 +28,7 @@ mod tests;
 
 use crate::profile::{Family, Profile, Version};
 use crate::text::Text;
-use crate::value::{Encoding, INLINE_MAX};
+use crate::value::{Encoding, INLINE_MAX, Samples, Usage};
 use node::Node;
 use nodes::Nodes;
 use rules::Rules;
@@ -132,6 +132,20 @@ impl List {
                 };
                 averaged(OBJECT + QUICKLIST, self.nodes.memory(&rules), parts)
             }
+        }
+    }
+
+    /// True if the server compresses nodes of it, how well only it knows.
+    pub(crate) fn compresses(&self, profile: &Profile) -> bool {
+        !self.bare && self.nodes.compresses(&Rules::of(profile))
+    }
+
+    /// Takes what the server says of the value part of a list with compressed nodes: how well they
+    /// are compressed, on average.
+    pub(crate) fn fit_compressed(&mut self, usage: Usage, profile: &Profile) {
+        let ours = self.memory(profile);
+        if usage.samples == Samples::All && ours != usage.bytes {
+            self.nodes.share_out(ours, usage.bytes, &Rules::of(profile));
         }
     }
 

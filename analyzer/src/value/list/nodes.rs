@@ -179,6 +179,39 @@ impl Nodes {
         }
     }
 
+    /// True if some nodes are compressed, or may be.
+    pub(super) fn compresses(&self, rules: &Rules) -> bool {
+        rules.depth > 0 && self.len() > rules.depth.saturating_mul(2)
+    }
+
+    /// A list that was taken for `ours` bytes has `theirs`: gives each compressed node its share of
+    /// the difference, and the same ratio to those that come.
+    pub(super) fn share_out(&mut self, ours: u64, theirs: u64, rules: &Rules) {
+        let (mut blocks, mut whole) = (0, 0);
+        for node in self.iter().filter(|node| node.compressed().is_some()) {
+            blocks += rules.block(node);
+            whole += node.bytes();
+        }
+        let blocks = blocks.saturating_add(theirs).saturating_sub(ours);
+        let ratio = blocks.min(whole).saturating_mul(1024).checked_div(whole);
+        let (Nodes::Many(many), Some(ratio)) = (&mut *self, ratio) else {
+            return;
+        };
+        many.ratio = ratio;
+        // A block is rounded up: what one has too much the next has less.
+        let mut over = 0;
+        for i in 0..self.len() {
+            self.edit(i, rules, |node| {
+                if node.compressed().is_some() {
+                    let share = node.bytes() * ratio / 1024;
+                    let bytes = rules.compressed_in(share.saturating_sub(over));
+                    node.set_compressed(Some(bytes));
+                    over = (over + rules.block(node)).saturating_sub(share);
+                }
+            });
+        }
+    }
+
     /// Makes every node within the depth uncompressed.
     pub(super) fn uncompress_ends(&mut self, rules: &Rules) {
         let len = self.len();

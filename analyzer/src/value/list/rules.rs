@@ -170,13 +170,19 @@ impl Rules {
         self.allocator.class(QUICKLIST) - QUICKLIST
     }
 
+    /// Compressed bytes that a block of that size holds.
+    pub(super) fn compressed_in(&self, block: u64) -> u64 {
+        let header = if self.ziplist { 0 } else { LZF_HEADER };
+        block.saturating_sub(header).max(1)
+    }
+
     /// Bytes of the node's block. MEMORY USAGE of 6.x does not ask the allocator: it reads the length
     /// field of the blob, which in a compressed one is that of the compressed bytes.
     pub(super) fn block(&self, node: &Node) -> u64 {
         self.block_of(node.bytes(), node.compressed())
     }
 
-    /// The same for a blob of `bytes`, compressed or not.
+    /// The block of a blob of `bytes`, compressed or not.
     pub(super) fn block_of(&self, bytes: u64, compressed: Option<u64>) -> u64 {
         match (compressed, self.ziplist) {
             (None, true) => bytes,
