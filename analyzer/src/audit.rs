@@ -48,7 +48,8 @@ fn audit_db(db: &Db, scale: &Scale) -> Result<(), String> {
             }
             if let Body::Elsewhere(handle) = record.body() {
                 let entry = table.large().get(handle).ok_or("a large value is lost")?;
-                if (entry.doubt, entry.expire_ms) != (record.doubt, record.expire_ms) {
+                let of_entry = (entry.doubt, entry.expire_ms, entry.extra);
+                if of_entry != (record.doubt, record.expire_ms, record.extra) {
                     return Err(format!("{weight:?} differs from its large value"));
                 }
                 large += 1;

@@ -362,7 +362,81 @@ fn more_keys_than_can_be_queued_are_all_asked_for() {
     assert_eq!((asked, driver.keyspace.doubts().size), (KEYS, 0));
 }
 
-/// Audits leave a key in doubt out, so that a look at it has to find what they would.
+/// As many keys as are written all the time keep no other waiting: not one that has come to rest, and
+/// not one that no queue has room for.
+#[test]
+fn keys_that_never_rest_keep_no_other_waiting() {
+    const BUSY: usize = 20_000;
+    let mut driver = Driver::with_malloc(true);
+    let mut asked = Vec::new();
+    for round in 0..10 {
+        for n in 0..BUSY {
+            driver.line(&format!("SET busy:{n} {round}"));
+        }
+        if round == 4 {
+            driver.line("SET calm 1");
+        }
+        driver.pass(1000);
+        asked.extend((0..100).filter_map(|_| driver.want(Need::Size)));
+    }
+    assert_eq!(asked, ["calm"]);
+}
+
+/// On Redis 6.2 each EXPIRE is asked for, and its answer puts the key back into the queue.
+#[test]
+fn one_key_does_not_fill_the_queue() {
+    let mut driver = Driver::with_malloc(true);
+    driver.line("SET session v");
+    let mut asked = Vec::new();
+    for round in 0..20_000 {
+        driver.line("EXPIRE session 1800");
+        assert_eq!(driver.want(Need::Probe).as_deref(), Some("session"));
+        let told = Probed {
+            encoding: Some(Encoding::Embstr),
+            expire_ms: Some(Some(driver.now_ms + 1_800_000)),
+        };
+        driver
+            .keyspace
+            .settle_probe(0, b"session", driver.offset, told);
+        if round == 19_000 {
+            driver.line("SET calm 1");
+        }
+        driver.pass(100);
+        asked.extend(driver.want(Need::Size));
+    }
+    assert_eq!(asked, ["calm"]);
+}
+
+/// Where lists are compressed, other keys have nothing to wait for.
+#[test]
+fn what_a_snapshot_left_open_does_not_rest_where_lists_are_compressed() {
+    let mut profile = Profile::defaults(Family::Redis, Version::new(7, 0));
+    profile.list_compress = 1;
+    profile.past.grew = true;
+    let mut driver = Driver::on(profile);
+    driver.keyspace.begin_load(driver.now_ms);
+    driver.load_str(0, b"raw", 500, None);
+    driver.keyspace.commit_load(0);
+    assert_eq!(driver.doubt("raw"), Doubt::Size);
+    assert_eq!(driver.want(Need::Size).as_deref(), Some("raw"));
+}
+
+/// With the probes switched off, keys stay in doubt about their bytes: the audit goes round them, and
+/// takes what it is told.
+#[test]
+fn what_writes_leave_in_doubt_is_audited() {
+    let mut driver = Driver::with_malloc(true);
+    driver.line("SET string v");
+    let want = driver.keyspace.next_audit().expect("the key");
+    assert_eq!(want.name, b"string");
+    let bytes = driver.facts("string").bytes;
+    driver.looked("string", 16);
+    let facts = driver.facts("string");
+    assert_eq!((facts.bytes, facts.doubt), (bytes + 16, Doubt::None));
+}
+
+/// A key may be asked for its bytes again and again before an audit comes by: what that would find,
+/// such a look finds.
 #[test]
 fn a_doubt_of_the_size_hides_no_mistake_in_the_count() {
     for (libc, found) in [(true, vec![Fact::Count]), (false, vec![])] {

@@ -161,7 +161,8 @@ impl Keyspace {
     pub fn next_audit(&mut self) -> Option<Want> {
         for round in 0..2 {
             while let Some((db, name)) = self.wants.audits.pop() {
-                if !self.has_just_expired(db, &name) && self.begin_look(db, &name) {
+                let expire_ms = self.facts(db, &name).and_then(|facts| facts.expire_ms);
+                if !self.has_just_expired(expire_ms) && self.begin_look(db, &name) {
                     return Some(Want {
                         db,
                         name: name.into_vec(),
@@ -176,10 +177,8 @@ impl Keyspace {
         None
     }
 
-    /// Whether the server may still be about to delete the key.
-    pub(in crate::keyspace) fn has_just_expired(&self, db: u32, name: &[u8]) -> bool {
-        let facts = self.facts(db, name);
-        let expire_ms = facts.and_then(|facts| facts.expire_ms);
+    /// Whether the server may still be about to delete a key with that expiry.
+    pub(in crate::keyspace) fn has_just_expired(&self, expire_ms: Option<i64>) -> bool {
         let due = self.now_ms.saturating_sub(EXPIRED_LEFT_MS)..=self.now_ms;
         expire_ms.is_some_and(|at| due.contains(&at))
     }
@@ -189,12 +188,18 @@ impl Keyspace {
     pub fn begin_look(&mut self, db: u32, name: &[u8]) -> bool {
         let sure = self
             .facts(db, name)
-            .is_some_and(|facts| facts.doubt == Doubt::None);
+            .is_some_and(|facts| self.is_sure(facts.doubt, Form::of(facts.kind, facts.encoding)));
         let free = sure && !self.wants.is_in_flight(db, name);
         if free {
             self.start(db, name, true);
         }
         free
+    }
+
+    /// True if an audit may find a mistake: but for its bytes, what a write itself leaves in doubt is
+    /// known as well as before.
+    fn is_sure(&self, doubt: Doubt, form: Form) -> bool {
+        doubt == Doubt::None || (doubt == Doubt::Size && self.scale.varies(form))
     }
 
     /// Queues the next keys to be audited; false if none was met.
@@ -208,7 +213,7 @@ impl Keyspace {
             };
             let sure = table
                 .records(page)
-                .filter(|record| record.doubt == Doubt::None);
+                .filter(|record| self.is_sure(record.doubt, record.form));
             met.extend(sure.map(|record| (db, table.name(&record).to_vec())));
             if !cursor.advance(table) {
                 cursor = Cursor::start();
@@ -264,9 +269,8 @@ impl Keyspace {
             self.requeue(db, name);
         }
         if doubt != Doubt::None {
-            // What was in doubt is no mistake. How many elements there are never was; where every
-            // write raises a doubt, what no audit looks at meanwhile is found here.
-            let writes_raise_it = self.lets_rest(Need::Size);
+            // What was in doubt is no mistake. How many elements there are never was.
+            let writes_raise_it = self.scale.varies(Form::of(facts.kind, facts.encoding));
             differences.retain(|difference| match difference.fact {
                 Fact::Type => true,
                 Fact::Count => writes_raise_it,

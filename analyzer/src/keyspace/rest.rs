@@ -22,6 +22,7 @@ use crate::keyspace::Keyspace;
 use crate::keyspace::db::{COUNTER_INIT, NewStr, OldStr, SECONDS_MASK};
 use crate::keyspace::settle::need_of;
 use crate::keyspace::wants::Need;
+use crate::store::record::{Form, Record};
 use crate::store::weigh::Scale;
 
 /// Seconds without a write that are a rest for a key that was hardly ever written.
@@ -94,23 +95,15 @@ impl Scale {
 }
 
 impl Keyspace {
-    /// True if keys are to be left alone until they have come to rest: where writes themselves leave
-    /// sizes open, for a server would be asked for its busiest keys for ever.
+    /// True if some keys are to be left alone until they have come to rest: where writes themselves
+    /// leave sizes open, for a server would be asked for its busiest keys for ever.
     pub(in crate::keyspace) fn lets_rest(&self, need: Need) -> bool {
         need == Need::Size && self.scale.writes_leave_open()
     }
 
-    /// True if all keys that wait for their sizes are in the queue or under way, so that there is
-    /// nothing to be found by looking through the pages.
-    pub(in crate::keyspace) fn knows_all_resting(&self) -> bool {
-        let under_way = self.in_flight() + self.wants.sizes.len();
-        self.doubts().size <= under_way as u64
-    }
-
-    /// The first key of a queue that needs to be asked for. One that has not come to rest goes to the
-    /// back, and is looked at again in another second.
+    /// The first key of a queue that needs to be asked for. One that has not come to rest is looked at
+    /// again in another second.
     pub(in crate::keyspace) fn take_wanted(&mut self, need: Need) -> Option<(u32, Box<[u8]>)> {
-        let lets_rest = self.lets_rest(need);
         let second = self.pulse.second();
         for _ in 0..DROPS_MAX {
             let (db, name) = self.wants.lane(need).pop_in(second)?;
@@ -118,11 +111,13 @@ impl Keyspace {
             let Some(facts) = facts.filter(|facts| need_of(facts.doubt) == Some(need)) else {
                 continue;
             };
-            let is_leaving = need == Need::Size && self.has_just_expired(db, &name);
-            if is_leaving || self.wants.is_in_flight(db, &name) {
+            if self.wants.is_in_flight(db, &name) {
                 continue;
             }
-            if lets_rest && !is_rest(facts.idle_s, facts.freq) {
+            let form = Form::of(facts.kind, facts.encoding);
+            let is_at_rest =
+                || is_rest(facts.idle_s, facts.freq) && !self.has_just_expired(facts.expire_ms);
+            if need == Need::Size && self.scale.varies(form) && !is_at_rest() {
                 self.wants.lane(need).put_off(db, name, second);
                 continue;
             }
@@ -131,10 +126,12 @@ impl Keyspace {
         None
     }
 
-    /// True if a key with that last write has come to rest.
-    pub(in crate::keyspace) fn is_at_rest(&self, lru: u32) -> bool {
+    /// True if the key of a record is to be left alone for now.
+    pub(in crate::keyspace) fn is_restless(&self, record: &Record<'_>) -> bool {
         let pulse = self.pulse();
-        is_rest(u64::from(pulse.idle_s(lru)), pulse.freq(lru))
+        let idle_s = u64::from(pulse.idle_s(record.lru));
+        self.scale.varies(record.form)
+            && (!is_rest(idle_s, pulse.freq(record.lru)) || self.has_just_expired(record.expire_ms))
     }
 }
 

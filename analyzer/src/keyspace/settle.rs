@@ -169,13 +169,13 @@ impl Keyspace {
             Need::Value => doubts.value,
         };
         let lets_rest = self.lets_rest(need);
-        if open == 0 || (lets_rest && self.knows_all_resting()) {
+        let lane = self.wants.lane(need);
+        if open == 0 || (lets_rest && !lane.unqueued) {
             return false;
         }
-        let lane = self.wants.lane(need);
         let mut cursor = lane.walk;
         let takes_all = lane.walks_all || !lets_rest;
-        let (mut met, mut is_round) = (Vec::new(), false);
+        let (mut met, mut is_round, mut left_some) = (Vec::new(), false, false);
         for _ in 0..WALK_PAGES {
             let Some((db, table, page)) = cursor.page(self) else {
                 cursor = Cursor::start();
@@ -185,9 +185,14 @@ impl Keyspace {
             let wanted = table
                 .records(page)
                 .filter(|record| need_of(record.doubt) == Some(need))
-                .filter(|record| takes_all || is_roomy(record.form))
-                .filter(|record| !lets_rest || self.is_at_rest(record.lru));
-            met.extend(wanted.map(|record| (db, table.name(&record).to_vec())));
+                .filter(|record| takes_all || is_roomy(record.form));
+            for record in wanted {
+                if lets_rest && self.is_restless(&record) {
+                    left_some = true;
+                } else {
+                    met.push((db, table.name(&record).to_vec()));
+                }
+            }
             if !cursor.advance(table) {
                 cursor = Cursor::start();
                 is_round = true;
@@ -199,9 +204,12 @@ impl Keyspace {
         }
         let lane = self.wants.lane(need);
         lane.walk = cursor;
-        lane.walks_all ^= is_round;
+        lane.left_some |= left_some;
         for (db, name) in &met {
             lane.push(*db, name);
+        }
+        if is_round {
+            lane.end_round();
         }
         !met.is_empty()
     }
@@ -255,7 +263,7 @@ impl Keyspace {
             take_encoding(&mut entry, encoding, self.profile());
             entry.doubt = Doubt::None;
         }
-        if entry.doubt == Doubt::None && self.scale.is_open_again(form_of(&entry)) {
+        if entry.doubt == Doubt::None && is_roomy(form_of(&entry)) {
             entry.doubt = Doubt::Size;
         }
         self.amend(db, name, |slot, profile| {

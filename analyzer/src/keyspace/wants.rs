@@ -20,6 +20,9 @@ use crate::view::Cursor;
 /// Most keys that wait in one queue; a key that does not fit is met again by the walk.
 const QUEUE_MAX: usize = 16 * 1024;
 
+/// Most keys that are put off: what is too busy now may be so for long, and is not to keep others out.
+const RESTING_MAX: usize = QUEUE_MAX / 2;
+
 /// Most name bytes that wait in one queue.
 const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -62,62 +65,114 @@ pub enum Settled {
 #[derive(Debug)]
 struct Waiting {
     db: u32,
-    /// The second in which it was looked at and found too busy.
-    put_off: Option<u32>,
     name: Box<[u8]>,
 }
 
 /// Keys waiting to be asked for.
-#[derive(Debug, Default)]
+///
+/// ```text
+/// raised --push--> queue --pop_in--> asked for
+///                    |                  ^
+///                    +--put_off--> resting, looked at once in a second
+/// no room, or loaded ----> in no queue: the walk through the pages finds it
+/// ```
+#[derive(Debug)]
 pub(crate) struct Lane {
     queue: VecDeque<Waiting>,
+    /// Found too busy, with the second of that.
+    resting: VecDeque<(u32, Waiting)>,
     bytes: usize,
     /// Where the walk for keys that are not queued goes on.
     pub(crate) walk: Cursor,
     /// Where bytes are in doubt everywhere, every other round takes those that room makes doubtful,
     /// and the next the others as well, which are off by less.
     pub(crate) walks_all: bool,
+    /// Keys in doubt may be in no queue.
+    pub(crate) unqueued: bool,
+    /// The round under way left keys where they are.
+    pub(crate) left_some: bool,
+}
+
+impl Default for Lane {
+    fn default() -> Lane {
+        Lane {
+            queue: VecDeque::new(),
+            resting: VecDeque::new(),
+            bytes: 0,
+            walk: Cursor::default(),
+            walks_all: false,
+            // A load queues nothing.
+            unqueued: true,
+            left_some: true,
+        }
+    }
 }
 
 impl Lane {
     /// Queues a key; false if there is no room.
     pub(crate) fn push(&mut self, db: u32, name: &[u8]) -> bool {
-        self.wait(db, name.into(), None)
-    }
-
-    /// Queues a key that was taken out in that second, until the next one.
-    pub(crate) fn put_off(&mut self, db: u32, name: Box<[u8]>, second: u32) {
-        self.wait(db, name, Some(second));
-    }
-
-    fn wait(&mut self, db: u32, name: Box<[u8]>, put_off: Option<u32>) -> bool {
-        let fits = self.bytes + name.len() <= QUEUE_BYTES_MAX || self.queue.is_empty();
-        if self.queue.len() >= QUEUE_MAX || !fits {
-            return false;
+        let fits = self.takes(name.len()) && self.queue.len() < QUEUE_MAX;
+        if fits {
+            self.bytes += name.len();
+            let name = name.into();
+            self.queue.push_back(Waiting { db, name });
+        } else {
+            self.leave();
         }
-        self.bytes += name.len();
-        self.queue.push_back(Waiting { db, put_off, name });
-        true
+        fits
+    }
+
+    /// Puts a key that was taken out in that second aside until the next one.
+    pub(crate) fn put_off(&mut self, db: u32, name: Box<[u8]>, second: u32) {
+        if self.takes(name.len()) && self.resting.len() < RESTING_MAX {
+            self.bytes += name.len();
+            self.resting.push_back((second, Waiting { db, name }));
+        } else {
+            self.leave();
+        }
+    }
+
+    fn takes(&self, bytes: usize) -> bool {
+        self.bytes + bytes <= QUEUE_BYTES_MAX || (self.queue.is_empty() && self.resting.is_empty())
+    }
+
+    /// A key in doubt stays in no queue.
+    pub(crate) fn leave(&mut self) {
+        self.unqueued = true;
+        self.left_some = true;
     }
 
     pub(crate) fn pop(&mut self) -> Option<(u32, Box<[u8]>)> {
-        let Waiting { db, name, .. } = self.queue.pop_front()?;
-        self.bytes -= name.len();
-        Some((db, name))
+        let waiting = self.queue.pop_front()?;
+        Some(self.take(waiting))
     }
 
-    /// The same, but for keys that were put off in this very second.
+    /// The same, and behind those the keys that were put off, but for this very second.
     pub(crate) fn pop_in(&mut self, second: u32) -> Option<(u32, Box<[u8]>)> {
-        let put_off = self.queue.front()?.put_off;
-        if put_off == Some(second) {
+        if let Some(next) = self.pop() {
+            return Some(next);
+        }
+        let (put_off, _) = self.resting.front()?;
+        if *put_off == second {
             return None;
         }
-        self.pop()
+        let (_, waiting) = self.resting.pop_front()?;
+        Some(self.take(waiting))
     }
 
-    /// Keys in the queue.
-    pub(crate) fn len(&self) -> usize {
-        self.queue.len()
+    fn take(&mut self, waiting: Waiting) -> (u32, Box<[u8]>) {
+        self.bytes -= waiting.name.len();
+        (waiting.db, waiting.name)
+    }
+
+    /// A round of the walk through all pages is over.
+    pub(crate) fn end_round(&mut self) {
+        if self.walks_all {
+            self.unqueued = self.left_some;
+        } else {
+            self.left_some = false;
+        }
+        self.walks_all = !self.walks_all;
     }
 }
 

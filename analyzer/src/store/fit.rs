@@ -53,33 +53,44 @@ impl Scale {
     pub(crate) fn is_open_elsewhere(&self, form: Form, key: Seated) -> bool {
         let persisted = self.profile().past.persisted || key.seat;
         let slot = persisted && key.expire_ms.is_none() && self.seats_differ(form, key);
-        self.is_open_again(form) || slot || self.headers_differ(key)
+        self.varies(form) || is_roomy(form) || slot || self.headers_differ(key)
     }
 
-    /// True if no formula tells what keys of that form weigh: blocks of equal requests differ (those
+    /// True if no formula may tell what keys of that form weigh: blocks of equal requests differ (those
     /// of a module's value the module counts), or lists are compressed.
-    fn varies(&self, form: Form) -> bool {
-        match form.kind() {
-            Kind::Module => false,
-            Kind::List => self.writes_leave_open(),
-            Kind::String | Kind::Set | Kind::Zset | Kind::Hash | Kind::Stream => self.blocks_vary(),
-        }
+    #[inline]
+    pub(crate) fn varies(&self, form: Form) -> bool {
+        self.writes_leave_open()
+            && match form.kind() {
+                Kind::Module => false,
+                Kind::List => true,
+                Kind::String | Kind::Set | Kind::Zset | Kind::Hash | Kind::Stream => {
+                    self.blocks_vary()
+                }
+            }
+    }
+
+    /// True if no formula tells what this value weighs: as [`Scale::varies`], but only lists with
+    /// nodes that are compressed, and nothing of a collection whose elements were given up.
+    fn is_vague(&self, value: &Value) -> bool {
+        self.writes_leave_open()
+            && match value {
+                Value::Bare(_) | Value::Module(_) => false,
+                Value::List(list) => self.blocks_vary() || list.compresses(self.profile()),
+                Value::String(_)
+                | Value::Set(_)
+                | Value::Zset(_)
+                | Value::Hash(_)
+                | Value::Stream(_) => self.blocks_vary(),
+            }
     }
 
     /// True if nothing but a look tells what such a value weighs behind a write, and a look does: of
     /// a collection that it does not walk it says too little.
+    #[inline]
     pub(crate) fn is_open_when_written(&self, value: &Value) -> bool {
-        let varies = match value {
-            Value::Bare(_) | Value::Module(_) => false,
-            Value::List(list) => self.blocks_vary() || list.compresses(self.profile()),
-            Value::String(_)
-            | Value::Set(_)
-            | Value::Zset(_)
-            | Value::Hash(_)
-            | Value::Stream(_) => self.blocks_vary(),
-        };
-        let form = Form::of(value.kind(), value.encoding());
-        varies && Self::samples(form, value.count()) == Samples::All
+        let form = || Form::of(value.kind(), value.encoding());
+        self.is_vague(value) && Self::samples(form(), value.count()) == Samples::All
     }
 
     /// True if a name that was loaded takes another block than one that a command brought (Valkey
@@ -87,11 +98,6 @@ impl Scale {
     fn headers_differ(&self, key: Seated) -> bool {
         let weigh = |seat| self.keyed(0, Seated { seat, ..key });
         self.blocks() == Blocks::KeyInEntry && weigh(true) != weigh(false)
-    }
-
-    /// True if reading a value again leaves the bytes of such a key open.
-    pub(crate) fn is_open_again(&self, form: Form) -> bool {
-        self.varies(form) || is_roomy(form)
     }
 
     /// True if room for an expiry would be seen: the object's block would be of another class.
@@ -126,8 +132,7 @@ impl Scale {
             return None;
         }
         let ours = self.weigh_entry(entry, key.name, key.seat).bytes;
-        let form = Form::of(entry.value.kind(), entry.value.encoding());
-        if !self.varies(form) || usage.samples == Samples::One {
+        if !self.is_vague(&entry.value) || usage.samples == Samples::One {
             return self.fit_facts(entry, key, usage);
         }
         if ours == usage.bytes {
@@ -155,7 +160,7 @@ impl Scale {
             Value::Set(value) => value.fit(value_part, profile),
             Value::Zset(value) => value.fit(value_part, profile),
             Value::Hash(value) => value.fit(value_part, profile),
-            Value::List(value) if profile.list_compress > 0 => {
+            Value::List(value) if value.compresses(profile) => {
                 value.fit_compressed(value_part, profile);
                 return None;
             }

@@ -185,30 +185,40 @@ impl Nodes {
     }
 
     /// A list that was taken for `ours` bytes has `theirs`: gives each compressed node its share of
-    /// the difference, and the same ratio to those that come.
+    /// the difference, and the same ratio to those that come. Where none was worth compressing so
+    /// far, each that may be is taken for one.
     pub(super) fn share_out(&mut self, ours: u64, theirs: u64, rules: &Rules) {
+        let Nodes::Many(many) = &*self else { return };
+        let any = self.iter().any(|node| node.compressed().is_some());
+        let inner = rules.depth..many.nodes.len().saturating_sub(rules.depth);
+        let shares: Vec<usize> = (0..many.nodes.len())
+            .filter(|i| match many.nodes.get(*i) {
+                Some(node) if any => node.compressed().is_some(),
+                Some(node) => inner.contains(i) && node.bytes() >= COMPRESS_MIN,
+                None => false,
+            })
+            .collect();
         let (mut blocks, mut whole) = (0, 0);
-        for node in self.iter().filter(|node| node.compressed().is_some()) {
+        for node in shares.iter().filter_map(|i| many.nodes.get(*i)) {
             blocks += rules.block(node);
             whole += node.bytes();
         }
         let blocks = blocks.saturating_add(theirs).saturating_sub(ours);
-        let ratio = blocks.min(whole).saturating_mul(1024).checked_div(whole);
-        let (Nodes::Many(many), Some(ratio)) = (&mut *self, ratio) else {
+        let Some(ratio) = blocks.min(whole).saturating_mul(1024).checked_div(whole) else {
             return;
         };
-        many.ratio = ratio;
         // A block is rounded up: what one has too much the next has less.
         let mut over = 0;
-        for i in 0..self.len() {
+        for i in shares {
             self.edit(i, rules, |node| {
-                if node.compressed().is_some() {
-                    let share = node.bytes() * ratio / 1024;
-                    let bytes = rules.compressed_in(share.saturating_sub(over));
-                    node.set_compressed(Some(bytes));
-                    over = (over + rules.block(node)).saturating_sub(share);
-                }
+                let share = node.bytes() * ratio / 1024;
+                let bytes = rules.compressed_in(share.saturating_sub(over));
+                node.set_compressed(pays(bytes, node.bytes()).then_some(bytes));
+                over = (over + rules.block(node)).saturating_sub(share);
             });
+        }
+        if let Nodes::Many(many) = self {
+            many.ratio = ratio;
         }
     }
 
