@@ -23,6 +23,7 @@ mod journal;
 mod load;
 mod look;
 mod recent;
+mod reprice;
 mod rest;
 mod settle;
 mod stage;
@@ -47,6 +48,7 @@ use crate::keyspace::generation::Generation;
 use crate::keyspace::journal::Journal;
 use crate::keyspace::load::Loading;
 use crate::keyspace::recent::Recent;
+use crate::keyspace::reprice::Change;
 use crate::keyspace::suspects::Suspicion;
 use crate::keyspace::wants::Wants;
 use crate::profile::Profile;
@@ -199,7 +201,7 @@ impl Keyspace {
     /// Cluster mode counts keys by slot in the next generation, and in this one if it has no keys.
     pub fn set_profile(&mut self, profile: Profile) {
         let same = self.scale.same_as(&profile);
-        self.scale = Scale::new(profile);
+        let former = std::mem::replace(&mut self.scale, Scale::new(profile));
         if let Some(loading) = &mut self.loading {
             loading.set_scale(&self.scale, same);
         }
@@ -208,7 +210,11 @@ impl Keyspace {
             // What happened until now stands in counts that are made anew.
             self.close_flows();
             let before = self.live.total();
-            self.live.reprice(&self.scale, counted);
+            let change = Change {
+                from: Some(former.profile()),
+                scale: &self.scale,
+            };
+            self.live.reprice(change, counted);
             self.flows
                 .cause(Cause::Reweighed, before, self.live.total());
         }
@@ -337,7 +343,11 @@ impl Keyspace {
         filled.generation.begin_folded();
         if loading.is_mixed {
             let counted = self.counted_by();
-            filled.generation.reprice(&self.scale, counted);
+            let change = Change {
+                from: None,
+                scale: &self.scale,
+            };
+            filled.generation.reprice(change, counted);
         }
         filled.generation.take_round(&self.live);
         self.sweep = Some(Sweep::default());
