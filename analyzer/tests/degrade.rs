@@ -423,6 +423,43 @@ fn figures_stay_while_keys_are_swept() {
     );
 }
 
+/// A write stands for those to the keys that were folded if it is to a kept key, and for none but
+/// itself if not: of a key that is to be swept yet it must not stand for others.
+#[test]
+fn writes_before_a_sweep_count_once() {
+    let written = |folds: bool| {
+        let mut driver = Driver::new();
+        driver.keyspace.clock(driver.now_ms);
+        for n in 0..20_000 {
+            driver.line(&format!("SET key:{n} some-value"));
+        }
+        assert!(!folds || driver.keyspace.fold());
+        for n in 0..10_000 {
+            driver.line(&format!("DEL key:{n}"));
+        }
+        for n in 10_000..14_000 {
+            driver.line(&format!("APPEND key:{n} x"));
+            driver.line(&format!("PEXPIREAT key:{n} 1900000000000"));
+        }
+        sweep(&mut driver);
+        driver
+    };
+    let (exact, mut folded) = (written(false), written(true));
+    let near = |n: u64, expected: u64| n.abs_diff(expected) <= expected / 20;
+    let (was, is) = (exact.keyspace.dbs()[0], folded.keyspace.dbs()[0]);
+    assert!(near(is.keys, was.keys), "{is:?}, not {was:?}");
+    assert!(near(is.bytes, was.bytes), "{is:?}, not {was:?}");
+    assert!(near(is.expires, was.expires), "{is:?}, not {was:?}");
+    let flow = folded.keyspace.growth(60).kinds[0].flow;
+    assert!(near(flow.deleted, 10_000), "{flow:?}");
+    assert!(near(flow.changed, 8000), "{flow:?}");
+    let told = BTreeMap::from([(0, (was.keys, was.expires))]);
+    folded.keyspace.take_counts(folded.offset, &told);
+    let is = folded.keyspace.dbs()[0];
+    assert_eq!((is.keys, is.expires), (was.keys, was.expires));
+    assert!(near(is.bytes, was.bytes), "{is:?}, not {was:?}");
+}
+
 /// A sweep goes from database to database: what an exchange puts behind it is not left out.
 #[test]
 fn a_sweep_misses_nothing_where_databases_are_exchanged() {

@@ -602,7 +602,7 @@ impl Keyspace {
         let share = self.live.share();
         let target = self.live.db_mut(db);
         let key = target.named(key);
-        if target.is_folded(key, share) {
+        if target.folds(key, share, &self.scale) {
             // Nothing is known of it, so it passes for a key that must be read, and is not kept.
             target.folded.get_or_insert_default();
             self.note_folded(db, key);
@@ -633,7 +633,7 @@ impl Keyspace {
         let share = self.live.share();
         let target = self.live.db_mut(db);
         let key = target.named(key);
-        if target.is_folded(key, share) {
+        if target.folds(key, share, &self.scale) {
             target.folded.get_or_insert_default();
             self.note_folded(db, key);
             return;
@@ -655,7 +655,7 @@ impl Keyspace {
         let share = self.live.share();
         let target = self.live.db_mut(db);
         let key = target.named(key);
-        if target.is_folded(key, share) {
+        if target.folds(key, share, &self.scale) {
             self.note_folded(db, key);
             return;
         }
