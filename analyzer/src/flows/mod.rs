@@ -8,8 +8,9 @@
 //! up to the change of the total.
 //!
 //! - A DEL or UNLINK of a key that is past its expiry is an expiry: masters send it for nothing else
-//!   unless a client was as quick. Of other DELs and UNLINKs the stream does not say whether a client
-//!   or an eviction sent them; the server's own counter tells how many were evictions.
+//!   unless a client was as quick. That is told by the clock here, with a second's grace. Of other
+//!   DELs and UNLINKs the stream does not say whether a client or an eviction sent them; the server's
+//!   own counter tells how many were evictions.
 //! - A key is changed when it was there and still is. What that adds to its bytes comes in, what it
 //!   takes goes out. One that gets another type is removed and created, by type and by pattern.
 
@@ -54,6 +55,12 @@ pub struct Flow {
     /// Bytes that went.
     pub bytes_out: u64,
 }
+
+/// How far the master's clock may be ahead of ours: a key that it expires itself goes within a tenth of
+/// a second behind its expiry, as a rule, which is to come yet where our clock is behind. Clocks that
+/// are kept by NTP differ by less than a second; a client that deletes a key in the last second of its
+/// life is rare, and loses nothing by it.
+const CLOCKS_APART_MS: i64 = 1000;
 
 impl Flow {
     /// How many counters it has.
@@ -274,8 +281,7 @@ impl Change {
             }
             (Some(before), None) => {
                 flow.bytes_out += before.bytes;
-                let past = before.expire_ms.is_some_and(|at| at <= self.now_ms);
-                match (self.verb, past) {
+                match (self.verb, self.is_past(before)) {
                     (Verb::Delete, true) => flow.expired += 1,
                     (Verb::Delete, false) => flow.deleted += 1,
                     (Verb::Persist | Verb::Other, _) => flow.removed += 1,
@@ -284,14 +290,20 @@ impl Change {
         }
     }
 
+    /// True if the key was past its expiry, as far as that can be told here.
+    #[inline]
+    fn is_past(&self, key: &Weight) -> bool {
+        let by = self.now_ms.saturating_add(CLOCKS_APART_MS);
+        key.expire_ms.is_some_and(|at| at <= by)
+    }
+
     /// The key, if it was deleted before its expiry.
     #[inline]
     pub(crate) fn deleted(&self) -> Option<Deleted> {
         let (Some(before), None, Verb::Delete) = (&self.before, &self.after, self.verb) else {
             return None;
         };
-        let past = before.expire_ms.is_some_and(|at| at <= self.now_ms);
-        (!past).then_some(Deleted {
+        (!self.is_past(before)).then_some(Deleted {
             bytes: before.bytes,
             at_ms: self.now_ms,
         })
