@@ -460,6 +460,51 @@ fn writes_before_a_sweep_count_once() {
     assert!(near(is.bytes, was.bytes), "{is:?}, not {was:?}");
 }
 
+/// What large values allocate is counted a part at a time, and decides what is dropped for want of
+/// memory.
+#[test]
+fn values_of_a_former_generation_are_not_counted() {
+    for forgets in [false, true] {
+        let mut driver = Driver::new();
+        for n in 0..2000 {
+            for set in 0..10 {
+                driver.line(&format!("SADD set:{set} member-{n}"));
+            }
+        }
+        driver.keyspace.tidy(1000);
+        driver.keyspace.begin_load(driver.now_ms);
+        if forgets {
+            driver.keyspace.forget();
+        } else {
+            driver.keyspace.commit_load(driver.offset);
+        }
+        driver.keyspace.tidy(1000);
+        assert_eq!(driver.keyspace.collection_bytes(), 0, "{forgets}");
+    }
+}
+
+#[test]
+fn values_of_exchanged_databases_are_counted_once() {
+    let mut driver = Driver::new();
+    for (db, members) in [(0, 2000), (1, 4000)] {
+        driver.db = db;
+        for n in 0..members {
+            driver.line(&format!("SADD set member-{n}"));
+        }
+    }
+    while driver.keyspace.collection_bytes() < 10_000 {
+        driver.keyspace.tidy(1000);
+    }
+    let counted = driver.keyspace.collection_bytes();
+    // The first of the two was counted when they are exchanged.
+    driver.keyspace.tidy(1000);
+    driver.line("SWAPDB 0 1");
+    for _ in 0..5 {
+        driver.keyspace.tidy(1000);
+    }
+    assert_eq!(driver.keyspace.collection_bytes(), counted);
+}
+
 /// A sweep goes from database to database: what an exchange puts behind it is not left out.
 #[test]
 fn a_sweep_misses_nothing_where_databases_are_exchanged() {

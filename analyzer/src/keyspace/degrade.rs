@@ -443,6 +443,7 @@ impl Keyspace {
         self.flows
             .cause(Cause::Resynced, before, Portion::default());
         let dbs = self.live.take_all();
+        self.gauge.restart();
         self.retired.extend(dbs);
         self.live.set_share(Share::ALL);
         self.wants = crate::keyspace::Wants::new(self.seed);

@@ -357,6 +357,7 @@ impl Keyspace {
         self.close_flows();
         let before = self.live.total();
         let mut old = std::mem::replace(&mut self.live, filled.generation);
+        self.gauge.restart();
         self.flows.cause(Cause::Resynced, before, self.live.total());
         self.retired.extend(old.take_all());
         self.wants = Wants::new(self.seed);
