@@ -460,6 +460,43 @@ fn writes_before_a_sweep_count_once() {
     assert!(near(is.bytes, was.bytes), "{is:?}, not {was:?}");
 }
 
+/// Nothing that a server says of the number of its keys is too much for a sum.
+#[test]
+fn keys_beyond_all_measure_are_told() {
+    for folded in [true, false] {
+        let mut driver = Driver::new();
+        driver.keyspace.clock(driver.now_ms);
+        for n in 0..100 {
+            for db in 0..2 {
+                driver.db = db;
+                driver.line(&format!("SET key:{n} value PXAT 1900000000000"));
+                driver.line(&format!("RPUSH list:{n} value"));
+            }
+        }
+        driver.keyspace.fold();
+        sweep(&mut driver);
+        if !folded {
+            driver.line("FLUSHALL");
+            driver.line("SET key value");
+            driver.keyspace.fold();
+            sweep(&mut driver);
+        }
+        let told = (0..3).map(|db| (db, (u64::MAX, u64::MAX))).collect();
+        for round in 0..100 {
+            driver.keyspace.take_counts(driver.offset - 1, &told);
+            driver.line(&format!("SET more:{round} value PXAT 1900000000000"));
+            driver.line(&format!("RPUSH more-list:{round} value"));
+            driver.now_ms += 1000;
+            driver.keyspace.clock(driver.now_ms);
+            let db = driver.keyspace.dbs()[0];
+            assert!(db.keys > u64::MAX / 2, "{db:?}");
+            assert!(!driver.keyspace.totals().is_empty());
+            assert!(driver.keyspace.detail().folded > u64::MAX / 2);
+            assert!(driver.keyspace.growth(60).now.keys > 0);
+        }
+    }
+}
+
 /// What large values allocate is counted a part at a time, and decides what is dropped for want of
 /// memory.
 #[test]

@@ -266,12 +266,16 @@ impl Change {
             (None, None) => {}
             (None, Some(after)) => {
                 flow.created += 1;
-                flow.bytes_in += after.bytes;
+                flow.bytes_in = flow.bytes_in.saturating_add(after.bytes);
             }
             (Some(before), Some(after)) => {
                 flow.changed += 1;
-                flow.bytes_in += after.bytes.saturating_sub(before.bytes);
-                flow.bytes_out += before.bytes.saturating_sub(after.bytes);
+                let (came, went) = (
+                    after.bytes.saturating_sub(before.bytes),
+                    before.bytes.saturating_sub(after.bytes),
+                );
+                flow.bytes_in = flow.bytes_in.saturating_add(came);
+                flow.bytes_out = flow.bytes_out.saturating_add(went);
                 match (before.expire_ms, after.expire_ms, self.verb) {
                     (None, None, _) | (Some(_), Some(_), _) => {}
                     (None, Some(_), _) => flow.ttl_given += 1,
@@ -280,7 +284,7 @@ impl Change {
                 }
             }
             (Some(before), None) => {
-                flow.bytes_out += before.bytes;
+                flow.bytes_out = flow.bytes_out.saturating_add(before.bytes);
                 match (self.verb, self.is_past(before)) {
                     (Verb::Delete, true) => flow.expired += 1,
                     (Verb::Delete, false) => flow.deleted += 1,
@@ -451,5 +455,41 @@ fn left(before: Portion, after: Portion, told: &Flow) -> Flow {
         bytes_in,
         bytes_out,
         ..Flow::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::census::PatternId;
+    use crate::command::Doubt;
+    use crate::store::record::Form;
+
+    #[test]
+    fn no_size_is_too_large_for_a_sum() {
+        let weight = |bytes| Weight {
+            form: Form::RAW,
+            doubt: Doubt::None,
+            expire_ms: None,
+            seat: false,
+            count: 1,
+            bytes,
+            bare: false,
+            beyond: 0,
+            volatile: false,
+        };
+        let (small, huge) = (Some(weight(1)), Some(weight(u64::MAX)));
+        let ways = [(None, huge), (huge, small), (small, huge), (huge, None)];
+        let mut flow = Flow::default();
+        for (before, after) in ways.into_iter().chain(ways) {
+            let turn = Turn {
+                before,
+                after,
+                pattern: PatternId::NONE,
+            };
+            Change::new(&turn, Verb::Delete, 0).enter(&mut flow);
+        }
+        assert_eq!((flow.created, flow.changed, flow.deleted), (2, 4, 2));
+        assert_eq!((flow.bytes_in, flow.bytes_out), (u64::MAX, u64::MAX));
     }
 }

@@ -257,9 +257,9 @@ impl Db {
         let mut sum = self.totals.form(form);
         if let Some(folded) = &self.folded {
             let more = folded.form(form, &self.totals, share.one_in());
-            sum.keys += more.keys;
+            sum.keys = sum.keys.saturating_add(more.keys);
             sum.elements = sum.elements.saturating_add(more.elements);
-            sum.name_bytes += more.name_bytes;
+            sum.name_bytes = sum.name_bytes.saturating_add(more.name_bytes);
             sum.bytes = sum.bytes.saturating_add(more.bytes);
             sum.beyond = sum.beyond.saturating_add(more.beyond);
         }
@@ -270,7 +270,7 @@ impl Db {
     pub(crate) fn total(&self, share: Share) -> Portion {
         let forms = Form::all().map(|form| self.form(form, share));
         forms.fold(Portion::default(), |sum, form| {
-            sum.and(Portion {
+            sum.and_told(Portion {
                 keys: form.keys,
                 bytes: form.bytes,
             })

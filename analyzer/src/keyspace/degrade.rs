@@ -351,9 +351,10 @@ impl Keyspace {
     /// How much detail there is.
     pub fn detail(&self) -> Detail {
         let live = self.live();
+        let folded = live.all().map(|(_, db)| db.folded_keys(live.share()));
         Detail {
             one_in: live.share().one_in(),
-            folded: live.all().map(|(_, db)| db.folded_keys(live.share())).sum(),
+            folded: folded.fold(0, u64::saturating_add),
             records: live.keys(),
             bare: live.all().map(|(_, db)| db.totals.bare).sum(),
             elements_max: (self.elements_max != usize::MAX).then_some(self.elements_max),
@@ -479,9 +480,11 @@ impl Keyspace {
     pub fn elements(&self) -> u64 {
         let collections = |(_, db): (u32, &Db)| {
             let forms = Form::all().filter(|form| !form.is_string());
-            forms.map(|form| db.totals.form(form).elements).sum::<u64>()
+            let elements = forms.map(|form| db.totals.form(form).elements);
+            elements.fold(0, u64::saturating_add)
         };
-        self.live().all().map(collections).sum()
+        let all = self.live().all().map(collections);
+        all.fold(0, u64::saturating_add)
     }
 
     /// Bytes that a load may take from now on, beside what it took already: a database that announces

@@ -67,7 +67,7 @@ impl Generation {
     /// All keys, with a record or without.
     pub(crate) fn total(&self) -> Portion {
         let totals = self.dbs.values().map(|db| db.total(self.share));
-        totals.fold(Portion::default(), Portion::and)
+        totals.fold(Portion::default(), Portion::and_told)
     }
 
     /// True if keys are counted by their totals alone.
