@@ -268,9 +268,11 @@ impl Patterns {
         }
     }
 
-    /// At the cap: forgets, then tightens, and if all that does not help nothing is added any more.
+    /// At the cap: forgets, and has happened to other keys what happened to those; then tightens, and
+    /// if all that does not help nothing is added any more.
     fn make_room(&mut self) {
-        self.tree.prune();
+        let forgotten = self.tree.prune();
+        self.other.flow.add(&forgotten);
         while !self.has_room() && self.strict.halved < HALVED_MAX {
             self.strict.halved += 1;
             self.tree.tighten(self.strict);

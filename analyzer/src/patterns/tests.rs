@@ -152,6 +152,28 @@ fn what_was_learned_counts_as_exactly() {
     }
 }
 
+/// A queue's jobs: each pattern has had its keys when the next one comes.
+#[test]
+fn what_happened_to_patterns_without_keys_is_told() {
+    let mut patterns = Patterns::new(1, 8);
+    let mut deleted = 0;
+    for n in 0..100 {
+        let name = format!("{}:{}", spelled(n), spelled(n * 7)).into_bytes();
+        for (before, after) in [
+            (None, Some(weight(60, false))),
+            (Some(weight(60, false)), None),
+        ] {
+            let pattern = patterns.turn(&name, before.as_ref(), after.as_ref());
+            patterns.turned_mut(pattern).flow.deleted += u64::from(after.is_none());
+        }
+        if n % 30 == 29 {
+            let flows = patterns.take_flows().into_iter();
+            deleted += flows.map(|(_, flow)| flow.deleted).sum::<u64>();
+            assert_eq!(deleted, n + 1);
+        }
+    }
+}
+
 fn names(patterns: &Patterns) -> Vec<(String, u64)> {
     let rows = patterns.rows().into_iter();
     let mut names: Vec<_> = rows
