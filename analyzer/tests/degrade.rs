@@ -423,6 +423,125 @@ fn figures_stay_while_keys_are_swept() {
     );
 }
 
+/// A write stands for those to the keys that were folded if it is to a kept key, and for none but
+/// itself if not: of a key that is to be swept yet it must not stand for others.
+#[test]
+fn writes_before_a_sweep_count_once() {
+    let written = |folds: bool| {
+        let mut driver = Driver::new();
+        driver.keyspace.clock(driver.now_ms);
+        for n in 0..20_000 {
+            driver.line(&format!("SET key:{n} some-value"));
+        }
+        assert!(!folds || driver.keyspace.fold());
+        for n in 0..10_000 {
+            driver.line(&format!("DEL key:{n}"));
+        }
+        for n in 10_000..14_000 {
+            driver.line(&format!("APPEND key:{n} x"));
+            driver.line(&format!("PEXPIREAT key:{n} 1900000000000"));
+        }
+        sweep(&mut driver);
+        driver
+    };
+    let (exact, mut folded) = (written(false), written(true));
+    let near = |n: u64, expected: u64| n.abs_diff(expected) <= expected / 20;
+    let (was, is) = (exact.keyspace.dbs()[0], folded.keyspace.dbs()[0]);
+    assert!(near(is.keys, was.keys), "{is:?}, not {was:?}");
+    assert!(near(is.bytes, was.bytes), "{is:?}, not {was:?}");
+    assert!(near(is.expires, was.expires), "{is:?}, not {was:?}");
+    let flow = folded.keyspace.growth(60).kinds[0].flow;
+    assert!(near(flow.deleted, 10_000), "{flow:?}");
+    assert!(near(flow.changed, 8000), "{flow:?}");
+    let told = BTreeMap::from([(0, (was.keys, was.expires))]);
+    folded.keyspace.take_counts(folded.offset, &told);
+    let is = folded.keyspace.dbs()[0];
+    assert_eq!((is.keys, is.expires), (was.keys, was.expires));
+    assert!(near(is.bytes, was.bytes), "{is:?}, not {was:?}");
+}
+
+/// Nothing that a server says of the number of its keys is too much for a sum.
+#[test]
+fn keys_beyond_all_measure_are_told() {
+    for folded in [true, false] {
+        let mut driver = Driver::new();
+        driver.keyspace.clock(driver.now_ms);
+        for n in 0..100 {
+            for db in 0..2 {
+                driver.db = db;
+                driver.line(&format!("SET key:{n} value PXAT 1900000000000"));
+                driver.line(&format!("RPUSH list:{n} value"));
+            }
+        }
+        driver.keyspace.fold();
+        sweep(&mut driver);
+        if !folded {
+            driver.line("FLUSHALL");
+            driver.line("SET key value");
+            driver.keyspace.fold();
+            sweep(&mut driver);
+        }
+        let told = (0..3).map(|db| (db, (u64::MAX, u64::MAX))).collect();
+        for round in 0..100 {
+            driver.keyspace.take_counts(driver.offset - 1, &told);
+            driver.line(&format!("SET more:{round} value PXAT 1900000000000"));
+            driver.line(&format!("RPUSH more-list:{round} value"));
+            driver.now_ms += 1000;
+            driver.keyspace.clock(driver.now_ms);
+            let db = driver.keyspace.dbs()[0];
+            assert!(db.keys > u64::MAX / 2, "{db:?}");
+            assert!(!driver.keyspace.totals().is_empty());
+            assert!(driver.keyspace.detail().folded > u64::MAX / 2);
+            assert!(driver.keyspace.growth(60).now.keys > 0);
+        }
+    }
+}
+
+/// What large values allocate is counted a part at a time, and decides what is dropped for want of
+/// memory.
+#[test]
+fn values_of_a_former_generation_are_not_counted() {
+    for forgets in [false, true] {
+        let mut driver = Driver::new();
+        for n in 0..2000 {
+            for set in 0..10 {
+                driver.line(&format!("SADD set:{set} member-{n}"));
+            }
+        }
+        driver.keyspace.tidy(1000);
+        driver.keyspace.begin_load(driver.now_ms);
+        if forgets {
+            driver.keyspace.forget();
+        } else {
+            driver.keyspace.commit_load(driver.offset);
+        }
+        driver.keyspace.tidy(1000);
+        assert_eq!(driver.keyspace.collection_bytes(), 0, "{forgets}");
+    }
+}
+
+#[test]
+fn values_of_exchanged_databases_are_counted_once() {
+    let mut driver = Driver::new();
+    for (db, members) in [(0, 2000), (1, 4000)] {
+        driver.db = db;
+        for n in 0..members {
+            driver.line(&format!("SADD set member-{n}"));
+        }
+    }
+    while driver.keyspace.collection_bytes() < 10_000 {
+        driver.keyspace.tidy(1000);
+    }
+    let counted = driver.keyspace.collection_bytes();
+    // The first of the two was counted when they are exchanged.
+    driver.keyspace.tidy(1000);
+    driver.line("SWAPDB 0 1");
+    for _ in 0..5 {
+        driver.keyspace.tidy(1000);
+    }
+    assert_eq!(driver.keyspace.collection_bytes(), counted);
+}
+
 /// A sweep goes from database to database: what an exchange puts behind it is not left out.
 #[test]
 fn a_sweep_misses_nothing_where_databases_are_exchanged() {

@@ -132,7 +132,7 @@ fn every_byte_of_change_is_in_one_row() {
 fn events_are_told_apart() {
     let mut driver = Driver::new();
     driver.keyspace.clock(driver.now_ms);
-    let past = driver.now_ms + 1000;
+    let past = driver.now_ms + 2000;
     driver.line("SET a 1");
     driver.line(&format!("SET b 1 PXAT {past}"));
     driver.line(&format!("SET c 1 PXAT {past}"));
@@ -142,7 +142,7 @@ fn events_are_told_apart() {
     driver.line("SET f 1 PXAT 1900000000000");
     driver.line("SET g 1 PXAT 1900000000000");
     driver.line("UNLINK b");
-    tick(&mut driver, 2);
+    tick(&mut driver, 3);
     driver.line("DEL c");
     driver.line("UNLINK d");
     driver.line("DEL a");
@@ -167,6 +167,24 @@ fn events_are_told_apart() {
     let ever = driver.keyspace.flow_ever();
     assert_eq!(ever.removed, all.removed + 3, "a flush is a command");
     assert_eq!(ever.net_bytes(), 0, "nothing is left of what came");
+}
+
+/// A master whose clock is ahead of ours expires keys before their time here.
+#[test]
+fn clocks_may_be_a_second_apart() {
+    let mut driver = Driver::new();
+    driver.keyspace.clock(driver.now_ms);
+    for (at, figures) in [
+        (500, (1, 0)),
+        (1000, (2, 0)),
+        (1001, (2, 1)),
+        (60_000, (2, 2)),
+    ] {
+        driver.line(&format!("SET k v PXAT {}", driver.now_ms + at));
+        driver.line("DEL k");
+        let flow = driver.keyspace.growth(60).kinds[0].flow;
+        assert_eq!((flow.expired, flow.deleted), figures, "{at} ms before");
+    }
 }
 
 #[test]

@@ -123,7 +123,7 @@ impl Folded {
     /// Keys.
     pub(crate) fn keys(&self, totals: &Totals, m: u64) -> u64 {
         let forms = Form::all().map(|form| self.form(form, totals, m).keys);
-        forms.sum::<u64>() + self.unknown
+        forms.fold(self.unknown, u64::saturating_add)
     }
 
     /// Takes the server's word for the number of folded keys, and of those with an expiry: the sums
@@ -147,7 +147,8 @@ impl Folded {
             sum.beyond = sum.beyond.signum() * beyond;
         }
         // Rounding lost some.
-        self.unknown = keys.saturating_sub(self.then.forms.iter().map(|sum| sum.keys).sum());
+        let counted = self.then.forms.iter().map(|sum| sum.keys);
+        self.unknown = keys.saturating_sub(counted.fold(0, u64::saturating_add));
     }
 }
 

@@ -71,6 +71,15 @@ impl Portion {
         }
     }
 
+    /// Both together where a server told some of it, and may have told anything: at the most the
+    /// largest number that there is.
+    pub(crate) fn and_told(self, other: Portion) -> Portion {
+        Portion {
+            keys: self.keys.saturating_add(other.keys),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+
     /// Without a part of it.
     #[must_use]
     pub fn without(self, part: Portion) -> Portion {

@@ -8,8 +8,9 @@
 //! up to the change of the total.
 //!
 //! - A DEL or UNLINK of a key that is past its expiry is an expiry: masters send it for nothing else
-//!   unless a client was as quick. Of other DELs and UNLINKs the stream does not say whether a client
-//!   or an eviction sent them; the server's own counter tells how many were evictions.
+//!   unless a client was as quick. That is told by the clock here, with a second's grace. Of other
+//!   DELs and UNLINKs the stream does not say whether a client or an eviction sent them; the server's
+//!   own counter tells how many were evictions.
 //! - A key is changed when it was there and still is. What that adds to its bytes comes in, what it
 //!   takes goes out. One that gets another type is removed and created, by type and by pattern.
 
@@ -54,6 +55,12 @@ pub struct Flow {
     /// Bytes that went.
     pub bytes_out: u64,
 }
+
+/// How far the master's clock may be ahead of ours: a key that it expires itself goes within a tenth of
+/// a second behind its expiry, as a rule, which is to come yet where our clock is behind. Clocks that
+/// are kept by NTP differ by less than a second; a client that deletes a key in the last second of its
+/// life is rare, and loses nothing by it.
+const CLOCKS_APART_MS: i64 = 1000;
 
 impl Flow {
     /// How many counters it has.
@@ -259,12 +266,16 @@ impl Change {
             (None, None) => {}
             (None, Some(after)) => {
                 flow.created += 1;
-                flow.bytes_in += after.bytes;
+                flow.bytes_in = flow.bytes_in.saturating_add(after.bytes);
             }
             (Some(before), Some(after)) => {
                 flow.changed += 1;
-                flow.bytes_in += after.bytes.saturating_sub(before.bytes);
-                flow.bytes_out += before.bytes.saturating_sub(after.bytes);
+                let (came, went) = (
+                    after.bytes.saturating_sub(before.bytes),
+                    before.bytes.saturating_sub(after.bytes),
+                );
+                flow.bytes_in = flow.bytes_in.saturating_add(came);
+                flow.bytes_out = flow.bytes_out.saturating_add(went);
                 match (before.expire_ms, after.expire_ms, self.verb) {
                     (None, None, _) | (Some(_), Some(_), _) => {}
                     (None, Some(_), _) => flow.ttl_given += 1,
@@ -273,9 +284,8 @@ impl Change {
                 }
             }
             (Some(before), None) => {
-                flow.bytes_out += before.bytes;
-                let past = before.expire_ms.is_some_and(|at| at <= self.now_ms);
-                match (self.verb, past) {
+                flow.bytes_out = flow.bytes_out.saturating_add(before.bytes);
+                match (self.verb, self.is_past(before)) {
                     (Verb::Delete, true) => flow.expired += 1,
                     (Verb::Delete, false) => flow.deleted += 1,
                     (Verb::Persist | Verb::Other, _) => flow.removed += 1,
@@ -284,14 +294,20 @@ impl Change {
         }
     }
 
+    /// True if the key was past its expiry, as far as that can be told here.
+    #[inline]
+    fn is_past(&self, key: &Weight) -> bool {
+        let by = self.now_ms.saturating_add(CLOCKS_APART_MS);
+        key.expire_ms.is_some_and(|at| at <= by)
+    }
+
     /// The key, if it was deleted before its expiry.
     #[inline]
     pub(crate) fn deleted(&self) -> Option<Deleted> {
         let (Some(before), None, Verb::Delete) = (&self.before, &self.after, self.verb) else {
             return None;
         };
-        let past = before.expire_ms.is_some_and(|at| at <= self.now_ms);
-        (!past).then_some(Deleted {
+        (!self.is_past(before)).then_some(Deleted {
             bytes: before.bytes,
             at_ms: self.now_ms,
         })
@@ -439,5 +455,41 @@ fn left(before: Portion, after: Portion, told: &Flow) -> Flow {
         bytes_in,
         bytes_out,
         ..Flow::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::census::PatternId;
+    use crate::command::Doubt;
+    use crate::store::record::Form;
+
+    #[test]
+    fn no_size_is_too_large_for_a_sum() {
+        let weight = |bytes| Weight {
+            form: Form::RAW,
+            doubt: Doubt::None,
+            expire_ms: None,
+            seat: false,
+            count: 1,
+            bytes,
+            bare: false,
+            beyond: 0,
+            volatile: false,
+        };
+        let (small, huge) = (Some(weight(1)), Some(weight(u64::MAX)));
+        let ways = [(None, huge), (huge, small), (small, huge), (huge, None)];
+        let mut flow = Flow::default();
+        for (before, after) in ways.into_iter().chain(ways) {
+            let turn = Turn {
+                before,
+                after,
+                pattern: PatternId::NONE,
+            };
+            Change::new(&turn, Verb::Delete, 0).enter(&mut flow);
+        }
+        assert_eq!((flow.created, flow.changed, flow.deleted), (2, 4, 2));
+        assert_eq!((flow.bytes_in, flow.bytes_out), (u64::MAX, u64::MAX));
     }
 }

@@ -257,9 +257,9 @@ impl Db {
         let mut sum = self.totals.form(form);
         if let Some(folded) = &self.folded {
             let more = folded.form(form, &self.totals, share.one_in());
-            sum.keys += more.keys;
+            sum.keys = sum.keys.saturating_add(more.keys);
             sum.elements = sum.elements.saturating_add(more.elements);
-            sum.name_bytes += more.name_bytes;
+            sum.name_bytes = sum.name_bytes.saturating_add(more.name_bytes);
             sum.bytes = sum.bytes.saturating_add(more.bytes);
             sum.beyond = sum.beyond.saturating_add(more.beyond);
         }
@@ -270,7 +270,7 @@ impl Db {
     pub(crate) fn total(&self, share: Share) -> Portion {
         let forms = Form::all().map(|form| self.form(form, share));
         forms.fold(Portion::default(), |sum, form| {
-            sum.and(Portion {
+            sum.and_told(Portion {
                 keys: form.keys,
                 bytes: form.bytes,
             })
@@ -452,7 +452,7 @@ impl Db {
         self.turn(key, held.before, Some(weight))
     }
 
-    fn place_large(&mut self, handle: Option<u32>, entry: Entry) -> u32 {
+    pub(in crate::keyspace) fn place_large(&mut self, handle: Option<u32>, entry: Entry) -> u32 {
         let large = self.table.large_mut();
         if let Some(handle) = handle
             && let Some(slot) = large.get_mut(handle)
@@ -559,45 +559,6 @@ impl Db {
             Body::Str(_) | Body::Packed { .. } => look(Some(&small_entry(&record))),
         }
     }
-
-    /// Weighs everything anew: the server turned out to be another one than was thought.
-    pub(crate) fn reprice(&mut self, scale: &Scale, slot_of: Option<SlotOf>) {
-        self.totals = Totals::new(slot_of);
-        self.census.begin_again();
-        let mut out = Vec::new();
-        for page in 0..self.table.pages() {
-            for slot in 0..self.table.page(page).len() {
-                let place = Place { page, slot };
-                let record = self.table.record(place);
-                if let Body::Packed { packed, count, .. } = record.body() {
-                    let memory = small_entry(&record).value.memory(scale.profile());
-                    out.clear();
-                    Draft {
-                        form: record.form,
-                        doubt: record.doubt,
-                        lru: record.lru,
-                        expire_ms: record.expire_ms,
-                        seat: record.seat,
-                        extra: record.extra,
-                        name: record.name,
-                        body: Body::Packed {
-                            count,
-                            memory,
-                            packed,
-                        },
-                    }
-                    .write(&mut out);
-                    let weight = self.table.weigh(&record, scale);
-                    self.table.overwrite(place, &out, &weight);
-                }
-                let record = self.table.record(place);
-                let weight = self.table.weigh(&record, scale);
-                let name = self.table.name(&record);
-                self.totals.turn(name, None, Some(&weight));
-            }
-            self.table.rebound(page, scale);
-        }
-    }
 }
 
 /// The entry of a record that holds its value itself; in doubt if that cannot be read.
@@ -615,6 +576,6 @@ fn small_entry(record: &Record<'_>) -> Entry {
 }
 
 /// What stands in a large value's box while the value is out.
-fn hollow() -> Entry {
+pub(in crate::keyspace) fn hollow() -> Entry {
     Entry::new(Value::Module(Module { serialized: 0 }))
 }

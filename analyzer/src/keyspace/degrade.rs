@@ -21,7 +21,7 @@
 //! things bring detail back: the server has no key outside the share any more, or a load.
 //!
 //! What is folded is freed by a sweep, some pages at a time; until it comes by, a key outside the
-//! share that has a record is as exact as any other. Every step is bounded, so is what is left: with
+//! share that has a record is as exact as any other, unless it is written, which folds it. Every step is bounded, so is what is left: with
 //! few enough keys in the share the model fits any cap, and a load that cannot fit even so ends with
 //! sums.
 
@@ -168,16 +168,47 @@ fn ease_page(db: &mut Db, page: usize, ease: Ease, scale: &Scale) -> bool {
                 name: &name,
                 digest,
             };
-            if let Some(weight) = db.remove_at(place, key, scale).before {
-                let folded = db.folded.get_or_insert_default();
-                folded.fold(name.len() as u64, &weight);
-            }
+            db.fold_at(place, key, scale);
             changed = true;
         } else {
             changed |= ease_value(db, place, ease, scale);
         }
     }
     changed
+}
+
+impl Db {
+    /// True if a key that is written is folded, or never was. One that the sweep has not come to is
+    /// folded first: what happens to kept keys stands for all others, so that what happens to those
+    /// must not be counted beside it.
+    #[inline]
+    pub(in crate::keyspace) fn folds(
+        &mut self,
+        key: Named<'_>,
+        share: Share,
+        scale: &Scale,
+    ) -> bool {
+        let folds = share.is_partial() && !share.keeps(key.digest);
+        if folds {
+            self.fold(key, scale);
+        }
+        folds
+    }
+
+    #[cold]
+    fn fold(&mut self, key: Named<'_>, scale: &Scale) {
+        if let Some(place) = self.table.find(key.digest, key.name) {
+            self.fold_at(place, key, scale);
+        }
+    }
+
+    /// Makes the key of that name at `place` a part of the sums.
+    fn fold_at(&mut self, place: Place, key: Named<'_>, scale: &Scale) {
+        if let Some(weight) = self.remove_at(place, key, scale).before {
+            let folded = self.folded.get_or_insert_default();
+            folded.fold(key.name.len() as u64, &weight);
+        }
+    }
 }
 
 /// Takes the elements from a collection that has too many, or doubts one that is to have them back.
@@ -320,9 +351,10 @@ impl Keyspace {
     /// How much detail there is.
     pub fn detail(&self) -> Detail {
         let live = self.live();
+        let folded = live.all().map(|(_, db)| db.folded_keys(live.share()));
         Detail {
             one_in: live.share().one_in(),
-            folded: live.all().map(|(_, db)| db.folded_keys(live.share())).sum(),
+            folded: folded.fold(0, u64::saturating_add),
             records: live.keys(),
             bare: live.all().map(|(_, db)| db.totals.bare).sum(),
             elements_max: (self.elements_max != usize::MAX).then_some(self.elements_max),
@@ -412,6 +444,7 @@ impl Keyspace {
         self.flows
             .cause(Cause::Resynced, before, Portion::default());
         let dbs = self.live.take_all();
+        self.gauge.restart();
         self.retired.extend(dbs);
         self.live.set_share(Share::ALL);
         self.wants = crate::keyspace::Wants::new(self.seed);
@@ -447,9 +480,11 @@ impl Keyspace {
     pub fn elements(&self) -> u64 {
         let collections = |(_, db): (u32, &Db)| {
             let forms = Form::all().filter(|form| !form.is_string());
-            forms.map(|form| db.totals.form(form).elements).sum::<u64>()
+            let elements = forms.map(|form| db.totals.form(form).elements);
+            elements.fold(0, u64::saturating_add)
         };
-        self.live().all().map(collections).sum()
+        let all = self.live().all().map(collections);
+        all.fold(0, u64::saturating_add)
     }
 
     /// Bytes that a load may take from now on, beside what it took already: a database that announces

@@ -18,11 +18,17 @@ impl Gauge {
         self.last
     }
 
+    /// Begins the round again: the databases are others now, or stand elsewhere, and what was counted of
+    /// those before is none of theirs.
+    pub(crate) fn restart(&mut self) {
+        (self.sum, self.db, self.segment) = (0, 0, 0);
+    }
+
     /// Counts one more segment of large values; true if that ended a round.
     pub(crate) fn step(&mut self, live: &Generation) -> bool {
         let Some((number, db)) = live.from(self.db).next() else {
             self.last = self.sum;
-            (self.sum, self.db, self.segment) = (0, 0, 0);
+            self.restart();
             return true;
         };
         if number != self.db {

@@ -7,6 +7,7 @@ use crate::flows::{Flow, PatternOf};
 use crate::keyspace::SlotOf;
 use crate::keyspace::db::Db;
 use crate::keyspace::degrade::Share;
+use crate::keyspace::reprice::Change;
 use crate::store::weigh::Scale;
 
 /// Databases by number.
@@ -66,7 +67,7 @@ impl Generation {
     /// All keys, with a record or without.
     pub(crate) fn total(&self) -> Portion {
         let totals = self.dbs.values().map(|db| db.total(self.share));
-        totals.fold(Portion::default(), Portion::and)
+        totals.fold(Portion::default(), Portion::and_told)
     }
 
     /// True if keys are counted by their totals alone.
@@ -160,7 +161,7 @@ impl Generation {
     }
 
     /// Weighs everything anew, and counts by hash slot from now on, or no longer.
-    pub(crate) fn reprice(&mut self, scale: &Scale, slot_of: Option<SlotOf>) {
+    pub(in crate::keyspace) fn reprice(&mut self, change: Change<'_>, slot_of: Option<SlotOf>) {
         self.slot_of = slot_of;
         if let Some(round) = &mut self.round {
             round.restart();
@@ -169,7 +170,7 @@ impl Generation {
             self.settle_folded();
         }
         for db in self.dbs.values_mut() {
-            db.reprice(scale, slot_of);
+            db.reprice(change, slot_of);
         }
         self.begin_folded();
     }

@@ -23,6 +23,7 @@ mod journal;
 mod load;
 mod look;
 mod recent;
+mod reprice;
 mod rest;
 mod settle;
 mod stage;
@@ -47,6 +48,7 @@ use crate::keyspace::generation::Generation;
 use crate::keyspace::journal::Journal;
 use crate::keyspace::load::Loading;
 use crate::keyspace::recent::Recent;
+use crate::keyspace::reprice::Change;
 use crate::keyspace::suspects::Suspicion;
 use crate::keyspace::wants::Wants;
 use crate::profile::Profile;
@@ -199,7 +201,7 @@ impl Keyspace {
     /// Cluster mode counts keys by slot in the next generation, and in this one if it has no keys.
     pub fn set_profile(&mut self, profile: Profile) {
         let same = self.scale.same_as(&profile);
-        self.scale = Scale::new(profile);
+        let former = std::mem::replace(&mut self.scale, Scale::new(profile));
         if let Some(loading) = &mut self.loading {
             loading.set_scale(&self.scale, same);
         }
@@ -208,7 +210,11 @@ impl Keyspace {
             // What happened until now stands in counts that are made anew.
             self.close_flows();
             let before = self.live.total();
-            self.live.reprice(&self.scale, counted);
+            let change = Change {
+                from: Some(former.profile()),
+                scale: &self.scale,
+            };
+            self.live.reprice(change, counted);
             self.flows
                 .cause(Cause::Reweighed, before, self.live.total());
         }
@@ -337,7 +343,11 @@ impl Keyspace {
         filled.generation.begin_folded();
         if loading.is_mixed {
             let counted = self.counted_by();
-            filled.generation.reprice(&self.scale, counted);
+            let change = Change {
+                from: None,
+                scale: &self.scale,
+            };
+            filled.generation.reprice(change, counted);
         }
         filled.generation.take_round(&self.live);
         self.sweep = Some(Sweep::default());
@@ -347,6 +357,7 @@ impl Keyspace {
         self.close_flows();
         let before = self.live.total();
         let mut old = std::mem::replace(&mut self.live, filled.generation);
+        self.gauge.restart();
         self.flows.cause(Cause::Resynced, before, self.live.total());
         self.retired.extend(old.take_all());
         self.wants = Wants::new(self.seed);
@@ -592,7 +603,7 @@ impl Keyspace {
         let share = self.live.share();
         let target = self.live.db_mut(db);
         let key = target.named(key);
-        if target.is_folded(key, share) {
+        if target.folds(key, share, &self.scale) {
             // Nothing is known of it, so it passes for a key that must be read, and is not kept.
             target.folded.get_or_insert_default();
             self.note_folded(db, key);
@@ -623,7 +634,7 @@ impl Keyspace {
         let share = self.live.share();
         let target = self.live.db_mut(db);
         let key = target.named(key);
-        if target.is_folded(key, share) {
+        if target.folds(key, share, &self.scale) {
             target.folded.get_or_insert_default();
             self.note_folded(db, key);
             return;
@@ -645,7 +656,7 @@ impl Keyspace {
         let share = self.live.share();
         let target = self.live.db_mut(db);
         let key = target.named(key);
-        if target.is_folded(key, share) {
+        if target.folds(key, share, &self.scale) {
             self.note_folded(db, key);
             return;
         }

@@ -47,6 +47,7 @@ impl Keyspace {
         // What happened until now was of the databases as they were.
         self.close_flows();
         self.live.swap(a, b);
+        self.gauge.restart();
         self.suspect_again();
         self.sweep = self.sweep.take().map(|_| Sweep::default());
         self.heat.swap(a, b);

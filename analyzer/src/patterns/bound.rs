@@ -7,6 +7,7 @@
 //! beside stray keys have. A literal with a good share of the place stays in any case.
 
 use super::tree::{Group, KEEP, ROOT, STAR, Tree};
+use crate::flows::Flow;
 
 /// Literals of the first token.
 const ROOT_MAX: usize = 256;
@@ -190,13 +191,17 @@ impl Tree {
         groups.find(|group| self.is_over(node, *group, strict))
     }
 
-    /// Forgets everything that has no keys.
-    pub(super) fn prune(&mut self) {
+    /// Forgets everything that has no keys. What happened to those that it had, and was not asked for
+    /// yet, is given out.
+    pub(super) fn prune(&mut self) -> Flow {
+        let mut flow = Flow::default();
         let mut order: Vec<u32> = self.below(ROOT).collect();
         // Children stand behind their parents.
         while let Some(node) = order.pop() {
-            if self.tally(node).is_some_and(|tally| tally.is_empty()) {
-                self.take_tally(node);
+            if self.tally(node).is_some_and(|tally| tally.is_empty())
+                && let Some(gone) = self.take_tally(node)
+            {
+                flow.add(&gone.flow);
             }
             let is_bare = self.tally(node).is_none() && self.children(node).next().is_none();
             if is_bare && node != ROOT {
@@ -204,6 +209,7 @@ impl Tree {
                 self.release(node);
             }
         }
+        flow
     }
 
     /// Makes every node of a depth the last of its path: those below are counted at it.

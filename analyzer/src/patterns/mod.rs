@@ -188,6 +188,11 @@ impl Patterns {
         self.tree.patterns() <= self.max - self.max / 4 && self.tree.len() <= self.nodes_max() / 2
     }
 
+    /// True if nothing can be added.
+    fn is_crowded(&self) -> bool {
+        self.tree.patterns() >= self.max || self.tree.len() >= self.nodes_max()
+    }
+
     fn nodes_max(&self) -> usize {
         self.max * 4 + 64
     }
@@ -252,26 +257,28 @@ impl Patterns {
             if self.is_full {
                 return Seat::Other;
             }
-            let crowded = self.tree.patterns() >= self.max || self.tree.len() >= self.nodes_max();
             match self.walk(name) {
                 Ok(node) if self.tree.node(node).tally != NIL => {
                     return Seat::Pattern(self.tree.node(node).tally);
                 }
-                _ if crowded => self.make_room(),
+                _ if self.is_crowded() => self.make_room(),
                 Ok(node) => return Seat::Pattern(self.tree.add_tally(node)),
                 Err(Gap { node, token }) => self.add(node, &token),
             }
         }
     }
 
-    /// At the cap: forgets, then tightens, and if all that does not help nothing is added any more.
+    /// At the cap: forgets, and has happened to other keys what happened to those; then tightens, and
+    /// if all that does not help nothing is added any more.
     fn make_room(&mut self) {
-        self.tree.prune();
+        let forgotten = self.tree.prune();
+        self.other.flow.add(&forgotten);
         while !self.has_room() && self.strict.halved < HALVED_MAX {
             self.strict.halved += 1;
             self.tree.tighten(self.strict);
         }
-        self.is_full = !self.has_room();
+        // A quarter of fewer than four is none: there may be room for nothing where it is full.
+        self.is_full = !self.has_room() || self.is_crowded();
     }
 
     /// The node of a name's key, or where its path ends too early.

@@ -129,7 +129,8 @@ fn keys_are_counted_where_their_names_lead() {
 
 #[test]
 fn the_cap_holds_and_sums_are_exact_beyond_it() {
-    for (seed, max) in [(1, 16), (2, 64), (3, 200), (4, 1000)] {
+    let caps = [1, 2, 3, 4, 5, 16, 64, 200, 1000];
+    for (seed, max) in (1..).zip(caps) {
         let mut patterns = Patterns::new(seed, max);
         churn(&mut patterns, &mut Dice(seed), (8_000, 307));
         assert!(patterns.tree.patterns() <= max);
@@ -139,7 +140,7 @@ fn the_cap_holds_and_sums_are_exact_beyond_it() {
 
 #[test]
 fn what_was_learned_counts_as_exactly() {
-    for (seed, max) in [(1, 10_000), (2, 300), (3, 20)] {
+    for (seed, max) in (1..).zip([10_000, 300, 20, 5, 4, 3, 2, 1]) {
         let mut dice = Dice(seed + 100);
         let mut patterns = Patterns::new(seed, max);
         for _ in 0..5_000 {
@@ -148,6 +149,28 @@ fn what_was_learned_counts_as_exactly() {
         patterns.end_learning();
         churn(&mut patterns, &mut Dice(seed), (6_000, 307));
         assert!(patterns.tree.patterns() <= max);
+    }
+}
+
+/// A queue's jobs: each pattern has had its keys when the next one comes.
+#[test]
+fn what_happened_to_patterns_without_keys_is_told() {
+    let mut patterns = Patterns::new(1, 8);
+    let mut deleted = 0;
+    for n in 0..100 {
+        let name = format!("{}:{}", spelled(n), spelled(n * 7)).into_bytes();
+        for (before, after) in [
+            (None, Some(weight(60, false))),
+            (Some(weight(60, false)), None),
+        ] {
+            let pattern = patterns.turn(&name, before.as_ref(), after.as_ref());
+            patterns.turned_mut(pattern).flow.deleted += u64::from(after.is_none());
+        }
+        if n % 30 == 29 {
+            let flows = patterns.take_flows().into_iter();
+            deleted += flows.map(|(_, flow)| flow.deleted).sum::<u64>();
+            assert_eq!(deleted, n + 1);
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! - `pack(&self, out) -> bool`: appends the in-record form of a small value; false (and `out`
 //!   untouched) if it is too large to live in a record (more than [`INLINE_MAX`] bytes).
 //! - `unpack(encoding, bytes) -> Option<Self>`: the inverse of `pack`.
+//! - `reweigh(from, to)`: makes those sums anew, by the rules of another server.
 //! - `heap_bytes()`: bytes the model itself allocates for it.
 //! - `Builder`: takes the parts of a loaded object (`input::Part`) and yields the value.
 
@@ -309,6 +310,20 @@ impl Value {
             Value::Stream(v) => v.memory(profile),
             Value::Module(v) => v.serialized,
             Value::Bare(v) => v.memory,
+        }
+    }
+
+    /// Sums anew what is kept as a sum: another server than before is followed, by whose rules the
+    /// parts weigh otherwise. `None` if the value may have come from either. What is no more than a
+    /// figure stays.
+    pub(crate) fn reweigh(&mut self, from: Option<&Profile>, to: &Profile) {
+        match self {
+            Value::List(v) => v.reweigh(from, to),
+            Value::Set(v) => v.reweigh(from, to),
+            Value::Zset(v) => v.reweigh(from, to),
+            Value::Hash(v) => v.reweigh(from, to),
+            Value::Stream(v) => v.reweigh(from, to),
+            Value::String(_) | Value::Module(_) | Value::Bare(_) => {}
         }
     }
 

@@ -132,7 +132,10 @@ impl Keyspace {
     pub fn dbs(&self) -> Vec<DbTotals> {
         let share = self.live().share();
         let all = self.live().all();
-        let counted = all.map(|(number, db)| (number, db, db.totals.keys + db.folded_keys(share)));
+        let counted = all.map(|(number, db)| {
+            let keys = db.totals.keys.saturating_add(db.folded_keys(share));
+            (number, db, keys)
+        });
         counted
             .filter(|(_, _, keys)| *keys > 0)
             .map(|(number, db, keys)| {
@@ -142,9 +145,9 @@ impl Keyspace {
                 DbTotals {
                     db: number,
                     keys,
-                    expires: totals.expires + db.folded_expires(share),
+                    expires: totals.expires.saturating_add(db.folded_expires(share)),
                     avg_ttl_ms: u64::try_from(left.max(0)).unwrap_or(u64::MAX),
-                    bytes: Form::all().map(|form| db.form(form, share).bytes).sum(),
+                    bytes: db.total(share).bytes,
                 }
             })
             .collect()

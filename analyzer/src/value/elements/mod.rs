@@ -26,6 +26,7 @@ pub(crate) use payload::{Scored, value_info};
 pub(crate) use sizes::{HashTable, Sizes, expiry_entry, milli, table_struct};
 pub(crate) use table::{Kind as TableKind, Table, chained};
 
+use crate::profile::Profile;
 use crate::value::INLINE_MAX;
 use pages::Pages;
 
@@ -267,6 +268,17 @@ impl<P: Payload> Elements<P> {
             body: Body::Small(records.to_vec()),
             payload: PhantomData,
         })
+    }
+}
+
+/// The table of `n` elements on another server than before; `None` if it is not known which one the
+/// table is of. One of the same make stays, for what an image tells of the other is less.
+pub(crate) fn table_on(table: Table, n: u64, from: Option<&Profile>, to: &Profile) -> Table {
+    let is_dict = |kind| matches!(kind, TableKind::DictTenth | TableKind::DictEighth);
+    let kind = TableKind::of(to);
+    match from.map(TableKind::of) {
+        Some(before) if is_dict(before) == is_dict(kind) => table,
+        Some(_) | None => Table::in_image(kind, n, to.reloaded),
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) use build::loaded_table;
 
 use super::elements::{
     At, BLOB_MAX, Block, Elements, Field, FieldRecord, Fit, Sizes, Stay, Table, Usage,
-    expiry_entry, put_varint, shift, take_varint,
+    expiry_entry, put_varint, shift, table_on, take_varint,
 };
 use crate::profile::{Family, Profile};
 use crate::value::{Encoding, Kind};
@@ -424,6 +424,15 @@ impl Hash {
             table.expand(kind, self.count(), hint);
         }
         self.reform(Form::Hashtable { table, blocks: 0 }, profile);
+    }
+
+    /// Follows another server than before; `None` if it is not known which one that was.
+    pub(crate) fn reweigh(&mut self, from: Option<&Profile>, to: &Profile) {
+        let mut form = self.form;
+        if let Form::Hashtable { table, .. } = &mut form {
+            *table = table_on(*table, self.count(), from, to);
+        }
+        self.reform(form, to);
     }
 
     /// Takes a form and sums the fields in it.

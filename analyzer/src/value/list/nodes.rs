@@ -21,6 +21,18 @@ pub(super) fn pays(compressed: u64, bytes: u64) -> bool {
     bytes >= COMPRESS_MIN && compressed + COMPRESS_SAVES < bytes
 }
 
+/// Builds a blob anew, and takes it to be compressed as well as it was.
+fn rebuild(node: &mut Node, rules: &Rules) {
+    if node.is_plain() {
+        return;
+    }
+    let before = node.bytes();
+    let bytes = node.fresh_bytes(rules);
+    node.set_bytes(bytes);
+    let small = node.compressed().map(|small| small * bytes / before.max(1));
+    node.set_compressed(small.filter(|&small| pays(small, bytes)));
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum Nodes {
     One(Node),
@@ -83,8 +95,9 @@ impl Nodes {
                 let (memory, heap) = (rules.node_memory(node), node.heap_bytes());
                 let out = edit(node);
                 let grown = rules.node_memory(node);
-                many.memory = many.memory + grown - memory;
-                many.spare = many.spare + rules.node_spare(grown) - rules.node_spare(memory);
+                many.memory = (many.memory + grown).saturating_sub(memory);
+                let spare = many.spare + rules.node_spare(grown);
+                many.spare = spare.saturating_sub(rules.node_spare(memory));
                 many.heap = many.heap + node.heap_bytes() - heap;
                 Some(out)
             }
@@ -110,8 +123,8 @@ impl Nodes {
         let many = self.spread(rules);
         let node = many.nodes.remove(i)?;
         let memory = rules.node_memory(&node);
-        many.memory -= memory;
-        many.spare -= rules.node_spare(memory);
+        many.memory = many.memory.saturating_sub(memory);
+        many.spare = many.spare.saturating_sub(rules.node_spare(memory));
         many.heap -= node.heap_bytes();
         if many.nodes.len() == 1
             && let Some(last) = many.nodes.pop_back()
@@ -136,6 +149,25 @@ impl Nodes {
         match self {
             Nodes::Many(many) => many,
             Nodes::One(_) => unreachable!("spread a moment ago"),
+        }
+    }
+
+    /// Every blob is built anew from its elements: ziplists have become listpacks, or may have.
+    pub(super) fn rebuild(&mut self, rules: &Rules) {
+        match self {
+            Nodes::One(node) => rebuild(node, rules),
+            Nodes::Many(many) => many.nodes.iter_mut().for_each(|node| rebuild(node, rules)),
+        }
+    }
+
+    /// Sums the nodes by other rules than they came by.
+    pub(super) fn resum(&mut self, rules: &Rules) {
+        let Nodes::Many(many) = self else { return };
+        (many.memory, many.spare) = (0, 0);
+        for node in &many.nodes {
+            let memory = rules.node_memory(node);
+            many.memory += memory;
+            many.spare += rules.node_spare(memory);
         }
     }
 

@@ -1,5 +1,5 @@
 //! What a list becomes on another server that loads it: its nodes as they were cut, in that server's
-//! blobs, compressed by its depth.
+//! blobs, compressed by its depth. And what the list is where another server than before is followed.
 
 use super::node::Node;
 use super::nodes::pays;
@@ -30,6 +30,22 @@ struct Loaded {
 }
 
 impl List {
+    /// Follows another server than before, whose rules may be others; `None` if some of the list may
+    /// have come from it already.
+    pub(crate) fn reweigh(&mut self, from: Option<&Profile>, to: &Profile) {
+        let rules = Rules::of(to);
+        if from.is_none_or(|from| from.ziplists() != to.ziplists()) {
+            self.nodes.rebuild(&rules);
+        }
+        self.nodes.resum(&rules);
+    }
+
+    /// True if the other server may have cut the list into other nodes: it judges by the bytes of its
+    /// own blobs when a node is full.
+    pub(crate) fn is_cut_otherwise(&self, from: &Profile, to: &Profile) -> bool {
+        self.nodes.len() > 1 && from.ziplists() != to.ziplists()
+    }
+
     /// The list on a server as `to` that has loaded it from a server as `from`.
     pub(crate) fn reloaded(&self, from: &Profile, to: &Profile) -> Becomes {
         let rules = Rules::of(to);

@@ -14,7 +14,8 @@ mod build;
 pub use build::Builder;
 
 use super::elements::{
-    Elements, Fit, Member, MemberRecord, Sizes, Stay, Table, Usage, put_varint, shift, take_varint,
+    Elements, Fit, Member, MemberRecord, Sizes, Stay, Table, Usage, put_varint, shift, table_on,
+    take_varint,
 };
 use crate::profile::Profile;
 use crate::text::Text;
@@ -362,13 +363,26 @@ impl Set {
     }
 
     fn become_table(&mut self, hint: u64, profile: &Profile) {
+        let kind = Sizes::of(profile).kind;
+        self.stand_in(Table::sized(kind, hint.max(self.count())), profile);
+    }
+
+    fn stand_in(&mut self, table: Table, profile: &Profile) {
         let sizes = Sizes::of(profile);
         let mut blocks = 0;
         self.each(|_, member| blocks += sizes.member_block(&member.text));
-        self.form = Form::Hashtable {
-            table: Table::sized(sizes.kind, hint.max(self.count())),
-            blocks,
-        };
+        self.form = Form::Hashtable { table, blocks };
+    }
+
+    /// Follows another server than before; `None` if it is not known which one that was.
+    pub(crate) fn reweigh(&mut self, from: Option<&Profile>, to: &Profile) {
+        match self.form {
+            Form::Intset { .. } => {}
+            Form::Listpack { .. } => self.become_listpack(to),
+            Form::Hashtable { table, .. } => {
+                self.stand_in(table_on(table, self.count(), from, to), to);
+            }
+        }
     }
 
     /// The set as a *STORE command or a load leaves it, whatever the order of its members: integers

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rax::{Regrown, Shape, signed};
+use super::rax::{Regrown, Remade, Shape, signed};
 use super::rules::Rules;
 
 /// Struct of a pending entry.
@@ -185,6 +185,16 @@ impl Group {
                 self.consumer_shape = self.consumer_shape.plus(shape).minus(consumer.shape);
                 consumer.shape = shape;
             }
+        }
+    }
+
+    /// Its trees become those of another server.
+    pub(super) fn remake(&mut self, trees: Remade) {
+        self.shape = trees.tree(self.shape, self.pending.keys().copied());
+        self.consumer_shape = Shape::default();
+        for consumer in self.consumers.values_mut() {
+            consumer.shape = trees.tree(consumer.shape, consumer.pending.iter().copied());
+            self.consumer_shape = self.consumer_shape.plus(consumer.shape);
         }
     }
 

@@ -11,6 +11,7 @@ mod group;
 mod load;
 mod node;
 mod rax;
+mod reweigh;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -331,7 +332,8 @@ impl Nodes {
         let (block, heap) = (node.block, node.heap_bytes());
         let out = edit(node);
         self.blocks = self.blocks + node.block - block;
-        self.spare = self.spare + rules.block_spare(node.block) - rules.block_spare(block);
+        let spare = self.spare + rules.block_spare(node.block);
+        self.spare = spare.saturating_sub(rules.block_spare(block));
         self.heap = self.heap + node.heap_bytes() - heap;
         Some(out)
     }
@@ -349,7 +351,7 @@ impl Nodes {
         let node = self.nodes.remove(at)?;
         self.shape = self.shape.removed(&self.nodes, node.id, &rules.meter);
         self.blocks -= node.block;
-        self.spare -= rules.block_spare(node.block);
+        self.spare = self.spare.saturating_sub(rules.block_spare(node.block));
         self.heap -= node.heap_bytes();
         Some(node)
     }

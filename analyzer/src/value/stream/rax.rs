@@ -46,7 +46,7 @@ impl Ids for BTreeSet<u128> {
 }
 
 /// How a server counts its trees.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Meter {
     allocator: Allocator,
     /// The real blocks are counted (Valkey 8.1 and later), not an estimate.
@@ -165,6 +165,16 @@ impl Shape {
         meter.piece(Piece::Run(WIDTH))
     }
 
+    /// The tree of these ids, in their order.
+    pub(super) fn built(ids: impl Iterator<Item = u128>, meter: &Meter) -> Shape {
+        let (mut tree, mut shape) = (BTreeSet::new(), Shape::empty(meter));
+        for id in ids {
+            shape = shape.added(&tree, id, meter);
+            tree.insert(id);
+        }
+        shape
+    }
+
     /// With `id` added to `ids`, which do not have it yet.
     #[must_use]
     pub(super) fn added(self, ids: &impl Ids, id: u128, meter: &Meter) -> Shape {
@@ -225,11 +235,7 @@ impl Regrown {
         }
         if count <= self.left {
             self.left -= count;
-            let (mut tree, mut shape) = (BTreeSet::new(), Shape::empty(&self.meter));
-            for id in ids {
-                shape = shape.added(&tree, id, &self.meter);
-                tree.insert(id);
-            }
+            let shape = Shape::built(ids, &self.meter);
             self.seen = self.seen.plus(shape);
             return shape;
         }
@@ -243,6 +249,28 @@ impl Regrown {
             nodes: known.nodes,
             bytes: known.nodes * bytes / nodes,
         }
+    }
+}
+
+/// Trees of a server that is followed no longer, as the next one has them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Remade {
+    /// `None` if it is not known by which one they were made.
+    pub(super) from: Option<Meter>,
+    pub(super) to: Meter,
+}
+
+impl Remade {
+    /// A tree whose shape is known, with these ids, in their order.
+    pub(super) fn tree(self, known: Shape, ids: impl ExactSizeIterator<Item = u128>) -> Shape {
+        if self.from == Some(self.to) {
+            return known;
+        }
+        let was_used = |from: Meter| known == Shape::emptied(&from);
+        if ids.len() == 0 && self.from.is_some_and(was_used) {
+            return Shape::emptied(&self.to);
+        }
+        Shape::built(ids, &self.to)
     }
 }
 

@@ -112,6 +112,12 @@ impl Rules {
         }
     }
 
+    /// True if listpacks have the same blocks by both rules.
+    pub(super) fn blocks_as(&self, other: &Rules) -> bool {
+        let counts_bytes = |rules: &Rules| rules.era == Era::V6_0;
+        self.allocator == other.allocator && counts_bytes(self) == counts_bytes(other)
+    }
+
     /// Block of a new node.
     pub(super) fn new_block(&self) -> u64 {
         let room = match self.node_bytes {

@@ -15,7 +15,7 @@ pub(crate) use order::Picked;
 
 use super::elements::{
     BLOB_MAX, Elements, Fit, Scored, ScoredRecord, Sizes, Stay, Table, Usage, milli, put_varint,
-    shift, take_varint,
+    shift, table_on, take_varint,
 };
 use crate::profile::{Family, Profile, Version};
 use crate::value::Encoding;
@@ -307,6 +307,15 @@ impl Zset {
         }
         let table = Table::filled(kind, self.count());
         self.reform(Form::Skiplist { table, blocks: 0 }, profile);
+    }
+
+    /// Follows another server than before; `None` if it is not known which one that was.
+    pub(crate) fn reweigh(&mut self, from: Option<&Profile>, to: &Profile) {
+        let mut form = self.form;
+        if let Form::Skiplist { table, .. } = &mut form {
+            *table = table_on(*table, self.count(), from, to);
+        }
+        self.reform(form, to);
     }
 
     /// Takes a form and sums the members in it.
