@@ -178,10 +178,11 @@ impl Owner<'_> {
         self.timers.dirty = true;
         if self.mirror.counters.full_syncs > syncs {
             self.full_sync_began();
-            self.make_room_for_load();
             if self.session.is_none() {
+                // Without the right to it there is no load to make room for.
                 return;
             }
+            self.make_room_for_load();
         }
         if let Err(error) = taken {
             return self.broken(&error);

@@ -17,6 +17,8 @@ mod count;
 mod fate;
 mod relief;
 mod side;
+#[cfg(test)]
+mod tests;
 mod wake;
 
 use std::sync::Arc;
