@@ -2,10 +2,10 @@
 //! memory, no wrong answer and another attempt; when the master turns good, so do we.
 
 use std::fs;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use integration::app::App;
@@ -91,6 +91,37 @@ fn a_snapshot_that_breaks_off() {
         peer.send(format!("${}\r\n", whole.len()).as_bytes())?;
         peer.send(&whole[..whole.len() - 9])
     });
+}
+
+/// A master at its limit cuts us when it has sent much: it is not made to fork again at once.
+#[test]
+fn a_transfer_that_was_cut_is_not_begun_again_sooner_than_it_took() {
+    let took = Duration::from_secs(3);
+    let cut: Arc<Mutex<Option<Instant>>> = Arc::default();
+    let spared: Arc<Mutex<Option<Duration>>> = Arc::default();
+    let told = (Arc::clone(&cut), Arc::clone(&spared));
+    let identity = Identity::default();
+    let master = FakeMaster::start(move |_, peer| {
+        if peer.greet(&identity)?.is_none() {
+            return Ok(());
+        }
+        if let Some(cut) = *told.0.lock().expect("a cut") {
+            told.1.lock().expect("a time").get_or_insert(cut.elapsed());
+            peer.full_resync(&identity, &good_snapshot())?;
+            return peer.listen_on();
+        }
+        peer.send(format!("+FULLRESYNC {} {}\r\n", identity.replid, identity.offset).as_bytes())?;
+        peer.send(b"$1000\r\n")?;
+        thread::sleep(took);
+        *told.0.lock().expect("a cut") = Some(Instant::now());
+        Ok(())
+    })
+    .expect("a fake master");
+    let app = App::start(&[master.url()], EAGER).expect("keyscape starts");
+    app.wait_synced(PATIENCE)
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
+    let spared = spared.lock().expect("a time").expect("another link");
+    assert!(spared > took * 3 / 4, "{spared:?}\n{}", app.log_tail());
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! to this server. Without the right to INFO the link is tried anyway.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use analyzer::profile::{Family, Version};
 use cluster_map::NodeId;
@@ -15,10 +15,12 @@ use replica_shim::{Announce, Auth, Coverage, Options, Position, Role as LinkRole
 use secrecy::ExposeSecret;
 
 use crate::check::preflight::Flight;
+use crate::clock;
 use crate::discovery::ask;
 use crate::fault::{AttachError, Unfit};
 use crate::fleet::{Deployment, Fleet, MasterId, Role};
 use crate::link::connect::{self, Connection};
+use crate::link::full::Bar;
 use crate::link::gate::{Gate, Host, Pass};
 use crate::link::settle;
 use crate::link::trail::Trail;
@@ -59,8 +61,8 @@ pub struct Plan {
     pub trail: Trail,
     /// How far back the model can go on it.
     pub undoable_from: u64,
-    /// A full sync begins no sooner than this.
-    pub full_not_before: Instant,
+    /// What stands against a full sync.
+    pub bar: Bar,
     /// How often in a row a replica was behind us; it may never catch up.
     pub behind: u32,
 }
@@ -156,7 +158,8 @@ impl Plan {
 
     /// The right to a full sync, once the server can bear one.
     async fn permit(&self, side: &mut Option<Client>, host: &Host) -> Result<Pass, AttachError> {
-        tokio::time::sleep_until(self.full_not_before.into()).await;
+        let due = self.bar.due(clock::now())?;
+        tokio::time::sleep_until(due.into()).await;
         let flight = Flight::new(self.target.link.preflight);
         let name = self.target.source.to_string();
         loop {

@@ -14,6 +14,7 @@ use crate::link::attach::{Attached, Plan};
 use crate::link::backoff::GOOD_LIFE;
 use crate::link::connect::{Connection, DialError};
 use crate::link::driver::{Chunk, End};
+use crate::link::full::RESYNC_EVERY;
 use crate::model::mirror::Mirror;
 use crate::model::session::{Parting, Session};
 
@@ -27,10 +28,6 @@ const END_LIMIT: Duration = Duration::from_secs(10);
 /// for its replicas.
 const LEAVE_LIMIT: Duration = Duration::from_secs(3);
 
-/// A stream that holds what cannot be followed costs its master a full sync no more often than
-/// this; in between it is followed as well as can be.
-pub(super) const RESYNC_EVERY: Duration = Duration::from_secs(600);
-
 impl Owner<'_> {
     pub(super) fn begin_attach(&mut self) {
         let plan = Plan {
@@ -43,7 +40,7 @@ impl Owner<'_> {
             resume: self.mirror.position,
             trail: self.mirror.trail.clone(),
             undoable_from: self.mirror.keyspace.undoable_from(),
-            full_not_before: self.waits.full_not_before,
+            bar: self.full_syncs.bar(),
             behind: self.waits.behind,
         };
         self.attach = Some(AbortOnDropHandle::new(tokio::spawn(plan.attach())));
@@ -189,11 +186,13 @@ impl Owner<'_> {
         }
         let now = clock::now();
         if self.mirror.desync && self.waits.resync_not_before <= now {
+            // In between it is followed as well as can be.
             self.waits.resync_not_before = now + RESYNC_EVERY;
             let text = "the stream holds a command that cannot be followed without values";
             return self.lose(Fault::own(Loss::Desync, Verdict::FullResync, text));
         }
         if live && !was_live {
+            self.full_syncs.live(now);
             self.measure(now);
             self.enter(State::Synced);
             if let Some(session) = &mut self.session {
@@ -210,8 +209,7 @@ impl Owner<'_> {
 
     /// The server answered with a full resync, foreseen or not.
     pub(super) fn full_sync_began(&mut self) {
-        let wait = self.waits.full.next_wait();
-        self.waits.full_not_before = clock::now() + wait;
+        self.full_syncs.began(clock::now());
         let Some(session) = &mut self.session else {
             return;
         };
@@ -341,9 +339,7 @@ impl Owner<'_> {
                 self.waits.slow.reset();
                 self.waits.quick.reset();
             }
-            if good && now.duration_since(session.began) > self.given.config.link.retry_max {
-                self.waits.full.reset();
-            }
+            self.full_syncs.ended(now);
         }
         self.given
             .shared
@@ -376,6 +372,9 @@ impl Owner<'_> {
         self.waits.behind = 0;
         self.waits.slow.reset();
         self.waits.quick.reset();
+        if from != to {
+            self.full_syncs.moved(clock::now());
+        }
         self.retry_at = clock::now();
         self.enter(State::Connecting);
     }

@@ -40,6 +40,7 @@ use crate::link::attach::{Attached, Shared};
 use crate::link::backoff::Backoff;
 use crate::link::connect::{Connection, DialError};
 use crate::link::driver::Arrival;
+use crate::link::full::FullSyncs;
 use crate::memory::Claim;
 use crate::model::advise::Advise;
 use crate::model::answer::{self, Walks};
@@ -115,6 +116,7 @@ pub struct Owner<'a> {
     place: Arc<Place>,
     attempts: Attempts,
     waits: Waits,
+    full_syncs: FullSyncs,
     status: Status,
     timers: Timers,
     origin: Instant,
@@ -130,9 +132,6 @@ struct Waits {
     slow: Backoff,
     /// Behind links that did.
     quick: Backoff,
-    /// Between full syncs.
-    full: Backoff,
-    full_not_before: Instant,
     /// Of those that the stream's content makes necessary.
     resync_not_before: Instant,
     behind: u32,
@@ -178,11 +177,10 @@ impl<'a> Owner<'a> {
             waits: Waits {
                 slow: Backoff::new(link.retry_min, link.retry_max),
                 quick: Backoff::new(QUICK_MIN, link.retry_max),
-                full: Backoff::new(link.retry_min, link.retry_max),
-                full_not_before: now,
                 resync_not_before: now,
                 behind: 0,
             },
+            full_syncs: FullSyncs::new(link.retry_min, link.retry_max, now),
             seat,
             mirror,
             walks: Walks::default(),
