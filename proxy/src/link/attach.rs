@@ -100,6 +100,7 @@ impl Plan {
         let (mut side, mut intro) = self.introduce().await?;
         self.recognise(&intro)?;
         let mut resume = self.resume_or_wait(&mut side, &mut intro).await?;
+        self.allowed(&intro, resume)?;
         let copies = resume.is_none() && self.resume.is_some();
         if copies || self.is_restarted(&intro) {
             // A copy for want of the right node is the one that is not needed. A process that came
@@ -108,6 +109,7 @@ impl Plan {
             (side, intro) = self.introduce().await?;
             self.recognise(&intro)?;
             resume = self.resume_or_wait(&mut side, &mut intro).await?;
+            self.allowed(&intro, resume)?;
         }
         let target = &self.target;
         let host = self.shared.gate.host(&target.source).await;
@@ -154,6 +156,19 @@ impl Plan {
             }
         }
         Ok(self.resume_or_copy(intro)?)
+    }
+
+    /// Refuses a full sync that comes too soon, and one that would be for nothing, as well as a PSYNC
+    /// that may be answered with such a one.
+    fn allowed(&self, intro: &Intro, resume: Option<Position>) -> Result<(), Unfit> {
+        let now = clock::now();
+        if resume.is_none() || intro.backlog.is_none() {
+            self.bar.readable(intro.server.as_ref(), now)?;
+        }
+        if resume.is_none() {
+            self.bar.due(now)?;
+        }
+        Ok(())
     }
 
     /// The right to a full sync, once the server can bear one.

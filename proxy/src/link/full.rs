@@ -4,15 +4,25 @@
 //! - One that was cut, or whose stream was cut soon after it: a growing wait, and no less than it
 //!   took. A busy master that cuts us at its output-buffer limit after minutes would be forked
 //!   without end otherwise.
+//! - One whose snapshot cannot be read: ten minutes, doubled up to an hour, because the next would
+//!   most likely be the same. If it holds what we do not know: none until the server is another
+//!   process or another version.
 
 use std::time::{Duration, Instant};
 
+use analyzer::profile::Version;
+use replica_shim::rdb::Blame;
+
 use crate::fault::Unfit;
+use crate::fleet::{Loss, Server};
 use crate::link::backoff::Backoff;
 
 /// Longest wait that only grows; a stream that holds what cannot be followed costs its master a
 /// full sync no more often than this either.
 pub const RESYNC_EVERY: Duration = Duration::from_secs(600);
+
+/// Longest wait behind snapshots that cannot be read.
+const UNREAD_MAX: Duration = Duration::from_secs(3600);
 
 /// An attempt waits itself for no longer than this; what it was told of the server grows old.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
@@ -34,6 +44,27 @@ pub struct FullSyncs {
 #[derive(Clone, Debug)]
 pub struct Bar {
     not_before: Instant,
+    unread: Option<Unread>,
+}
+
+/// A snapshot that could not be read.
+#[derive(Clone, Debug)]
+struct Unread {
+    /// Whose it was; `None` if the server does not say who it is.
+    server: Option<Process>,
+    /// `None`: no time helps.
+    until: Option<Instant>,
+    /// The wait that ends then.
+    wait: Duration,
+    loss: Loss,
+    text: String,
+}
+
+/// What a snapshot depends on, beside the keys: the run id and the version.
+type Process = (String, Version);
+
+fn process(server: &Server) -> Process {
+    (server.run_id.clone(), server.version)
 }
 
 impl FullSyncs {
@@ -44,7 +75,10 @@ impl FullSyncs {
             good_life,
             began: None,
             live: None,
-            bar: Bar { not_before: now },
+            bar: Bar {
+                not_before: now,
+                unread: None,
+            },
         }
     }
 
@@ -63,6 +97,36 @@ impl FullSyncs {
     /// The link follows its stream: its snapshot, if there was one, is whole.
     pub fn live(&mut self, now: Instant) {
         self.live = Some(now);
+        if self.began.is_some() {
+            self.bar.unread = None;
+        }
+    }
+
+    /// The snapshot of `server` could not be read.
+    pub fn unread(
+        &mut self,
+        server: Option<&Server>,
+        (blame, text): (Blame, String),
+        now: Instant,
+    ) {
+        let server = server.map(process);
+        let before = self.bar.unread.take();
+        let before = before.filter(|before| before.server == server);
+        let wait = before.map_or(RESYNC_EVERY, |before| (before.wait * 2).min(UNREAD_MAX));
+        let (loss, until) = match blame {
+            // Of a server that does not say who it is nobody sees that it is another one.
+            Blame::Unsupported if server.is_some() => (Loss::Unsupported, None),
+            Blame::Unsupported => (Loss::Unsupported, Some(now + UNREAD_MAX)),
+            Blame::Peer => (Loss::Corrupt, Some(now + wait)),
+            Blame::Limit => (Loss::Limit, Some(now + wait)),
+        };
+        self.bar.unread = Some(Unread {
+            server,
+            until,
+            wait,
+            loss,
+            text,
+        });
     }
 
     /// The link has ended.
@@ -86,6 +150,29 @@ impl FullSyncs {
 }
 
 impl Bar {
+    /// Refuses a full sync whose snapshot would be one that cannot be read.
+    ///
+    /// # Errors
+    /// It would be, as far as is known.
+    pub fn readable(&self, server: Option<&Server>, now: Instant) -> Result<(), Unfit> {
+        let Some(unread) = &self.unread else {
+            return Ok(());
+        };
+        let left = match unread.until {
+            Some(until) => until.saturating_duration_since(now).as_secs(),
+            None => u64::MAX,
+        };
+        if left == 0 || server.map(process) != unread.server {
+            return Ok(());
+        }
+        let when = match unread.until {
+            Some(_) => format!("for another {left} s"),
+            None => "before the server, or keyscape, starts anew".to_owned(),
+        };
+        let text = format!("{when}: the last one could not be read: {}", unread.text);
+        Err(Unfit::Unread(unread.loss, text))
+    }
+
     /// When a full sync may begin, if that is soon.
     ///
     /// # Errors
@@ -101,6 +188,8 @@ impl Bar {
 
 #[cfg(test)]
 mod tests {
+    use analyzer::profile::Family;
+
     use super::*;
     use crate::clock;
 
@@ -109,6 +198,17 @@ mod tests {
 
     fn full_syncs(now: Instant) -> FullSyncs {
         FullSyncs::new(Duration::from_millis(500), GOOD, now)
+    }
+
+    fn server(run_id: &str, minor: u16) -> Server {
+        Server {
+            family: Family::Redis,
+            version: Version::new(7, minor),
+            run_id: run_id.to_owned(),
+            cluster: false,
+            upstream: None,
+            used_memory: None,
+        }
     }
 
     #[test]
@@ -155,5 +255,46 @@ mod tests {
         // Another server is not the one that was asked so often.
         syncs.moved(now);
         assert_eq!(syncs.bar().due(now), Ok(now + GOOD));
+    }
+
+    #[test]
+    fn what_is_not_supported_is_asked_for_once_of_each_process_and_version() {
+        let now = clock::now();
+        let mut syncs = full_syncs(now);
+        let first = server("a", 0);
+        syncs.unread(
+            Some(&first),
+            (Blame::Unsupported, "type 99".to_owned()),
+            now,
+        );
+        let later = now + 1000 * UNREAD_MAX;
+        let bar = syncs.bar();
+        let refused = bar.readable(Some(&first), later);
+        assert!(
+            matches!(&refused, Err(Unfit::Unread(Loss::Unsupported, text)) if text.contains("type 99")),
+            "{refused:?}"
+        );
+        assert_eq!(bar.readable(Some(&server("b", 0)), later), Ok(()));
+        assert_eq!(bar.readable(Some(&server("a", 2)), later), Ok(()));
+    }
+
+    #[test]
+    fn what_is_damaged_is_asked_for_ever_more_rarely() {
+        let mut now = clock::now();
+        let mut syncs = full_syncs(now);
+        for minutes in [10, 20, 40, 60, 60] {
+            syncs.unread(None, (Blame::Peer, "checksum".to_owned()), now);
+            let wait = minutes * MINUTE;
+            let second = Duration::from_secs(1);
+            assert!(syncs.bar().readable(None, now + wait - second).is_err());
+            assert_eq!(syncs.bar().readable(None, now + wait), Ok(()));
+            now += wait;
+        }
+        // One that was read ends it.
+        syncs.began(now);
+        syncs.live(now);
+        assert_eq!(syncs.bar().readable(None, now), Ok(()));
+        syncs.unread(None, (Blame::Limit, "key".to_owned()), now);
+        assert_eq!(syncs.bar().readable(None, now + 10 * MINUTE), Ok(()));
     }
 }

@@ -7,7 +7,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Owner;
 use crate::clock;
-use crate::fault::{AttachError, Fault, Unfit};
+use crate::fault::{AttachError, Fault, Unfit, chain};
 use crate::fleet::{Loss, Role, State};
 use crate::link::ahead::{Home, Run};
 use crate::link::attach::{Attached, Plan};
@@ -286,6 +286,11 @@ impl Owner<'_> {
 
     /// The machine says that the link is dead.
     pub(super) fn broken(&mut self, error: &Error) {
+        if let (Error::Snapshot { source, .. }, Some(session)) = (error, &self.session) {
+            let server = session.intro.server.as_ref();
+            let fault = (source.blame(), chain(error));
+            self.full_syncs.unread(server, fault, clock::now());
+        }
         let verdict = self.attempts.judge(error);
         self.lose(Fault::of_link(error, verdict));
     }

@@ -136,3 +136,31 @@ async fn a_full_sync_without_a_pass_costs_no_model() {
     owner.feed(FULL_RESYNC);
     assert_eq!(owner.mirror.keyspace.keys(), 0);
 }
+
+#[tokio::test]
+async fn a_snapshot_that_cannot_be_read_is_remembered_with_its_server() {
+    let (given, mut seat) = given(None);
+    let mut owner = Owner::new(given, &mut seat, Counters::default());
+    let pass = owner.pass().await;
+    let intro = intro(Version::new(7, 0));
+    let _server = owner.link(intro.clone(), pass).await;
+    owner.feed(FULL_RESYNC);
+    owner.feed(b"$100\r\nREDIS0099\xfe\x00\x7f\x01k\x01v");
+    let state = owner.status.state.clone();
+    assert_eq!(
+        state,
+        State::Failed {
+            reason: Loss::Unsupported
+        }
+    );
+    let server = intro.server.as_ref();
+    let refused = owner.full_syncs.bar().readable(server, clock::now());
+    let error = refused.expect_err("it would be the same");
+    owner.not_attached(&error.into());
+    assert_eq!(owner.status.state, state);
+    let told = &owner.status.last_error;
+    assert!(
+        told.contains("no full sync before") && told.contains("127"),
+        "{told}"
+    );
+}
