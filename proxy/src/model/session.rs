@@ -282,9 +282,12 @@ impl Session {
     }
 
     /// Feeds the stand-by.
-    pub fn feed_standby(&mut self, chunk: &Chunk) {
+    ///
+    /// # Errors
+    /// It is dead, and gone.
+    pub fn feed_standby(&mut self, chunk: &Chunk) -> Result<(), Error> {
         let Some(standby) = &mut self.standby else {
-            return;
+            return Ok(());
         };
         let mut world = Waiting { ready: None };
         let mut rest = &chunk.bytes[..];
@@ -296,10 +299,10 @@ impl Session {
         if let Some(offset) = world.ready {
             standby.ready = Some((offset, clock::now()));
         }
-        if let Err(error) = fed {
+        fed.map(drop).inspect_err(|error| {
             tracing::debug!(%error, "stand-by lost");
             self.standby = None;
-        }
+        })
     }
 
     /// Changes over to the stand-by if both are where they must be; true if so.

@@ -397,10 +397,27 @@ impl Owner<'_> {
     }
 
     pub(super) fn standby_chunk(&mut self, chunk: &Chunk) {
-        if let Some(session) = &mut self.session {
-            session.feed_standby(chunk);
+        if let Some(session) = &mut self.session
+            && let Err(error) = session.feed_standby(chunk)
+        {
+            self.standby_lost(&error);
         }
         self.change_over();
+    }
+
+    /// It is tried again, mostly without a word; but a right has to be given by somebody.
+    fn standby_lost(&mut self, error: &Error) {
+        match error.verdict() {
+            Verdict::Credentials | Verdict::GiveUp => {}
+            Verdict::Retry | Verdict::RetryLater | Verdict::FullResync => return,
+        }
+        if std::mem::replace(&mut self.standby_refused, true) {
+            return;
+        }
+        let text = "no link that min-replicas-to-write does not count: our link may stand for a good replica";
+        tracing::warn!(master = %self.given.master, %error, "{text}");
+        self.status.last_error = format!("{text}: {error}");
+        self.timers.dirty = true;
     }
 
     pub(super) fn standby_sent(&mut self, bytes: usize) {

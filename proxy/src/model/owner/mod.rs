@@ -104,6 +104,8 @@ pub struct Owner<'a> {
     session: Option<Box<Session>>,
     attach: Option<AbortOnDropHandle<Result<Attached, AttachError>>>,
     standby_dial: Option<AbortOnDropHandle<Result<Connection, DialError>>>,
+    /// A server refused the stand-by's SYNC, and that was said.
+    standby_refused: bool,
     /// When the next attempt is due, if none is under way.
     retry_at: Instant,
     /// What the server told the last time.
@@ -187,6 +189,7 @@ impl<'a> Owner<'a> {
             session: None,
             attach: None,
             standby_dial: None,
+            standby_refused: false,
             retry_at: now,
             known: None,
             process: None,
