@@ -193,6 +193,7 @@ impl Owner<'_> {
         }
         if live && !was_live {
             self.full_syncs.live(now);
+            self.timers.shutdown = now;
             self.measure(now);
             self.enter(State::Synced);
             if let Some(session) = &mut self.session {

@@ -30,6 +30,9 @@ const MEMORY_POLLS: u32 = 10;
 /// GETACK comes with every WAIT: the server is asked no more often than this.
 const SHUTDOWN_EVERY: Duration = Duration::from_millis(200);
 
+/// How often it is asked while it copies: its writes stand still until we leave.
+const SHUTDOWN_COPYING_EVERY: Duration = Duration::from_secs(1);
+
 /// Commands that a log line tells of a key.
 const TOUCHES_TOLD: usize = 8;
 
@@ -59,6 +62,7 @@ impl Owner<'_> {
         let can_ask = live && self.session.as_ref().is_some_and(|s| s.side.is_some());
         let mirror = &self.mirror;
         self.telling.give_up(can_ask, || mirror.freshness(live));
+        self.ask_for_shutdown(now);
         let Some(session) = &self.session else {
             return;
         };
@@ -67,15 +71,6 @@ impl Owner<'_> {
         };
         if self.telling.is_due(now) && side.asks.try_send(SideAsk::Told).is_ok() {
             self.telling.asked(now);
-        }
-        if self.mirror.getack && self.timers.shutdown <= now {
-            self.mirror.getack = false;
-            self.timers.shutdown = now + SHUTDOWN_EVERY;
-            let asks = session.intro.role == Role::Master && shutdown_waits(session);
-            if asks && side.asks.try_send(SideAsk::Shutdown).is_err() {
-                // The queue is full: asked again at the next look.
-                self.mirror.getack = true;
-            }
         }
         if self.timers.poll <= now {
             self.timers.poll = now + self.given.config.link.poll;
@@ -112,6 +107,30 @@ impl Owner<'_> {
         self.mirror.counters.sizes += asked.sizes;
         self.mirror.counters.audits += asked.audits;
         self.mirror.counters.rereads += asked.values;
+    }
+
+    /// Asks whether the server waits for us before it stops. In the stream it says GETACK then; while
+    /// it prepares or sends its snapshot it says nothing, and waits all the same.
+    fn ask_for_shutdown(&mut self, now: Instant) {
+        let Some(session) = &self.session else {
+            return;
+        };
+        let (live, side) = (session.is_live(), &session.side);
+        let (Some(side), true) = (side, self.mirror.getack || !live) else {
+            return;
+        };
+        if self.timers.shutdown > now {
+            return;
+        }
+        let pause = match live {
+            true => SHUTDOWN_EVERY,
+            false => SHUTDOWN_COPYING_EVERY,
+        };
+        self.timers.shutdown = now + pause;
+        let asks = session.intro.role == Role::Master && shutdown_waits(session);
+        let is_full = asks && side.asks.try_send(SideAsk::Shutdown).is_err();
+        // Asked again at the next look, if the queue is full.
+        self.mirror.getack = live && is_full;
     }
 
     /// Keys of slots on their way are refused by both sides (`MOVED`, `ASK`) until they have arrived.
