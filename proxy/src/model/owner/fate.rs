@@ -219,7 +219,12 @@ impl Owner<'_> {
         }
         session.pass = self.given.shared.gate.try_pass(&session.host);
         if session.pass.is_none() {
-            self.mirror.position = None;
+            // A node that is promoted may continue from our position all the same, and INFO foresees the
+            // full sync the next time. Where it does not, the position would be declined for ever.
+            let declined = std::mem::replace(&mut self.declined, self.mirror.position);
+            if session.intro.server.is_none() || declined == self.mirror.position {
+                self.mirror.position = None;
+            }
             let text = "a full sync was answered while another one of this host is under way";
             self.lose(Fault::own(Loss::NotReady, Verdict::RetryLater, text));
         }

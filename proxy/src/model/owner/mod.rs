@@ -27,7 +27,7 @@ use std::{mem, thread};
 
 use analyzer::profile::{Family, Profile, Version};
 use relief::Relief;
-use replica_shim::{Attempts, Verdict};
+use replica_shim::{Attempts, Position, Verdict};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use wake::Wake;
@@ -119,6 +119,8 @@ pub struct Owner<'a> {
     attempts: Attempts,
     waits: Waits,
     full_syncs: FullSyncs,
+    /// The position that was answered last with a full sync that could not be had.
+    declined: Option<Position>,
     status: Status,
     timers: Timers,
     origin: Instant,
@@ -183,6 +185,7 @@ impl<'a> Owner<'a> {
                 behind: 0,
             },
             full_syncs: FullSyncs::new(link.retry_min, link.retry_max, now),
+            declined: None,
             seat,
             mirror,
             walks: Walks::default(),

@@ -2,7 +2,7 @@
 
 use analyzer::profile::{Family, Version};
 use replica_shim::position::ReplId;
-use replica_shim::{Offset, Position};
+use replica_shim::{Announce, Offset};
 use tokio::io::{DuplexStream, duplex, split};
 use tokio::sync::Semaphore;
 
@@ -80,6 +80,13 @@ impl Owner<'_> {
         let (reader, writer) = split(ours);
         let intro = Arc::new(intro);
         let options = options(&self.target, &intro, self.mirror.position, 7);
+        // To PING, and to what we say of ourselves.
+        let answers: &[u8] = match options.announce {
+            Announce::Nothing => b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n",
+            Announce::Version | Announce::VersionThenLower => {
+                b"+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n"
+            }
+        };
         self.attached(Attached {
             side: None,
             intro,
@@ -95,8 +102,8 @@ impl Owner<'_> {
         if let Some(session) = &mut self.session {
             session.side = None;
         }
-        for answer in ["+PONG\r\n", "+OK\r\n", "+OK\r\n", "+OK\r\n"] {
-            self.feed(answer.as_bytes());
+        for answer in answers.split_inclusive(|byte| *byte == b'\n') {
+            self.feed(answer);
         }
         theirs
     }
@@ -163,4 +170,30 @@ async fn a_snapshot_that_cannot_be_read_is_remembered_with_its_server() {
         told.contains("no full sync before") && told.contains("127"),
         "{told}"
     );
+}
+
+#[tokio::test]
+async fn a_position_outlives_a_full_sync_that_was_not_foreseen() {
+    let (given, mut seat) = given(None);
+    let mut owner = Owner::new(given, &mut seat, Counters::default()).with_model();
+    let _others = owner.pass().await;
+    let intro = intro(Version::new(7, 0));
+    let _server = owner.link(intro.clone(), None).await;
+    owner.feed(FULL_RESYNC);
+    assert!(owner.session.is_none());
+    assert_eq!(owner.mirror.position, Some(at(9)), "another may continue");
+    // Declined again, it leads nowhere here.
+    let _server = owner.link(intro.clone(), None).await;
+    owner.feed(FULL_RESYNC);
+    assert_eq!(owner.mirror.position, None);
+    // Without INFO nobody would foresee it the next time either.
+    let mut owner = owner.with_model();
+    owner.mirror.position = Some(at(8));
+    let blind = Intro {
+        server: None,
+        ..intro
+    };
+    let _server = owner.link(blind, None).await;
+    owner.feed(FULL_RESYNC);
+    assert_eq!(owner.mirror.position, None);
 }
