@@ -81,6 +81,18 @@ impl Role {
         }
     }
 
+    /// How long a transfer may stall. A replica's `repl-timeout` is not known.
+    pub(crate) fn transfer_silence_ms(self) -> u64 {
+        match self {
+            Role::Master {
+                repl_timeout_ms, ..
+            } => repl_timeout_ms
+                .saturating_mul(2)
+                .max(limits::TRANSFER_SILENCE_MS),
+            Role::Replica => limits::TRANSFER_SILENCE_MS,
+        }
+    }
+
     /// Silence is death only where somebody pings.
     pub(crate) fn silence_ms(self) -> Option<u64> {
         match self {
