@@ -53,6 +53,8 @@ pub struct Session {
     pub began: Instant,
     /// When bytes last arrived.
     pub heard: Instant,
+    /// When the second connection last answered.
+    pub answered: Instant,
     /// The host, as the gate knows it.
     pub host: Host,
     /// The right to a full sync while one is expected or under way.
@@ -127,6 +129,7 @@ impl Session {
             intro: attached.intro,
             began: now,
             heard: now,
+            answered: now,
             host: attached.host,
             pass: attached.pass,
             lag_ms: 0,
@@ -163,6 +166,17 @@ impl Session {
     /// True if the model follows the stream.
     pub fn is_live(&self) -> bool {
         self.wire.link.phase() == Phase::Stream
+    }
+
+    /// True if a replica has said nothing for `limit`, on either connection. The stream of one may be
+    /// silent for as long as its own master is gone, so the link alone does not tell.
+    pub fn is_frozen(&self, limit: Duration, now: Instant) -> bool {
+        let silent = |since| now.duration_since(since) > limit;
+        self.intro.role == Role::Replica
+            && self.is_live()
+            && !self.wire.has_more()
+            && silent(self.heard)
+            && silent(self.answered)
     }
 
     /// When a machine wants to be woken, or a stand-by is to be looked at.

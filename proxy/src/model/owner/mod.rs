@@ -335,12 +335,17 @@ impl<'a> Owner<'a> {
 
     fn timers(&mut self, now: Instant) {
         if self.timers.clock <= now {
+            // Who stood still has not listened, and can tell nothing of others.
+            let listened = now.duration_since(self.timers.clock) < CLOCK_EVERY;
             self.timers.clock = now + CLOCK_EVERY;
             self.mirror
                 .keyspace
                 .clock(i64::try_from(clock::unix_ms()).unwrap_or(i64::MAX));
             self.mirror.keyspace.tidy(TIDY_KEYS);
             self.measure(now);
+            if listened {
+                self.give_up_frozen(now);
+            }
             self.timers.dirty = true;
         }
         let woken = match &mut self.session {

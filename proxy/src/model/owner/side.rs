@@ -27,6 +27,9 @@ use crate::side::vitals::Vitals;
 /// only INFO knows.
 const MEMORY_POLLS: u32 = 10;
 
+/// Polls that a replica must leave unanswered before it is held to be gone.
+const POLLS_MISSED: u32 = 3;
+
 /// GETACK comes with every WAIT: the server is asked no more often than this.
 const SHUTDOWN_EVERY: Duration = Duration::from_millis(200);
 
@@ -133,6 +136,17 @@ impl Owner<'_> {
         self.mirror.getack = live && is_full;
     }
 
+    /// Gives up a replica that is not there any more: nobody else would say so, since it pings nobody.
+    pub(super) fn give_up_frozen(&mut self, now: Instant) {
+        let link = &self.given.config.link;
+        let limit = link.silence.max(link.poll * POLLS_MISSED);
+        let session = self.session.as_ref();
+        if session.is_some_and(|session| session.is_frozen(limit, now)) {
+            let text = "the replica says nothing and answers nothing";
+            self.lose(Fault::own(Loss::Silent, Verdict::Retry, text));
+        }
+    }
+
     /// Keys of slots on their way are refused by both sides (`MOVED`, `ASK`) until they have arrived.
     fn look_at_slots(&mut self, now: Instant) {
         let place = self.given.master.place();
@@ -155,6 +169,9 @@ impl Owner<'_> {
     }
 
     pub(super) fn side(&mut self, answer: SideAnswer) {
+        if let (Some(session), false) = (&mut self.session, matches!(answer, SideAnswer::Lost(_))) {
+            session.answered = clock::now();
+        }
         match answer {
             SideAnswer::Poll(polled) => self.polled(polled),
             SideAnswer::Memory(memory) => self.weighed(memory),

@@ -13,7 +13,9 @@ use crate::link::attach::options;
 use crate::link::driver::Chunk;
 use crate::link::gate::{Gate, Pass};
 use crate::memory::Memory;
+use crate::model::ask::Generation;
 use crate::model::fixture;
+use crate::side::task::SideAnswer;
 
 /// What the links of a test share.
 fn given(cap: Option<u64>) -> (Given, Seat) {
@@ -71,6 +73,7 @@ impl Owner<'_> {
     fn with_model(mut self) -> Self {
         fixture::load(&mut self.mirror.keyspace, [(0, "k".to_owned())].into_iter());
         self.mirror.position = Some(at(9));
+        self.mirror.generation = 1;
         self
     }
 
@@ -124,6 +127,7 @@ impl Owner<'_> {
     }
 }
 
+const CONTINUE: &[u8] = b"+CONTINUE\r\n";
 const FULL_RESYNC: &[u8] = b"+FULLRESYNC aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 20\r\n";
 
 #[tokio::test]
@@ -196,4 +200,37 @@ async fn a_position_outlives_a_full_sync_that_was_not_foreseen() {
     let _server = owner.link(blind, None).await;
     owner.feed(FULL_RESYNC);
     assert_eq!(owner.mirror.position, None);
+}
+
+/// It pings nobody, so that its silence alone means nothing; when it answers nothing either it was
+/// told as current for ever.
+#[tokio::test]
+async fn a_frozen_replica_is_left() {
+    for (role, answers, stays) in [
+        (Role::Replica, false, false),
+        (Role::Replica, true, true),
+        (Role::Master, false, true),
+    ] {
+        let (given, mut seat) = given(None);
+        let mut owner = Owner::new(given, &mut seat, Counters::default()).with_model();
+        let intro = Intro {
+            role,
+            ..intro(Version::new(7, 0))
+        };
+        let _server = owner.link(intro, None).await;
+        owner.feed(CONTINUE);
+        assert!(owner.is_live());
+        let silence = owner.given.config.link.silence + Duration::from_secs(2);
+        let session = owner.session.as_mut().expect("a link");
+        session.heard -= silence;
+        session.answered -= silence;
+        if answers {
+            owner.side(SideAnswer::Shutdown(false));
+        }
+        owner.timers(clock::now());
+        assert_eq!(owner.is_live(), stays, "{role:?} {answers}");
+        let told = owner.mirror.worth(owner.is_live()) == Generation::Current;
+        assert_eq!(told, stays, "{role:?} {answers}");
+        assert_eq!(owner.mirror.position, Some(at(9)));
+    }
 }
