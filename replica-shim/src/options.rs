@@ -114,6 +114,7 @@ pub enum Announce {
     /// 9.0.0: Valkey. Without it a hash with field expiry makes every snapshot fail.
     Version,
     /// 9.0.0 for the snapshot, 7.2.0 for the stream: the master of a Valkey cluster, whose SETSLOT
-    /// would wait for us otherwise.
+    /// would wait for us otherwise, or a server that may be one. Where the first is declined the
+    /// second is not said.
     VersionThenLower,
 }

@@ -132,6 +132,28 @@ fn a_cluster_master_of_valkey_hears_a_lower_version_behind_the_snapshot() {
 }
 
 #[test]
+fn a_server_that_knows_no_versions_hears_of_no_lower_one() {
+    let mut drive = Drive::new(Link::new(
+        Options {
+            announce: Announce::VersionThenLower,
+            ..options()
+        },
+        0,
+    ));
+    drive
+        .feed(b"+PONG\r\n")
+        .feed(b"+OK\r\n")
+        .feed(b"+OK\r\n")
+        .feed(b"-ERR Unrecognized REPLCONF option: version\r\n");
+    drive.said();
+    let rdb = link_kit::snapshot(ID, 100, 0);
+    drive
+        .feed(format!("+FULLRESYNC {ID} 100\r\n${}\r\n", rdb.len()).as_bytes())
+        .feed(&rdb);
+    assert_eq!(drive.said(), "REPLCONF ACK 0");
+}
+
+#[test]
 fn silence_has_a_limit_in_every_phase() {
     let mut drive = Drive::new(Link::new(options(), 0));
     drive.wait_until(15_000);

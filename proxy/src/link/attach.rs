@@ -329,8 +329,9 @@ pub fn options(target: &Target, intro: &Intro, resume: Option<Position>, seed: u
             }
         }
         Some(_) => Announce::Nothing,
-        // Redis answers that it does not know the option, and that is all.
-        None => Announce::Version,
+        // Redis answers that it does not know the option, and that is all. Another one may be the
+        // master of a cluster.
+        None => Announce::VersionThenLower,
     };
     Options {
         auth,
@@ -341,5 +342,21 @@ pub fn options(target: &Target, intro: &Intro, resume: Option<Position>, seed: u
         announce,
         resume,
         seed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, raw::Raw};
+    use crate::source::Spec;
+
+    /// It may be the master of a Valkey cluster, where SETSLOT would wait for a replica of 9.0.
+    #[test]
+    fn a_server_that_does_not_say_what_it_is_hears_a_lower_version_too() {
+        let config = Config::from_raw(Raw::default()).unwrap();
+        let target = crate::app::target(&config, Spec::parse("redis://h:1").unwrap().first());
+        let told = options(&target, &Intro::default(), None, 7);
+        assert_eq!(told.announce, Announce::VersionThenLower);
     }
 }
