@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use integration::app::App;
 use integration::resp::Client;
 use integration::wait;
 
@@ -117,6 +118,31 @@ fn shutdown_takes_no_longer() {
                 )
             });
         }
+    }
+}
+
+/// While it prepares our snapshot the server has no stream in which it could tell us.
+#[test]
+fn shutdown_takes_no_longer_while_we_are_copied_to() {
+    for name in MAIN {
+        let options = [
+            ("shutdown-timeout", SHUTDOWN_TIMEOUT_S),
+            ("repl-diskless-sync", "yes"),
+            ("repl-diskless-sync-delay", "3600"),
+        ];
+        let mut server = scene::server_with_data(name, &options);
+        let app = App::start(&[server.url()], EAGER).expect("keyscape starts");
+        let mut client = server.client().expect("connect");
+        wait::for_true(PATIENCE, "our link", || {
+            let ours = client.info("replication", "slave0").unwrap_or_default();
+            Ok(ours.contains("wait_bgsave"))
+        })
+        .unwrap_or_else(|error| panic!("{name}: {error:#}\n{}", app.log_tail()));
+        scene::set(&mut client, "last");
+        server.signal("TERM").expect("a signal");
+        server.wait_exit(PATIENCE).unwrap_or_else(|error| {
+            panic!("{name}: {error:#}\n{}\n{}", server.log(), app.log_tail())
+        });
     }
 }
 

@@ -2,17 +2,17 @@
 //! memory, no wrong answer and another attempt; when the master turns good, so do we.
 
 use std::fs;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use integration::app::App;
 use integration::fake_master::{FakeMaster, Identity, Peer, Snapshot};
 use integration::wait;
 
-use crate::scene::{EAGER, PATIENCE};
+use crate::scene::{self, EAGER, PATIENCE};
 
 /// Resident memory that a hostile master may make us take.
 const MEMORY_MAX: u64 = 300 << 20;
@@ -31,10 +31,31 @@ fn good_snapshot() -> Vec<u8> {
 /// Plays `evil` after PSYNC on the first links, then a good master with two keys; Keyscape must get
 /// there.
 fn survives(what: &str, evil: impl Fn(&mut Peer, &Identity) -> Result<()> + Send + Sync + 'static) {
-    let identity = Identity::default();
+    survives_of(what, |_| Identity::default(), evil);
+}
+
+/// The same of a master that starts anew behind each bad link: of the same process a snapshot that
+/// was not read is not asked for again for long.
+fn survives_restarts(
+    what: &str,
+    evil: impl Fn(&mut Peer, &Identity) -> Result<()> + Send + Sync + 'static,
+) {
+    let restarted = |links| Identity {
+        run_id: format!("{links:040}"),
+        ..Identity::default()
+    };
+    survives_of(what, restarted, evil);
+}
+
+fn survives_of(
+    what: &str,
+    identity: impl Fn(usize) -> Identity + Send + Sync + 'static,
+    evil: impl Fn(&mut Peer, &Identity) -> Result<()> + Send + Sync + 'static,
+) {
     let links = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&links);
     let master = FakeMaster::start(move |_, peer| {
+        let identity = identity(seen.load(Ordering::SeqCst));
         if peer.greet(&identity)?.is_none() {
             return Ok(());
         }
@@ -93,9 +114,40 @@ fn a_snapshot_that_breaks_off() {
     });
 }
 
+/// A master at its limit cuts us when it has sent much: it is not made to fork again at once.
+#[test]
+fn a_transfer_that_was_cut_is_not_begun_again_sooner_than_it_took() {
+    let took = Duration::from_secs(3);
+    let cut: Arc<Mutex<Option<Instant>>> = Arc::default();
+    let spared: Arc<Mutex<Option<Duration>>> = Arc::default();
+    let told = (Arc::clone(&cut), Arc::clone(&spared));
+    let identity = Identity::default();
+    let master = FakeMaster::start(move |_, peer| {
+        if peer.greet(&identity)?.is_none() {
+            return Ok(());
+        }
+        if let Some(cut) = *told.0.lock().expect("a cut") {
+            told.1.lock().expect("a time").get_or_insert(cut.elapsed());
+            peer.full_resync(&identity, &good_snapshot())?;
+            return peer.listen_on();
+        }
+        peer.send(format!("+FULLRESYNC {} {}\r\n", identity.replid, identity.offset).as_bytes())?;
+        peer.send(b"$1000\r\n")?;
+        thread::sleep(took);
+        *told.0.lock().expect("a cut") = Some(Instant::now());
+        Ok(())
+    })
+    .expect("a fake master");
+    let app = App::start(&[master.url()], EAGER).expect("keyscape starts");
+    app.wait_synced(PATIENCE)
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
+    let spared = spared.lock().expect("a time").expect("another link");
+    assert!(spared > took * 3 / 4, "{spared:?}\n{}", app.log_tail());
+}
+
 #[test]
 fn a_snapshot_with_a_flipped_bit() {
-    survives("flipped", |peer, identity| {
+    survives_restarts("flipped", |peer, identity| {
         let mut snapshot = good_snapshot();
         let middle = snapshot.len() / 2;
         snapshot[middle] ^= 0x10;
@@ -106,13 +158,39 @@ fn a_snapshot_with_a_flipped_bit() {
 
 #[test]
 fn a_snapshot_with_a_wrong_checksum() {
-    survives("checksum", |peer, identity| {
+    survives_restarts("checksum", |peer, identity| {
         let mut snapshot = good_snapshot();
         let last = snapshot.len() - 1;
         snapshot[last] ^= 0xff;
         peer.full_resync(identity, &snapshot)?;
         peer.listen_on()
     });
+}
+
+#[test]
+fn of_the_same_process_a_damaged_snapshot_is_not_asked_for_at_once_again() {
+    let identity = Identity::default();
+    let links = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&links);
+    let master = FakeMaster::start(move |_, peer| {
+        if peer.greet(&identity)?.is_none() {
+            return Ok(());
+        }
+        seen.fetch_add(1, Ordering::SeqCst);
+        let mut snapshot = good_snapshot();
+        let last = snapshot.len() - 1;
+        snapshot[last] ^= 0xff;
+        peer.full_resync(&identity, &snapshot)?;
+        peer.listen_on()
+    })
+    .expect("a fake master");
+    let app = App::start(&[master.url()], EAGER).expect("keyscape starts");
+    wait::for_true(PATIENCE, "a word about it", || {
+        Ok(app.log().contains("no full sync for another"))
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
+    assert_eq!(links.load(Ordering::SeqCst), 1, "{}", app.log_tail());
+    scene::expect_told(&app, &master.addr.to_string(), "failed");
 }
 
 /// What is not understood is not tried again at once, since it will be the same: the log names it.
@@ -152,14 +230,14 @@ fn an_opcode_that_nobody_knows() {
 
 #[test]
 fn lengths_far_beyond_the_input() {
-    survives("lengths", |peer, identity| {
+    survives_restarts("lengths", |peer, identity| {
         // A key of 2^62 bytes, then a set of 2^63 members.
         let mut huge = vec![0x00, 0x81];
         huge.extend((1_u64 << 62).to_be_bytes());
         peer.full_resync(identity, &Snapshot::new(11).db(0).raw(&huge).end())?;
         peer.listen_on()
     });
-    survives("counts", |peer, identity| {
+    survives_restarts("counts", |peer, identity| {
         let mut huge = vec![0x02, 0x01, b's', 0x81];
         huge.extend((1_u64 << 63).to_be_bytes());
         peer.full_resync(identity, &Snapshot::new(11).db(0).raw(&huge).end())?;
@@ -169,7 +247,7 @@ fn lengths_far_beyond_the_input() {
 
 #[test]
 fn a_compressed_string_that_claims_gigabytes() {
-    survives("lzf", |peer, identity| {
+    survives_restarts("lzf", |peer, identity| {
         // A string key, its value "LZF": 3 bytes compressed, 2^40 declared.
         let mut bomb = vec![0x00, 0x01, b'b', 0xc3, 0x03, 0x81];
         bomb.extend((1_u64 << 40).to_be_bytes());

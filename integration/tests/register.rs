@@ -98,6 +98,26 @@ fn a_user_without_the_right_to_config() {
     .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
 }
 
+/// Our link stands for a good replica then, and nobody would know.
+#[test]
+fn a_user_without_the_right_to_sync_is_told_of() {
+    let wanted = [("min-replicas-to-write", "1")];
+    let server = scene::server("redis-7.0", &wanted);
+    let mut client = server.client().expect("connect");
+    let words = [
+        "ACL", "SETUSER", "watcher", "on", ">pw", "~*", "+@all", "-sync",
+    ];
+    client.ask(&words).expect("ACL SETUSER");
+    let app = App::start(&[format!("redis://watcher:pw@{}", server.addr)], EAGER).expect("start");
+    app.wait_synced(PATIENCE).expect("sync");
+    wait::for_true(PATIENCE, "a word in the log", || {
+        let log = app.log();
+        Ok(log.contains("min-replicas-to-write") && log.contains("NOPERM"))
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
+    assert!(app.status().expect("status").synced);
+}
+
 #[test]
 fn wrong_credentials_are_told_and_tried_again() {
     let server = scene::server("redis-7.0", &[("requirepass", "right")]);

@@ -48,6 +48,13 @@ pub enum Unfit {
     /// The look before a full sync found something, and the policy is to refuse.
     #[error("no full sync for now: {0}")]
     Preflight(String),
+    /// The last full sync came to nothing, and the server is spared another one for so many seconds.
+    #[error("no full sync for another {0} s: the last one was cut, or its stream soon after it")]
+    Spared(u64),
+    /// The last snapshot could not be read, and the next would most likely be the same: what was
+    /// wrong, and until when it is not asked for.
+    #[error("no full sync {1}")]
+    Unread(Loss, String),
     /// The process ends.
     #[error("the process ends")]
     Ending,
@@ -115,7 +122,10 @@ fn unfit_loss(unfit: &Unfit) -> (Loss, Verdict) {
         | Unfit::Orphan
         | Unfit::Behind
         | Unfit::Stranger(_)
-        | Unfit::Preflight(_) => (Loss::NotReady, Verdict::RetryLater),
+        | Unfit::Preflight(_)
+        | Unfit::Spared(_) => (Loss::NotReady, Verdict::RetryLater),
+        // As loud as the first time: nothing changes by itself.
+        Unfit::Unread(loss, _) => (*loss, Verdict::GiveUp),
         Unfit::ShuttingDown | Unfit::Ending => (Loss::Shutdown, Verdict::RetryLater),
         Unfit::Ourselves | Unfit::Followed(_) => (Loss::Ourselves, Verdict::GiveUp),
     }

@@ -84,9 +84,9 @@ pub const REPLY_LINE_BYTES_MAX: usize = 64 << 10;
 /// Longest wait for one reply of the handshake before PSYNC.
 pub const HANDSHAKE_SILENCE_MS: u64 = 15_000;
 
-/// Longest silence between PSYNC and the end of the transfer. Newlines come every second in most
-/// phases, but not while a diskless child starts, and a group transfer stalls on its slowest member
-/// for up to `repl-timeout` (60 s).
+/// Longest silence between PSYNC and the end of the transfer; twice `repl-timeout`, if that is
+/// longer. Newlines come every second in most phases, but not while a diskless child
+/// starts, and a group transfer stalls on its slowest member for up to `repl-timeout` (60 s).
 pub const TRANSFER_SILENCE_MS: u64 = 120_000;
 
 /// Longest silence of a master's stream: it pings every 10 s by default.

@@ -415,7 +415,7 @@ impl Link {
         match self.state {
             State::Handshake { ask, .. } if !ask.is_last() => Some(limits::HANDSHAKE_SILENCE_MS),
             State::Handshake { .. } | State::Waiting | State::Transfer => {
-                Some(limits::TRANSFER_SILENCE_MS)
+                Some(self.options.role.transfer_silence_ms())
             }
             State::Stream => self.options.role.silence_ms(),
             State::Held | State::Ended => None,

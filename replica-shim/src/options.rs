@@ -81,6 +81,18 @@ impl Role {
         }
     }
 
+    /// How long a transfer may stall. A replica's `repl-timeout` is not known.
+    pub(crate) fn transfer_silence_ms(self) -> u64 {
+        match self {
+            Role::Master {
+                repl_timeout_ms, ..
+            } => repl_timeout_ms
+                .saturating_mul(2)
+                .max(limits::TRANSFER_SILENCE_MS),
+            Role::Replica => limits::TRANSFER_SILENCE_MS,
+        }
+    }
+
     /// Silence is death only where somebody pings.
     pub(crate) fn silence_ms(self) -> Option<u64> {
         match self {
@@ -102,6 +114,7 @@ pub enum Announce {
     /// 9.0.0: Valkey. Without it a hash with field expiry makes every snapshot fail.
     Version,
     /// 9.0.0 for the snapshot, 7.2.0 for the stream: the master of a Valkey cluster, whose SETSLOT
-    /// would wait for us otherwise.
+    /// would wait for us otherwise, or a server that may be one. Where the first is declined the
+    /// second is not said.
     VersionThenLower,
 }

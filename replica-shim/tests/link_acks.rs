@@ -132,6 +132,28 @@ fn a_cluster_master_of_valkey_hears_a_lower_version_behind_the_snapshot() {
 }
 
 #[test]
+fn a_server_that_knows_no_versions_hears_of_no_lower_one() {
+    let mut drive = Drive::new(Link::new(
+        Options {
+            announce: Announce::VersionThenLower,
+            ..options()
+        },
+        0,
+    ));
+    drive
+        .feed(b"+PONG\r\n")
+        .feed(b"+OK\r\n")
+        .feed(b"+OK\r\n")
+        .feed(b"-ERR Unrecognized REPLCONF option: version\r\n");
+    drive.said();
+    let rdb = link_kit::snapshot(ID, 100, 0);
+    drive
+        .feed(format!("+FULLRESYNC {ID} 100\r\n${}\r\n", rdb.len()).as_bytes())
+        .feed(&rdb);
+    assert_eq!(drive.said(), "REPLCONF ACK 0");
+}
+
+#[test]
 fn silence_has_a_limit_in_every_phase() {
     let mut drive = Drive::new(Link::new(options(), 0));
     drive.wait_until(15_000);
@@ -157,6 +179,27 @@ fn silence_has_a_limit_in_every_phase() {
             ..
         })
     ));
+
+    // A diskless transfer stalls on its slowest member for as long as the master bears that.
+    let role = Role::Master {
+        repl_timeout_ms: 600_000,
+        ping_period_ms: 10_000,
+    };
+    for (role, limit) in [(role, 1_200_000), (Role::Replica, 120_000)] {
+        let mut drive = Drive::new(Link::new(Options { role, ..options() }, 0));
+        drive.feed(b"+PONG\r\n").feed(b"+OK\r\n").feed(b"+OK\r\n");
+        drive.feed(format!("+FULLRESYNC {ID} 100\r\n$200\r\nREDIS").as_bytes());
+        drive.wait_until(limit - 1);
+        assert_eq!(drive.error, None);
+        drive.wait_until(limit);
+        assert_eq!(
+            drive.error,
+            Some(Error::Silent {
+                phase: Phase::Transfer,
+                waited_ms: limit
+            })
+        );
+    }
 
     let mut drive = Drive::streaming(0, 0);
     drive.wait_until(59_999);

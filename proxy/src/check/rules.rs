@@ -8,8 +8,9 @@ use crate::fault::chain;
 use crate::fleet::{Loss, Role};
 use crate::side::client::{SideError, Target};
 
-/// What the link's user must be allowed; the rest is for exactness.
-const LINK_RIGHTS: &str = "+ping +psync +replconf";
+/// What the link's user must be allowed, SYNC for the link that no quorum counts; the rest is for
+/// exactness.
+const LINK_RIGHTS: &str = "+ping +psync +sync +replconf";
 
 /// For the second connection, on every version.
 const SIDE_RIGHTS: &str = "+info +config|get +multi +exec +select +object|encoding +memory|usage \
@@ -232,6 +233,7 @@ mod tests {
             let cure = grant("default", Some((Family::Redis, Version::new(7, 0))), true);
             expect(&facts, "rights", verdict, Some(&cure));
             assert!(cure.contains("+cluster|nodes") && cure.ends_with("%R~*"));
+            assert!(cure.contains(" +sync "), "{cure}");
         }
         let blind = Facts::default();
         expect(&blind, "version", Verdict::Warn, None);

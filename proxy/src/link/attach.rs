@@ -6,7 +6,7 @@
 //! to this server. Without the right to INFO the link is tried anyway.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use analyzer::profile::{Family, Version};
 use cluster_map::NodeId;
@@ -15,10 +15,12 @@ use replica_shim::{Announce, Auth, Coverage, Options, Position, Role as LinkRole
 use secrecy::ExposeSecret;
 
 use crate::check::preflight::Flight;
+use crate::clock;
 use crate::discovery::ask;
 use crate::fault::{AttachError, Unfit};
 use crate::fleet::{Deployment, Fleet, MasterId, Role};
 use crate::link::connect::{self, Connection};
+use crate::link::full::Bar;
 use crate::link::gate::{Gate, Host, Pass};
 use crate::link::settle;
 use crate::link::trail::Trail;
@@ -59,8 +61,8 @@ pub struct Plan {
     pub trail: Trail,
     /// How far back the model can go on it.
     pub undoable_from: u64,
-    /// A full sync begins no sooner than this.
-    pub full_not_before: Instant,
+    /// What stands against a full sync.
+    pub bar: Bar,
     /// How often in a row a replica was behind us; it may never catch up.
     pub behind: u32,
 }
@@ -98,6 +100,7 @@ impl Plan {
         let (mut side, mut intro) = self.introduce().await?;
         self.recognise(&intro)?;
         let mut resume = self.resume_or_wait(&mut side, &mut intro).await?;
+        self.allowed(&intro, resume)?;
         let copies = resume.is_none() && self.resume.is_some();
         if copies || self.is_restarted(&intro) {
             // A copy for want of the right node is the one that is not needed. A process that came
@@ -106,6 +109,7 @@ impl Plan {
             (side, intro) = self.introduce().await?;
             self.recognise(&intro)?;
             resume = self.resume_or_wait(&mut side, &mut intro).await?;
+            self.allowed(&intro, resume)?;
         }
         let target = &self.target;
         let host = self.shared.gate.host(&target.source).await;
@@ -154,9 +158,23 @@ impl Plan {
         Ok(self.resume_or_copy(intro)?)
     }
 
+    /// Refuses a full sync that comes too soon, and one that would be for nothing, as well as a PSYNC
+    /// that may be answered with such a one.
+    fn allowed(&self, intro: &Intro, resume: Option<Position>) -> Result<(), Unfit> {
+        let now = clock::now();
+        if resume.is_none() || intro.backlog.is_none() {
+            self.bar.readable(intro.server.as_ref(), now)?;
+        }
+        if resume.is_none() {
+            self.bar.due(now)?;
+        }
+        Ok(())
+    }
+
     /// The right to a full sync, once the server can bear one.
     async fn permit(&self, side: &mut Option<Client>, host: &Host) -> Result<Pass, AttachError> {
-        tokio::time::sleep_until(self.full_not_before.into()).await;
+        let due = self.bar.due(clock::now())?;
+        tokio::time::sleep_until(due.into()).await;
         let flight = Flight::new(self.target.link.preflight);
         let name = self.target.source.to_string();
         loop {
@@ -311,8 +329,9 @@ pub fn options(target: &Target, intro: &Intro, resume: Option<Position>, seed: u
             }
         }
         Some(_) => Announce::Nothing,
-        // Redis answers that it does not know the option, and that is all.
-        None => Announce::Version,
+        // Redis answers that it does not know the option, and that is all. Another one may be the
+        // master of a cluster.
+        None => Announce::VersionThenLower,
     };
     Options {
         auth,
@@ -323,5 +342,21 @@ pub fn options(target: &Target, intro: &Intro, resume: Option<Position>, seed: u
         announce,
         resume,
         seed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, raw::Raw};
+    use crate::source::Spec;
+
+    /// It may be the master of a Valkey cluster, where SETSLOT would wait for a replica of 9.0.
+    #[test]
+    fn a_server_that_does_not_say_what_it_is_hears_a_lower_version_too() {
+        let config = Config::from_raw(Raw::default()).unwrap();
+        let target = crate::app::target(&config, Spec::parse("redis://h:1").unwrap().first());
+        let told = options(&target, &Intro::default(), None, 7);
+        assert_eq!(told.announce, Announce::VersionThenLower);
     }
 }

@@ -61,5 +61,6 @@ pub async fn supervise(given: Given, seat: Seat) {
 async fn own(given: Given, seat: Arc<Mutex<Seat>>) {
     let mut seat = seat.lock().await;
     let counters = given.master.status().counters.clone();
-    Owner::new(given, &mut seat, counters).run().await;
+    // It holds all that there is of a master, which is much for a future.
+    Box::pin(Owner::new(given, &mut seat, counters).run()).await;
 }

@@ -269,10 +269,13 @@ impl Mirror {
         self.keyspace.give_up();
     }
 
-    /// Drops the answering generation while another one is loaded.
+    /// Drops the answering generation while another one is loaded. Until that one is whole there is
+    /// nothing that a stream could go on with.
     pub fn forget(&mut self) {
         self.keyspace.forget();
         self.forgotten = true;
+        self.position = None;
+        self.trail.begin();
     }
 
     /// Where the origin of the profile stands.
@@ -627,4 +630,40 @@ fn shown(command: &Command<'_>) -> String {
         .map(|&b| char::from(b))
         .filter(char::is_ascii_graphic)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use analyzer::profile::{Family, Version};
+    use replica_shim::Offset;
+    use replica_shim::position::ReplId;
+
+    use super::*;
+    use crate::model::fixture;
+
+    fn at(offset: u64) -> Position {
+        Position {
+            replid: ReplId::parse(&[b'a'; 40]).unwrap(),
+            offset: Offset(offset),
+            db: 0,
+        }
+    }
+
+    #[test]
+    fn where_the_model_was_dropped_for_a_load_that_was_cut_no_stream_goes_on() {
+        let profile = Profile::defaults(Family::Redis, Version::new(7, 0));
+        let mut mirror = Mirror::new(profile, 7, Plan::default(), Counters::default());
+        fixture::load(&mut mirror.keyspace, [(0, "k".to_owned())].into_iter());
+        mirror.position = Some(at(9));
+        mirror.event(&Event::FullResync { start: None }, 1);
+        mirror.forget();
+        mirror.detached(None);
+        assert_eq!(mirror.position, None);
+        // A load that is whole leads on.
+        mirror.event(&Event::FullResync { start: None }, 1);
+        mirror.forget();
+        mirror.event(&Event::SnapshotEnded { position: at(20) }, 1);
+        mirror.detached(None);
+        assert_eq!(mirror.position, Some(at(20)));
+    }
 }

@@ -53,6 +53,8 @@ pub struct Session {
     pub began: Instant,
     /// When bytes last arrived.
     pub heard: Instant,
+    /// When the second connection last answered.
+    pub answered: Instant,
     /// The host, as the gate knows it.
     pub host: Host,
     /// The right to a full sync while one is expected or under way.
@@ -127,6 +129,7 @@ impl Session {
             intro: attached.intro,
             began: now,
             heard: now,
+            answered: now,
             host: attached.host,
             pass: attached.pass,
             lag_ms: 0,
@@ -163,6 +166,17 @@ impl Session {
     /// True if the model follows the stream.
     pub fn is_live(&self) -> bool {
         self.wire.link.phase() == Phase::Stream
+    }
+
+    /// True if a replica has said nothing for `limit`, on either connection. The stream of one may be
+    /// silent for as long as its own master is gone, so the link alone does not tell.
+    pub fn is_frozen(&self, limit: Duration, now: Instant) -> bool {
+        let silent = |since| now.duration_since(since) > limit;
+        self.intro.role == Role::Replica
+            && self.is_live()
+            && !self.wire.has_more()
+            && silent(self.heard)
+            && silent(self.answered)
     }
 
     /// When a machine wants to be woken, or a stand-by is to be looked at.
@@ -282,9 +296,12 @@ impl Session {
     }
 
     /// Feeds the stand-by.
-    pub fn feed_standby(&mut self, chunk: &Chunk) {
+    ///
+    /// # Errors
+    /// It is dead, and gone.
+    pub fn feed_standby(&mut self, chunk: &Chunk) -> Result<(), Error> {
         let Some(standby) = &mut self.standby else {
-            return;
+            return Ok(());
         };
         let mut world = Waiting { ready: None };
         let mut rest = &chunk.bytes[..];
@@ -296,10 +313,10 @@ impl Session {
         if let Some(offset) = world.ready {
             standby.ready = Some((offset, clock::now()));
         }
-        if let Err(error) = fed {
+        fed.map(drop).inspect_err(|error| {
             tracing::debug!(%error, "stand-by lost");
             self.standby = None;
-        }
+        })
     }
 
     /// Changes over to the stand-by if both are where they must be; true if so.

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::event::{Event, Step};
 use crate::handshake::{Answer, Ask, Purpose};
 use crate::limits;
+use crate::options::Announce;
 use crate::position::Position;
 use crate::rdb::{Item, Sink};
 use crate::resp::{self, Fault, Line};
@@ -75,6 +76,10 @@ impl Link {
     fn proceed(&mut self, ask: Ask, answer: Answer) -> Option<Event> {
         match answer {
             Answer::Next | Answer::Declined => {
+                if (ask, answer) == (Ask::Version, Answer::Declined) {
+                    // Redis: there is nothing to lower, and in the stream it would be an error.
+                    self.options.announce = Announce::Nothing;
+                }
                 let next = ask.next(&self.options, self.purpose);
                 self.state = State::Handshake {
                     ask: next,

@@ -7,13 +7,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Owner;
 use crate::clock;
-use crate::fault::{AttachError, Fault, Unfit};
+use crate::fault::{AttachError, Fault, Unfit, chain};
 use crate::fleet::{Loss, Role, State};
 use crate::link::ahead::{Home, Run};
 use crate::link::attach::{Attached, Plan};
 use crate::link::backoff::GOOD_LIFE;
 use crate::link::connect::{Connection, DialError};
 use crate::link::driver::{Chunk, End};
+use crate::link::full::RESYNC_EVERY;
 use crate::model::mirror::Mirror;
 use crate::model::session::{Parting, Session};
 
@@ -27,10 +28,6 @@ const END_LIMIT: Duration = Duration::from_secs(10);
 /// for its replicas.
 const LEAVE_LIMIT: Duration = Duration::from_secs(3);
 
-/// A stream that holds what cannot be followed costs its master a full sync no more often than
-/// this; in between it is followed as well as can be.
-pub(super) const RESYNC_EVERY: Duration = Duration::from_secs(600);
-
 impl Owner<'_> {
     pub(super) fn begin_attach(&mut self) {
         let plan = Plan {
@@ -43,7 +40,7 @@ impl Owner<'_> {
             resume: self.mirror.position,
             trail: self.mirror.trail.clone(),
             undoable_from: self.mirror.keyspace.undoable_from(),
-            full_not_before: self.waits.full_not_before,
+            bar: self.full_syncs.bar(),
             behind: self.waits.behind,
         };
         self.attach = Some(AbortOnDropHandle::new(tokio::spawn(plan.attach())));
@@ -178,21 +175,25 @@ impl Owner<'_> {
         self.timers.dirty = true;
         if self.mirror.counters.full_syncs > syncs {
             self.full_sync_began();
-            self.make_room_for_load();
             if self.session.is_none() {
+                // Without the right to it there is no load to make room for.
                 return;
             }
+            self.make_room_for_load();
         }
         if let Err(error) = taken {
             return self.broken(&error);
         }
         let now = clock::now();
         if self.mirror.desync && self.waits.resync_not_before <= now {
+            // In between it is followed as well as can be.
             self.waits.resync_not_before = now + RESYNC_EVERY;
             let text = "the stream holds a command that cannot be followed without values";
             return self.lose(Fault::own(Loss::Desync, Verdict::FullResync, text));
         }
         if live && !was_live {
+            self.full_syncs.live(now);
+            self.timers.shutdown = now;
             self.measure(now);
             self.enter(State::Synced);
             if let Some(session) = &mut self.session {
@@ -209,8 +210,7 @@ impl Owner<'_> {
 
     /// The server answered with a full resync, foreseen or not.
     pub(super) fn full_sync_began(&mut self) {
-        let wait = self.waits.full.next_wait();
-        self.waits.full_not_before = clock::now() + wait;
+        self.full_syncs.began(clock::now());
         let Some(session) = &mut self.session else {
             return;
         };
@@ -219,7 +219,12 @@ impl Owner<'_> {
         }
         session.pass = self.given.shared.gate.try_pass(&session.host);
         if session.pass.is_none() {
-            self.mirror.position = None;
+            // A node that is promoted may continue from our position all the same, and INFO foresees the
+            // full sync the next time. Where it does not, the position would be declined for ever.
+            let declined = std::mem::replace(&mut self.declined, self.mirror.position);
+            if session.intro.server.is_none() || declined == self.mirror.position {
+                self.mirror.position = None;
+            }
             let text = "a full sync was answered while another one of this host is under way";
             self.lose(Fault::own(Loss::NotReady, Verdict::RetryLater, text));
         }
@@ -287,6 +292,11 @@ impl Owner<'_> {
 
     /// The machine says that the link is dead.
     pub(super) fn broken(&mut self, error: &Error) {
+        if let (Error::Snapshot { source, .. }, Some(session)) = (error, &self.session) {
+            let server = session.intro.server.as_ref();
+            let fault = (source.blame(), chain(error));
+            self.full_syncs.unread(server, fault, clock::now());
+        }
         let verdict = self.attempts.judge(error);
         self.lose(Fault::of_link(error, verdict));
     }
@@ -340,9 +350,7 @@ impl Owner<'_> {
                 self.waits.slow.reset();
                 self.waits.quick.reset();
             }
-            if good && now.duration_since(session.began) > self.given.config.link.retry_max {
-                self.waits.full.reset();
-            }
+            self.full_syncs.ended(now);
         }
         self.given
             .shared
@@ -375,6 +383,9 @@ impl Owner<'_> {
         self.waits.behind = 0;
         self.waits.slow.reset();
         self.waits.quick.reset();
+        if from != to {
+            self.full_syncs.moved(clock::now());
+        }
         self.retry_at = clock::now();
         self.enter(State::Connecting);
     }
@@ -392,10 +403,27 @@ impl Owner<'_> {
     }
 
     pub(super) fn standby_chunk(&mut self, chunk: &Chunk) {
-        if let Some(session) = &mut self.session {
-            session.feed_standby(chunk);
+        if let Some(session) = &mut self.session
+            && let Err(error) = session.feed_standby(chunk)
+        {
+            self.standby_lost(&error);
         }
         self.change_over();
+    }
+
+    /// It is tried again, mostly without a word; but a right has to be given by somebody.
+    fn standby_lost(&mut self, error: &Error) {
+        match error.verdict() {
+            Verdict::Credentials | Verdict::GiveUp => {}
+            Verdict::Retry | Verdict::RetryLater | Verdict::FullResync => return,
+        }
+        if std::mem::replace(&mut self.standby_refused, true) {
+            return;
+        }
+        let text = "no link that min-replicas-to-write does not count: our link may stand for a good replica";
+        tracing::warn!(master = %self.given.master, %error, "{text}");
+        self.status.last_error = format!("{text}: {error}");
+        self.timers.dirty = true;
     }
 
     pub(super) fn standby_sent(&mut self, bytes: usize) {

@@ -17,6 +17,8 @@ mod count;
 mod fate;
 mod relief;
 mod side;
+#[cfg(test)]
+mod tests;
 mod wake;
 
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use std::{mem, thread};
 
 use analyzer::profile::{Family, Profile, Version};
 use relief::Relief;
-use replica_shim::{Attempts, Verdict};
+use replica_shim::{Attempts, Position, Verdict};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use wake::Wake;
@@ -38,6 +40,7 @@ use crate::link::attach::{Attached, Shared};
 use crate::link::backoff::Backoff;
 use crate::link::connect::{Connection, DialError};
 use crate::link::driver::Arrival;
+use crate::link::full::FullSyncs;
 use crate::memory::Claim;
 use crate::model::advise::Advise;
 use crate::model::answer::{self, Walks};
@@ -101,6 +104,8 @@ pub struct Owner<'a> {
     session: Option<Box<Session>>,
     attach: Option<AbortOnDropHandle<Result<Attached, AttachError>>>,
     standby_dial: Option<AbortOnDropHandle<Result<Connection, DialError>>>,
+    /// A server refused the stand-by's SYNC, and that was said.
+    standby_refused: bool,
     /// When the next attempt is due, if none is under way.
     retry_at: Instant,
     /// What the server told the last time.
@@ -113,6 +118,9 @@ pub struct Owner<'a> {
     place: Arc<Place>,
     attempts: Attempts,
     waits: Waits,
+    full_syncs: FullSyncs,
+    /// The position that was answered last with a full sync that could not be had.
+    declined: Option<Position>,
     status: Status,
     timers: Timers,
     origin: Instant,
@@ -128,9 +136,6 @@ struct Waits {
     slow: Backoff,
     /// Behind links that did.
     quick: Backoff,
-    /// Between full syncs.
-    full: Backoff,
-    full_not_before: Instant,
     /// Of those that the stream's content makes necessary.
     resync_not_before: Instant,
     behind: u32,
@@ -176,17 +181,18 @@ impl<'a> Owner<'a> {
             waits: Waits {
                 slow: Backoff::new(link.retry_min, link.retry_max),
                 quick: Backoff::new(QUICK_MIN, link.retry_max),
-                full: Backoff::new(link.retry_min, link.retry_max),
-                full_not_before: now,
                 resync_not_before: now,
                 behind: 0,
             },
+            full_syncs: FullSyncs::new(link.retry_min, link.retry_max, now),
+            declined: None,
             seat,
             mirror,
             walks: Walks::default(),
             session: None,
             attach: None,
             standby_dial: None,
+            standby_refused: false,
             retry_at: now,
             known: None,
             process: None,
@@ -329,12 +335,17 @@ impl<'a> Owner<'a> {
 
     fn timers(&mut self, now: Instant) {
         if self.timers.clock <= now {
+            // Who stood still has not listened, and can tell nothing of others.
+            let listened = now.duration_since(self.timers.clock) < CLOCK_EVERY;
             self.timers.clock = now + CLOCK_EVERY;
             self.mirror
                 .keyspace
                 .clock(i64::try_from(clock::unix_ms()).unwrap_or(i64::MAX));
             self.mirror.keyspace.tidy(TIDY_KEYS);
             self.measure(now);
+            if listened {
+                self.give_up_frozen(now);
+            }
             self.timers.dirty = true;
         }
         let woken = match &mut self.session {

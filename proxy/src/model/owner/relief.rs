@@ -17,10 +17,10 @@ use analyzer::keyspace::Detail;
 use replica_shim::Verdict;
 
 use super::Owner;
-use super::fate::RESYNC_EVERY;
 use crate::clock;
 use crate::fault::Fault;
 use crate::fleet::Loss;
+use crate::link::full::RESYNC_EVERY;
 use crate::memory::Order;
 
 /// Bytes that the elements of one collection may take, step by step.

@@ -27,8 +27,14 @@ use crate::side::vitals::Vitals;
 /// only INFO knows.
 const MEMORY_POLLS: u32 = 10;
 
+/// Polls that a replica must leave unanswered before it is held to be gone.
+const POLLS_MISSED: u32 = 3;
+
 /// GETACK comes with every WAIT: the server is asked no more often than this.
 const SHUTDOWN_EVERY: Duration = Duration::from_millis(200);
+
+/// How often it is asked while it copies: its writes stand still until we leave.
+const SHUTDOWN_COPYING_EVERY: Duration = Duration::from_secs(1);
 
 /// Commands that a log line tells of a key.
 const TOUCHES_TOLD: usize = 8;
@@ -59,6 +65,7 @@ impl Owner<'_> {
         let can_ask = live && self.session.as_ref().is_some_and(|s| s.side.is_some());
         let mirror = &self.mirror;
         self.telling.give_up(can_ask, || mirror.freshness(live));
+        self.ask_for_shutdown(now);
         let Some(session) = &self.session else {
             return;
         };
@@ -67,15 +74,6 @@ impl Owner<'_> {
         };
         if self.telling.is_due(now) && side.asks.try_send(SideAsk::Told).is_ok() {
             self.telling.asked(now);
-        }
-        if self.mirror.getack && self.timers.shutdown <= now {
-            self.mirror.getack = false;
-            self.timers.shutdown = now + SHUTDOWN_EVERY;
-            let asks = session.intro.role == Role::Master && shutdown_waits(session);
-            if asks && side.asks.try_send(SideAsk::Shutdown).is_err() {
-                // The queue is full: asked again at the next look.
-                self.mirror.getack = true;
-            }
         }
         if self.timers.poll <= now {
             self.timers.poll = now + self.given.config.link.poll;
@@ -114,6 +112,41 @@ impl Owner<'_> {
         self.mirror.counters.rereads += asked.values;
     }
 
+    /// Asks whether the server waits for us before it stops. In the stream it says GETACK then; while
+    /// it prepares or sends its snapshot it says nothing, and waits all the same.
+    fn ask_for_shutdown(&mut self, now: Instant) {
+        let Some(session) = &self.session else {
+            return;
+        };
+        let (live, side) = (session.is_live(), &session.side);
+        let (Some(side), true) = (side, self.mirror.getack || !live) else {
+            return;
+        };
+        if self.timers.shutdown > now {
+            return;
+        }
+        let pause = match live {
+            true => SHUTDOWN_EVERY,
+            false => SHUTDOWN_COPYING_EVERY,
+        };
+        self.timers.shutdown = now + pause;
+        let asks = session.intro.role == Role::Master && shutdown_waits(session);
+        let is_full = asks && side.asks.try_send(SideAsk::Shutdown).is_err();
+        // Asked again at the next look, if the queue is full.
+        self.mirror.getack = live && is_full;
+    }
+
+    /// Gives up a replica that is not there any more: nobody else would say so, since it pings nobody.
+    pub(super) fn give_up_frozen(&mut self, now: Instant) {
+        let link = &self.given.config.link;
+        let limit = link.silence.max(link.poll * POLLS_MISSED);
+        let session = self.session.as_ref();
+        if session.is_some_and(|session| session.is_frozen(limit, now)) {
+            let text = "the replica says nothing and answers nothing";
+            self.lose(Fault::own(Loss::Silent, Verdict::Retry, text));
+        }
+    }
+
     /// Keys of slots on their way are refused by both sides (`MOVED`, `ASK`) until they have arrived.
     fn look_at_slots(&mut self, now: Instant) {
         let place = self.given.master.place();
@@ -136,6 +169,9 @@ impl Owner<'_> {
     }
 
     pub(super) fn side(&mut self, answer: SideAnswer) {
+        if let (Some(session), false) = (&mut self.session, matches!(answer, SideAnswer::Lost(_))) {
+            session.answered = clock::now();
+        }
         match answer {
             SideAnswer::Poll(polled) => self.polled(polled),
             SideAnswer::Memory(memory) => self.weighed(memory),
