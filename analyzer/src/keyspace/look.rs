@@ -178,7 +178,7 @@ impl Keyspace {
     }
 
     /// Whether the server may still be about to delete a key with that expiry.
-    pub(in crate::keyspace) fn has_just_expired(&self, expire_ms: Option<i64>) -> bool {
+    fn has_just_expired(&self, expire_ms: Option<i64>) -> bool {
         let due = self.now_ms.saturating_sub(EXPIRED_LEFT_MS)..=self.now_ms;
         expire_ms.is_some_and(|at| due.contains(&at))
     }

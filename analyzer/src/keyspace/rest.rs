@@ -115,9 +115,8 @@ impl Keyspace {
                 continue;
             }
             let form = Form::of(facts.kind, facts.encoding);
-            let is_at_rest =
-                || is_rest(facts.idle_s, facts.freq) && !self.has_just_expired(facts.expire_ms);
-            if need == Need::Size && self.scale.varies(form) && !is_at_rest() {
+            let is_at_rest = is_rest(facts.idle_s, facts.freq);
+            if need == Need::Size && self.scale.varies(form) && !is_at_rest {
                 self.wants.lane(need).put_off(db, name, second);
                 continue;
             }
@@ -130,8 +129,7 @@ impl Keyspace {
     pub(in crate::keyspace) fn is_restless(&self, record: &Record<'_>) -> bool {
         let pulse = self.pulse();
         let idle_s = u64::from(pulse.idle_s(record.lru));
-        self.scale.varies(record.form)
-            && (!is_rest(idle_s, pulse.freq(record.lru)) || self.has_just_expired(record.expire_ms))
+        self.scale.varies(record.form) && !is_rest(idle_s, pulse.freq(record.lru))
     }
 }
 
