@@ -453,10 +453,7 @@ fn command_lines(ground: &Ground, moves: &[Move]) -> Vec<String> {
             source = Some(&from.addr);
         }
         if let Some(addr) = source {
-            let addr = quoted(&addr.to_string());
-            lines.push(format!(
-                "redis-cli --cluster fix {addr} --cluster-yes || exit 1"
-            ));
+            lines.push(cluster_wide("fix", addr));
         }
     }
     lines
@@ -466,6 +463,13 @@ fn commands(ground: &Ground, moves: &[Move]) -> Table {
     let row = |line| vec![("command", Cell::Text(line))];
     let lines = command_lines(ground, moves).into_iter();
     Table::rows("commands", lines.map(row).collect())
+}
+
+/// What the whole cluster is asked through one node. Host and port are two words: in `host:port`
+/// `redis-cli` takes the brackets of an IPv6 address for a part of its name.
+fn cluster_wide(what: &str, through: &Addr) -> String {
+    let (host, port) = (quoted(&through.host), through.port);
+    format!("redis-cli --cluster {what} {host} {port} --cluster-yes || exit 1")
 }
 
 /// One side of a move, on which the script ends unless it is answered with OK: `redis-cli` itself exits
@@ -599,7 +603,19 @@ mod tests {
         );
         assert_eq!(
             fix,
-            "redis-cli --cluster fix 10.0.0.1:7000 --cluster-yes || exit 1"
+            "redis-cli --cluster fix 10.0.0.1 7000 --cluster-yes || exit 1"
+        );
+    }
+
+    /// `redis-cli --cluster fix '[::1]:7000'` looks for a host of the name `[::1]`.
+    #[test]
+    fn ipv6_addresses_have_no_brackets_for_redis_cli() {
+        let [import, migrate, fix] = lines(["fd00::1", "::1"]).try_into().unwrap();
+        assert!(import.starts_with("redis-cli -h ::1 -p 7001 CLUSTER SETSLOT"));
+        assert!(migrate.starts_with("redis-cli -h fd00::1 -p 7000 CLUSTER SETSLOT"));
+        assert_eq!(
+            fix,
+            "redis-cli --cluster fix fd00::1 7000 --cluster-yes || exit 1"
         );
     }
 
@@ -608,7 +624,7 @@ mod tests {
         for (word, safe) in [
             ("10.0.0.1", "10.0.0.1"),
             ("node-1.example", "node-1.example"),
-            ("[::1]:7000", "'[::1]:7000'"),
+            ("fe80::1%eth0", "'fe80::1%eth0'"),
             ("a;reboot", "'a;reboot'"),
             ("$(id)'x", r"'$(id)'\''x'"),
         ] {
