@@ -8,7 +8,9 @@
 //!   (Redis `clusterHandleConfigEpochCollision`);
 //! - that a node failed, if more than half of the others say so and it did not answer;
 //! - that there is a node at all, if more than half list it or it owns slots. One that was removed
-//!   may be asked and still believe in itself.
+//!   may be asked and still believe in itself;
+//! - of slots on their way, the two masters themselves, who alone tell of them. Of a master that was
+//!   not asked this time, what it said before, as far as it agrees with who owns the slots now.
 //!
 //! A group keeps its id while one of its members masters it. Masters that have lost all slots to
 //! another of their shard, or of their group in the previous map, stay in it: after a failover the
@@ -52,6 +54,7 @@ impl Topology {
         }
         let mut nodes = nodes(&reports);
         own_slots(&reports, &mut nodes, &mut complaints);
+        keep_moves(&mut nodes, previous);
         let most = reports.len() / 2;
         nodes.retain(|_, seen| seen.listed > most || !seen.told.slots.is_empty());
         let open = uncovered(nodes.values().map(|seen| &seen.told.slots));
@@ -206,6 +209,26 @@ fn own_slots(
         if let Some(seen) = nodes.get_mut(id) {
             seen.told.slots = slots.into_iter().collect();
         }
+    }
+}
+
+/// Takes what masters that did not answer had said of slots on their way from the map before: a few
+/// are asked at a time. Of slots that have arrived since nothing is kept.
+fn keep_moves(nodes: &mut BTreeMap<NodeId, Seen>, previous: Option<&Topology>) {
+    for group in previous.map_or(&[][..], Topology::groups) {
+        let seen = group.master().and_then(|master| nodes.get_mut(&master.id));
+        let Some(Seen { told, .. }) = seen else {
+            continue;
+        };
+        if told.myself || told.role != Role::Master {
+            continue;
+        }
+        let kept = |moves: &[(Slot, NodeId)], owned: bool| {
+            let here = |(slot, _): &&(Slot, NodeId)| told.slots.contains(*slot) == owned;
+            moves.iter().filter(here).cloned().collect()
+        };
+        let (migrating, importing) = (kept(&group.migrating, true), kept(&group.importing, false));
+        (told.migrating, told.importing) = (migrating, importing);
     }
 }
 
