@@ -438,9 +438,14 @@ fn hazards(ground: &Ground) -> Table {
     Table::rows("hazards", ground.hazards.iter().map(row).collect())
 }
 
-/// The lines to paste, in their order.
+/// The lines to paste, in their order. The first asks every node whether a slot is open (it ends with
+/// 1 then): the map learns of that a few nodes at a time, and what it knows is of when it was asked.
 fn command_lines(ground: &Ground, moves: &[Move]) -> Vec<String> {
-    let mut lines = Vec::new();
+    let first = moves.first().and_then(|step| ground.shards.get(step.from));
+    let mut lines: Vec<String> = first
+        .map(|shard| cluster_wide("check", &shard.addr))
+        .into_iter()
+        .collect();
     for batch in moves.chunks(BATCH) {
         let mut source = None;
         for step in batch {
@@ -499,10 +504,10 @@ fn notes(options: &Options, ground: &Ground, moves: &[Move]) -> Vec<String> {
         notes.push("no move makes the masters more even by more than 1% of the mean".to_owned());
     } else {
         notes.push(
-            "the commands open up to 16 slots on both sides and let `redis-cli --cluster fix` move \
-             their keys and give them away; add --user, -a or --tls as your cluster needs; run them \
-             as one script, because open slots are answered with ASK; it ends at the first failure, \
-             and `fix` then closes what is open once the cause is gone"
+            "the commands see that no slot is open yet, open up to 16 at a time on both sides and let \
+             `redis-cli --cluster fix` move their keys and give them away; add --user, -a or --tls as \
+             your cluster needs; run them as one script, because open slots are answered with ASK; it \
+             ends at the first failure, and `fix` then closes what is open once the cause is gone"
                 .to_owned(),
         );
     }
@@ -514,8 +519,8 @@ fn notes(options: &Options, ground: &Ground, moves: &[Move]) -> Vec<String> {
     }
     if !ground.open.is_empty() {
         notes.push(format!(
-            "{} slots are on their way already: they are not in the plan, but `fix` would end their \
-             moves too; wait for them first",
+            "{} slots are on their way already: they are not in the plan, and the script does not \
+             begin before they have arrived, for `fix` would end their moves too",
             ground.open.len()
         ));
     }
@@ -590,7 +595,12 @@ mod tests {
     /// A `fix` that cannot reach a node ends at once; slots that lines behind it open stay open.
     #[test]
     fn the_script_ends_at_the_first_failure() {
-        let [import, migrate, fix] = lines(["10.0.0.1", "10.0.0.2"]).try_into().unwrap();
+        let [check, import, migrate, fix] = lines(["10.0.0.1", "10.0.0.2"]).try_into().unwrap();
+        // A slot that the map does not know to be open is known to its masters.
+        assert_eq!(
+            check,
+            "redis-cli --cluster check 10.0.0.1 7000 --cluster-yes || exit 1"
+        );
         assert_eq!(
             import,
             "redis-cli -h 10.0.0.2 -p 7001 CLUSTER SETSLOT 5 IMPORTING aa | tee /dev/stderr | \
@@ -610,7 +620,8 @@ mod tests {
     /// `redis-cli --cluster fix '[::1]:7000'` looks for a host of the name `[::1]`.
     #[test]
     fn ipv6_addresses_have_no_brackets_for_redis_cli() {
-        let [import, migrate, fix] = lines(["fd00::1", "::1"]).try_into().unwrap();
+        let [check, import, migrate, fix] = lines(["fd00::1", "::1"]).try_into().unwrap();
+        assert!(check.starts_with("redis-cli --cluster check fd00::1 7000 "));
         assert!(import.starts_with("redis-cli -h ::1 -p 7001 CLUSTER SETSLOT"));
         assert!(migrate.starts_with("redis-cli -h fd00::1 -p 7000 CLUSTER SETSLOT"));
         assert_eq!(
