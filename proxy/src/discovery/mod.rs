@@ -291,7 +291,8 @@ impl Discovery {
         let mut found: Vec<Addr> = Vec::new();
         let mut reports = Vec::new();
         let mut guards: BTreeMap<Box<str>, Guard> = BTreeMap::new();
-        for (asked, (report, others)) in answers {
+        for (asked, survey) in answers {
+            let (report, others) = (survey.report, survey.others);
             let nat = &self.given.config.discovery.nat;
             for master in report.masters.iter().map(|watched| &watched.master) {
                 let guard = guards.entry(master.name.clone()).or_default();
