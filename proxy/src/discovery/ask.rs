@@ -31,6 +31,8 @@ pub struct Survey {
     pub report: sentinel::Report,
     /// The other Sentinels that it knows.
     pub others: Others,
+    /// Masters beyond [`MASTERS_MAX`], of which nothing was asked.
+    pub left_out: usize,
 }
 
 /// Why a server said nothing of use.
@@ -113,16 +115,16 @@ impl Witness {
     pub async fn sentinel(&mut self, names: &[String]) -> Result<Survey, AskError> {
         let reply = self.client.ask_one(&Outbound::SentinelMasters).await?;
         let rows = sentinel::masters(&value(&reply))?;
-        let wanted = |row: &Row| names.is_empty() || names.iter().any(|name| **name == *row.name);
-        let rows = rows.into_iter().filter(wanted).take(MASTERS_MAX);
+        let (rows, left_out) = chosen(rows, names);
         let mut survey = Survey {
             report: sentinel::Report {
                 asked: self.asked.addr.clone(),
-                masters: Vec::new(),
+                masters: Vec::with_capacity(rows.len()),
             },
             others: Others::new(),
+            left_out,
         };
-        let mut rows = rows.peekable();
+        let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
             let batch: Vec<Row> = rows.by_ref().take(BATCH).collect();
             self.watched(batch, &mut survey).await?;
@@ -159,6 +161,17 @@ fn questions(master: &Row) -> [Outbound<'_>; 3] {
         Outbound::SentinelReplicas(&master.name),
         Outbound::SentinelSentinels(&master.name),
     ]
+}
+
+/// The masters of those names, of all if there are none: the first [`MASTERS_MAX`] by name, for a
+/// Sentinel tells of them in an order of its own; and how many are left out.
+fn chosen(rows: Vec<Row>, names: &[String]) -> (Vec<Row>, usize) {
+    let wanted = |row: &Row| names.is_empty() || names.iter().any(|name| **name == *row.name);
+    let mut rows: Vec<Row> = rows.into_iter().filter(wanted).collect();
+    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    let left_out = rows.len().saturating_sub(MASTERS_MAX);
+    rows.truncate(MASTERS_MAX);
+    (rows, left_out)
 }
 
 /// Which node of a cluster the server at the other end is; `None` if it does not say.
@@ -206,6 +219,20 @@ mod tests {
             others: 0,
             quorum: 0,
         }
+    }
+
+    /// A Sentinel tells of its masters in the order of a hash table: each look had others.
+    #[test]
+    fn of_too_many_masters_the_same_are_left_out() {
+        let all = MASTERS_MAX + 2;
+        let mut rows: Vec<Row> = (0..all).map(row).collect();
+        let (first, left_out) = chosen(rows.clone(), &[]);
+        assert_eq!((first.len(), left_out), (MASTERS_MAX, 2));
+        assert_eq!(&*first.last().unwrap().name, "m0999");
+        rows.reverse();
+        assert_eq!(chosen(rows.clone(), &[]).0, first);
+        let (named, left_out) = chosen(rows, &["m1001".to_owned(), "other".to_owned()]);
+        assert_eq!((named, left_out), (vec![row(MASTERS_MAX + 1)], 0));
     }
 
     fn fake_answer(request: &str, masters: usize) -> String {

@@ -95,6 +95,8 @@ pub struct Discovery {
     listeners: BTreeMap<Addr, AbortOnDropHandle<()>>,
     /// Looks in a row without any answer.
     unanswered: u32,
+    /// Masters of Sentinel beyond those that are followed.
+    left_out: usize,
     /// A group that is ours has no link.
     wanting: bool,
     /// Since when a link is down or wanting.
@@ -163,6 +165,7 @@ impl Discovery {
             local: local::Local::default(),
             listeners: BTreeMap::new(),
             unanswered: 0,
+            left_out: 0,
             wanting: false,
             down: None,
             view: View::default(),
@@ -291,6 +294,8 @@ impl Discovery {
         let mut found: Vec<Addr> = Vec::new();
         let mut reports = Vec::new();
         let mut guards: BTreeMap<Box<str>, Guard> = BTreeMap::new();
+        let left_out = answers.iter().map(|(_, survey)| survey.left_out).max();
+        self.warn_of_more(left_out.unwrap_or(0));
         for (asked, survey) in answers {
             let (report, others) = (survey.report, survey.others);
             let nat = &self.given.config.discovery.nat;
@@ -314,6 +319,15 @@ impl Discovery {
         self.reach(&mut map);
         self.listen();
         Some(map)
+    }
+
+    /// Says that there are more masters than are followed, once.
+    fn warn_of_more(&mut self, left_out: usize) {
+        if left_out > 0 && self.left_out == 0 {
+            let (cluster, followed) = (&self.spec.label, ask::MASTERS_MAX);
+            tracing::warn!(%cluster, left_out, followed, "too many masters: name those to follow");
+        }
+        self.left_out = left_out;
     }
 
     /// Puts the addresses that can be reached in place of those that are announced.
