@@ -28,8 +28,8 @@ use crate::topology::{COMPLAINTS_MAX, Complaint, Topology};
 /// Most reports that make one map; further ones are left out.
 pub const REPORTS_MAX: usize = 64;
 
-/// Maps in a row of nothing but strangers, after which they are believed: the deployment was made
-/// anew at the same addresses.
+/// Maps in a row of nothing but strangers, a seed of the configuration among those who answered, after
+/// which they are believed: the deployment was made anew at the same addresses.
 pub const STRANGERS_MAX: u32 = 10;
 
 /// Groups claimed for one slot.
@@ -40,14 +40,25 @@ impl Topology {
     /// Reports that share no node with the others, or with the map before, are of another cluster
     /// and left out; if all are, the map before stays for [`STRANGERS_MAX`] times.
     pub fn of_cluster(reports: &[Report], previous: Option<&Topology>) -> Topology {
+        Topology::of_cluster_by(reports, previous, true)
+    }
+
+    /// The same where `seed` says whether one of the addresses that are configured has answered.
+    /// Without, the map before stays for as long as there are none but strangers: addresses that were
+    /// found may be another's by now, as those of pods are, and nobody has meant them.
+    pub fn of_cluster_by(reports: &[Report], previous: Option<&Topology>, seed: bool) -> Topology {
         let all = reports.get(..REPORTS_MAX).unwrap_or(reports);
         let (reports, mut complaints) = of_one_cluster(all, previous);
         if let Some(previous) = previous
             && !previous.groups().is_empty()
             && !reports.iter().any(|report| overlaps(report, previous))
-            && (all.is_empty() || previous.strangers() < STRANGERS_MAX)
         {
-            return previous.again(complaints, !all.is_empty());
+            if all.is_empty() {
+                return previous.again(complaints);
+            }
+            if !seed || previous.strangers() < STRANGERS_MAX {
+                return previous.for_strangers(complaints, seed);
+            }
         }
         for report in &reports {
             complaints.extend(report.complaints().iter().cloned());

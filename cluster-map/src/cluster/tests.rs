@@ -250,6 +250,29 @@ fn strangers_are_believed_in_the_end() {
     assert!(map.is_complete());
 }
 
+/// Pods of another cluster have got the addresses of ours: ten looks at them took as little as four
+/// seconds while links were down, and no seed had to be asked in them.
+#[test]
+fn strangers_are_not_believed_while_no_seed_answers() {
+    let others = [report("x", "x master - 9 0-16383\n")];
+    let mut map = steady();
+    for _ in 0..STRANGERS_MAX * 2 {
+        map = Topology::of_cluster_by(&others, Some(&map), false);
+        assert_eq!(shape(&map), shape(&steady()));
+        assert!(map.stands_in() && !map.is_complete());
+    }
+    for _ in 0..STRANGERS_MAX {
+        map = Topology::of_cluster_by(&others, Some(&map), true);
+        assert_eq!(shape(&map), shape(&steady()));
+    }
+    map = Topology::of_cluster_by(&others, Some(&map), false);
+    assert_eq!(shape(&map), shape(&steady()), "a seed has to say it");
+    let ours = Topology::of_cluster_by(&[report("a", STEADY)], Some(&map), false);
+    assert!(ours.is_complete() && !ours.stands_in());
+    map = Topology::of_cluster_by(&others, Some(&map), true);
+    assert_eq!(shape(&map), "x: x 0-16383");
+}
+
 #[test]
 fn replicas_of_the_unknown_stay_where_they_were() {
     let lines = STEADY.replace("c slave a", "c slave q") + "e slave q 1\n";

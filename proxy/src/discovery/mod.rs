@@ -242,9 +242,11 @@ impl Discovery {
 
     /// The map by what some nodes of a cluster say; `None` if nobody says anything of use.
     async fn ask_nodes(&mut self) -> Option<Topology> {
+        let doubted = self.map.as_ref().is_some_and(|map| map.stands_in());
         let seeds = match self.given.config.follow {
-            Follow::Local => Ask::All,
-            Follow::Master | Follow::Replica | Follow::PreferReplica => Ask::Some,
+            Follow::Master | Follow::Replica | Follow::PreferReplica if !doubted => Ask::Some,
+            // Where all who answered are strangers, the seeds say whether they are meant.
+            Follow::Local | Follow::Master | Follow::Replica | Follow::PreferReplica => Ask::All,
         };
         let answers = self.panel.ask(seeds, |mut witness| async move {
             let report = witness.cluster().await;
@@ -254,6 +256,7 @@ impl Discovery {
         if answers.is_empty() {
             return None;
         }
+        let seed = answers.iter().any(|(asked, _)| self.panel.is_seed(asked));
         for (asked, report) in &answers {
             if let Some(told) = report.myself().and_then(|id| report.nodes().get(id)) {
                 self.local.heard(asked, told.addr.as_ref());
@@ -269,7 +272,11 @@ impl Discovery {
                 reports.push(report);
             }
         }
-        let mut map = Topology::of_cluster(&reports, self.map.as_deref());
+        let mut map = Topology::of_cluster_by(&reports, self.map.as_deref(), seed);
+        if map.stands_in() && !doubted {
+            let cluster = &self.spec.label;
+            tracing::warn!(%cluster, "all who answer are of another deployment; the map before stays");
+        }
         self.reach(&mut map);
         let nodes = map.groups().iter().flat_map(|group| &group.nodes);
         let found = nodes.filter_map(|node| node.addr.clone());
