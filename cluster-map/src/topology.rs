@@ -235,6 +235,11 @@ impl Topology {
         self.stands_in
     }
 
+    /// The same map, which stands in, in a part, for one of strangers.
+    pub(crate) fn standing_in(self, stands_in: bool) -> Topology {
+        Topology { stands_in, ..self }
+    }
+
     /// How often in a row this map stood in for another, with a seed among the strangers.
     pub(crate) fn strangers(&self) -> u32 {
         self.strangers

@@ -24,7 +24,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster_map::{Addr, Follow, Group, NodeId, Policy, Topology, plan};
+use cluster_map::sentinel::{self, Meant};
+use cluster_map::{Addr, Complaint, Follow, Group, NodeId, Policy, Topology, plan};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -273,10 +274,7 @@ impl Discovery {
             }
         }
         let mut map = Topology::of_cluster_by(&reports, self.map.as_deref(), seed);
-        if map.stands_in() && !doubted {
-            let cluster = &self.spec.label;
-            tracing::warn!(%cluster, "all who answer are of another deployment; the map before stays");
-        }
+        self.warn_of_strangers(&map, doubted);
         self.reach(&mut map);
         let nodes = map.groups().iter().flat_map(|group| &group.nodes);
         let found = nodes.filter_map(|node| node.addr.clone());
@@ -286,8 +284,10 @@ impl Discovery {
 
     /// The map by what some Sentinels say.
     async fn ask_sentinels(&mut self) -> Option<Topology> {
+        let doubted = self.map.as_ref().is_some_and(|map| map.stands_in());
+        let seeds = if doubted { Ask::All } else { Ask::Some };
         let names = self.spec.names.clone();
-        let answers = self.panel.ask(Ask::Some, move |mut witness| {
+        let answers = self.panel.ask(seeds, move |mut witness| {
             let names = names.clone();
             async move {
                 let report = witness.sentinel(&names).await;
@@ -298,34 +298,57 @@ impl Discovery {
         if answers.is_empty() {
             return None;
         }
-        let mut found: Vec<Addr> = Vec::new();
-        let mut reports = Vec::new();
-        let mut guards: BTreeMap<Box<str>, Guard> = BTreeMap::new();
         let left_out = answers.iter().map(|(_, survey)| survey.left_out).max();
         self.warn_of_more(left_out.unwrap_or(0));
+        let mut others: BTreeMap<Addr, ask::Others> = BTreeMap::new();
+        let mut reports = Vec::with_capacity(answers.len());
         for (asked, survey) in answers {
-            let (report, others) = (survey.report, survey.others);
-            let nat = &self.given.config.discovery.nat;
+            others.insert(asked, survey.others);
+            reports.push(survey.report);
+        }
+        let meant = Meant::of(reports, self.map.as_deref(), &self.panel_seeds());
+        self.remember(&meant.reports, &others);
+        let names: Vec<&str> = self.spec.names.iter().map(String::as_str).collect();
+        let mut map = Topology::of_meant(&meant, &names, self.panel.len());
+        self.warn_of_strangers(&map, doubted);
+        self.reach(&mut map);
+        self.listen(&map);
+        Some(map)
+    }
+
+    /// Who watches each master, and whom they know: those are asked from now on. Strangers' words are
+    /// not among the reports, so that theirs are not.
+    fn remember(&mut self, reports: &[sentinel::Report], others: &BTreeMap<Addr, ask::Others>) {
+        if reports.is_empty() {
+            return;
+        }
+        let nat = &self.given.config.discovery.nat;
+        let mut found: Vec<Addr> = Vec::new();
+        let mut guards: BTreeMap<Box<str>, Guard> = BTreeMap::new();
+        for report in reports {
+            let asked = &report.asked;
             for master in report.masters.iter().map(|watched| &watched.master) {
                 let guard = guards.entry(master.name.clone()).or_default();
-                let others = others.get(&master.name).into_iter().flatten();
-                let others = others.map(|addr| nat.reachable(addr));
+                let others = others.get(asked).and_then(|of| of.get(&master.name));
+                let others = others.into_iter().flatten();
+                let others: Vec<Addr> = others.map(|addr| nat.reachable(addr)).collect();
                 guard.quorum = guard.quorum.max(master.quorum);
-                guard.sentinels.extend(others);
+                guard.sentinels.extend(others.iter().cloned());
                 guard.sentinels.insert(asked.clone());
+                found.extend(others);
             }
-            let others = others.values().flatten();
-            found.extend(others.map(|addr| nat.reachable(addr)));
-            found.push(asked);
-            reports.push(report);
+            found.push(asked.clone());
         }
         self.view.guards = guards;
-        let names: Vec<&str> = self.spec.names.iter().map(String::as_str).collect();
         self.panel.found(found);
-        let mut map = Topology::of_sentinels(&reports, &names, self.panel.len());
-        self.reach(&mut map);
-        self.listen();
-        Some(map)
+    }
+
+    /// Says that the map before stands in for one of strangers, once.
+    fn warn_of_strangers(&self, map: &Topology, doubted: bool) {
+        if map.stands_in() && !doubted {
+            let cluster = &self.spec.label;
+            tracing::warn!(%cluster, "all who answer are of another deployment; the map before stays");
+        }
     }
 
     /// Says that there are more masters than are followed, once.
@@ -471,14 +494,22 @@ impl Discovery {
         text
     }
 
-    /// Listens to a few Sentinels.
-    fn listen(&mut self) {
+    /// Listens to a few Sentinels, which are no strangers.
+    fn listen(&mut self, map: &Topology) {
+        let foreign = |complaint: &Complaint| {
+            if let Complaint::Foreign { asked } = complaint {
+                Some(asked.clone())
+            } else {
+                None
+            }
+        };
+        let foreign: Vec<Addr> = map.complaints().iter().filter_map(foreign).collect();
         let chosen: Vec<Addr> = self
             .view
             .seeds
             .iter()
             .chain(&self.panel.seats())
-            .filter(|seat| seat.reach == Reach::Answered)
+            .filter(|seat| seat.reach == Reach::Answered && !foreign.contains(&seat.addr))
             .map(|seat| seat.addr.clone())
             .collect();
         self.listeners
