@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use analyzer::acl::{User, Users};
 use analyzer::advice::{
-    Asked, Before, Cluster, Decide, Facts, Flows, Guard, Heat, Limits, Need, Node, Pace, Peer,
-    Standing, Subject, Told, Verdict, decide, rule, rules, storm_limits,
+    Asked, Before, Cluster, Decide, Facts, Finding, Flows, Guard, Heat, Limits, Need, Node, Pace,
+    Peer, Standing, Subject, Told, Verdict, decide, rule, rules, storm_limits,
 };
 use analyzer::census::{Expiries, Portion, Storm, StormLimits};
 use analyzer::heat::{Hot, Rewrites, Work};
@@ -533,6 +533,14 @@ fn each_rule_holds_where_it_should_and_not_beside_it() {
     }
 }
 
+fn found(id: &str, facts: &Facts) -> Finding {
+    let verdict = decide(rule(id).expect("a rule"), facts, &Limits::default());
+    let Verdict::Found(finding) = verdict else {
+        panic!("{id}: {verdict:?}");
+    };
+    finding
+}
+
 /// The machine has 64 GB and the container 8: a limit by the machine would have the server killed.
 #[test]
 fn a_limit_of_memory_is_one_that_the_container_bears() {
@@ -540,18 +548,48 @@ fn a_limit_of_memory_is_one_that_the_container_bears() {
         Config("maxmemory=0"),
         Info("total_system_memory:64000000000 used_memory:5000000000"),
     ]);
-    let evi_01 = rule("EVI-01").expect("a rule");
-    let remedy = |facts: &Facts| {
-        let Verdict::Found(finding) = decide(evi_01, facts, &Limits::default()) else {
-            panic!("not found");
-        };
-        finding.remedy
-    };
+    let remedy = |facts: &Facts| found("EVI-01", facts).remedy;
     assert_eq!(remedy(&facts)[0], "CONFIG SET maxmemory 48000000000");
     contained(&mut facts, 8_000_000_000);
     assert_eq!(remedy(&facts)[0], "CONFIG SET maxmemory 6000000000");
     contained(&mut facts, 6_000_000_000);
     assert!(remedy(&facts)[0].starts_with("more memory first"));
+}
+
+/// `user a\x01` is told as `a?`: the line to paste would have taken the rights of a user of that name.
+#[test]
+fn a_name_that_is_no_word_is_not_in_a_line_to_paste() {
+    let remedy = |id: &str, point| found(id, &with(&[point])).remedy.pop().expect("a step");
+    assert_eq!(
+        remedy("SEC-02", Acl("user a.b:c@d-e_1 on #0 ~* +@all")),
+        "ACL SETUSER a.b:c@d-e_1 -@dangerous -@admin"
+    );
+    for (line, row) in [
+        ("user a\x01 on #0 ~* +@all", "a?"),
+        ("user a;b on ~* +@all", "a;b"),
+    ] {
+        assert_eq!(
+            remedy("SEC-02", Acl(line)),
+            format!(
+                "ACL SETUSER -@dangerous -@admin for the user of the row `user {row}`, by its name in \
+                 ACL LIST"
+            )
+        );
+    }
+    let odd = |facts: &mut Facts| {
+        facts.standing.shard = "a;b".into();
+        facts
+            .standing
+            .guard
+            .as_mut()
+            .expect("a guard")
+            .sentinels
+            .pop();
+    };
+    assert_eq!(
+        remedy("REP-09", Point::Facts(odd)),
+        "SENTINEL SET quorum 2, by its name in SENTINEL MASTERS"
+    );
 }
 
 /// As where KS.TARGET names one of them: a hundredth of what it has is no hundredth of the cluster.
@@ -570,9 +608,7 @@ fn a_storm_is_told_from_now_as_the_rule_is_tuned() {
     let mut facts = healthy();
     facts.storms = Ok(vec![STRUCK]);
     let ttl_04 = rule("TTL-04").expect("a rule");
-    let Verdict::Found(finding) = decide(ttl_04, &facts, &Limits::default()) else {
-        panic!("not found");
-    };
+    let finding = found("TTL-04", &facts);
     assert_eq!(
         finding.evidence[0].subject,
         Subject::Named("in 7 min".to_owned())
@@ -622,10 +658,7 @@ fn the_keys_that_are_written_most_are_told_as_keys() {
         error: work(0),
         rewrites: Rewrites::default(),
     }];
-    let rule = rule("EVI-06").expect("a rule");
-    let Verdict::Found(finding) = decide(rule, &facts, &Limits::default()) else {
-        panic!("not found");
-    };
+    let finding = found("EVI-06", &facts);
     assert_eq!(finding.evidence[0].subject, Subject::Key { db: 3, name });
 }
 

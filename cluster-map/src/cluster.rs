@@ -8,7 +8,9 @@
 //!   (Redis `clusterHandleConfigEpochCollision`);
 //! - that a node failed, if more than half of the others say so and it did not answer;
 //! - that there is a node at all, if more than half list it or it owns slots. One that was removed
-//!   may be asked and still believe in itself.
+//!   may be asked and still believe in itself;
+//! - of slots on their way, the two masters themselves, who alone tell of them. Of a master that was
+//!   not asked this time, what it said before, as far as it agrees with who owns the slots now.
 //!
 //! A group keeps its id while one of its members masters it. Masters that have lost all slots to
 //! another of their shard, or of their group in the previous map, stay in it: after a failover the
@@ -26,8 +28,8 @@ use crate::topology::{COMPLAINTS_MAX, Complaint, Topology};
 /// Most reports that make one map; further ones are left out.
 pub const REPORTS_MAX: usize = 64;
 
-/// Maps in a row of nothing but strangers, after which they are believed: the deployment was made
-/// anew at the same addresses.
+/// Maps in a row of nothing but strangers, a seed of the configuration among those who answered, after
+/// which they are believed: the deployment was made anew at the same addresses.
 pub const STRANGERS_MAX: u32 = 10;
 
 /// Groups claimed for one slot.
@@ -38,20 +40,32 @@ impl Topology {
     /// Reports that share no node with the others, or with the map before, are of another cluster
     /// and left out; if all are, the map before stays for [`STRANGERS_MAX`] times.
     pub fn of_cluster(reports: &[Report], previous: Option<&Topology>) -> Topology {
+        Topology::of_cluster_by(reports, previous, true)
+    }
+
+    /// The same where `seed` says whether one of the addresses that are configured has answered.
+    /// Without, the map before stays for as long as there are none but strangers: addresses that were
+    /// found may be another's by now, as those of pods are, and nobody has meant them.
+    pub fn of_cluster_by(reports: &[Report], previous: Option<&Topology>, seed: bool) -> Topology {
         let all = reports.get(..REPORTS_MAX).unwrap_or(reports);
         let (reports, mut complaints) = of_one_cluster(all, previous);
         if let Some(previous) = previous
             && !previous.groups().is_empty()
             && !reports.iter().any(|report| overlaps(report, previous))
-            && (all.is_empty() || previous.strangers() < STRANGERS_MAX)
         {
-            return previous.again(complaints, !all.is_empty());
+            if all.is_empty() {
+                return previous.again(complaints);
+            }
+            if !seed || previous.strangers() < STRANGERS_MAX {
+                return previous.for_strangers(complaints, seed);
+            }
         }
         for report in &reports {
             complaints.extend(report.complaints().iter().cloned());
         }
         let mut nodes = nodes(&reports);
         own_slots(&reports, &mut nodes, &mut complaints);
+        keep_moves(&mut nodes, previous);
         let most = reports.len() / 2;
         nodes.retain(|_, seen| seen.listed > most || !seen.told.slots.is_empty());
         let open = uncovered(nodes.values().map(|seen| &seen.told.slots));
@@ -206,6 +220,26 @@ fn own_slots(
         if let Some(seen) = nodes.get_mut(id) {
             seen.told.slots = slots.into_iter().collect();
         }
+    }
+}
+
+/// Takes what masters that did not answer had said of slots on their way from the map before: a few
+/// are asked at a time. Of slots that have arrived since nothing is kept.
+fn keep_moves(nodes: &mut BTreeMap<NodeId, Seen>, previous: Option<&Topology>) {
+    for group in previous.map_or(&[][..], Topology::groups) {
+        let seen = group.master().and_then(|master| nodes.get_mut(&master.id));
+        let Some(Seen { told, .. }) = seen else {
+            continue;
+        };
+        if told.myself || told.role != Role::Master {
+            continue;
+        }
+        let kept = |moves: &[(Slot, NodeId)], owned: bool| {
+            let here = |(slot, _): &&(Slot, NodeId)| told.slots.contains(*slot) == owned;
+            moves.iter().filter(here).cloned().collect()
+        };
+        let (migrating, importing) = (kept(&group.migrating, true), kept(&group.importing, false));
+        (told.migrating, told.importing) = (migrating, importing);
     }
 }
 

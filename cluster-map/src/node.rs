@@ -183,9 +183,10 @@ pub struct Group {
     pub slots: Slots,
     /// Config epoch of the master; 0 where there is none.
     pub epoch: u64,
-    /// Slots on their way out, with the node they go to. Told only by the master itself.
+    /// Slots on their way out, with the node they go to. Told only by the master itself, the last time
+    /// that it was asked.
     pub migrating: Vec<(Slot, NodeId)>,
-    /// Slots on their way in, with the node they come from. Told only by the master itself.
+    /// Slots on their way in, with the node they come from; told in the same way.
     pub importing: Vec<(Slot, NodeId)>,
 }
 

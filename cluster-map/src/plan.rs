@@ -3,7 +3,9 @@
 //! A link belongs to a group, not to a node, and lives as long as its group; what moves it is a
 //! promotion, a node that left or failed, or a better place by the mode. It is never closed for a
 //! bad map: a node that failed without a successor keeps its link, which tries again, and a group
-//! must be gone from [`MISSING_MAX`] complete maps in a row. Slots that move close nothing.
+//! must be gone from [`MISSING_MAX`] complete maps in a row, and for as long as the caller says
+//! ([`Link::overdue`]): maps follow each other within a second while links are down. Only a node that
+//! is seen in another group needs no such wait. Slots that move close nothing.
 //!
 //! [`plan`] is a function of its arguments: the same map gives the same plan, and a plan that was
 //! carried out ([`Plan::next`], [`Link::open`]) is followed by one without actions.
@@ -17,7 +19,7 @@ pub use self::share::{NotAShare, SHARES_MAX, Share};
 use crate::node::{Addr, Group, Health, NodeId};
 use crate::topology::Topology;
 
-/// Complete maps in a row without its group, after which a link is closed.
+/// Complete maps in a row without its group, after which a link may be closed.
 pub const MISSING_MAX: u32 = 3;
 
 /// Maps in a row with a live link before it is moved for the sake of the mode alone. A replica that
@@ -85,6 +87,8 @@ pub struct Link {
     pub offset: Option<u64>,
     /// Complete maps in a row without its group.
     pub missing: u32,
+    /// It has had no group for as long as its keeper would wait; the keeper has the clock.
+    pub overdue: bool,
     /// Maps in a row since it was opened or moved, while it was live.
     pub settled: u32,
 }
@@ -101,6 +105,7 @@ impl Link {
             state: LinkState::Loading,
             offset: None,
             missing: 0,
+            overdue: false,
             settled: 0,
         }
     }
@@ -274,7 +279,7 @@ impl Plan {
         }
         if let Some(group) = topology.group(&next.group) {
             next.members = members(group);
-            next.missing = 0;
+            (next.missing, next.overdue) = (0, false);
         } else if self.missing.contains(&next.id) {
             next.missing = next.missing.saturating_add(1);
         }
@@ -384,7 +389,8 @@ fn miss(topology: &Topology, link: &Link, plan: &mut Plan) {
         return;
     }
     plan.missing.push(link.id);
-    if link.missing.saturating_add(1) >= MISSING_MAX {
+    let is_elsewhere = topology.group_of(&link.node).is_some();
+    if link.missing.saturating_add(1) >= MISSING_MAX && (link.overdue || is_elsewhere) {
         plan.actions.push(Action::Close {
             link: link.id,
             why: Cause::Gone,

@@ -13,10 +13,13 @@
 //!
 //! During a failover the leader answers GET-MASTER-ADDR-BY-NAME with the promoted node before it
 //! is named anywhere else. Sentinels that disagree are counted: the address of the most is taken,
-//! of the highest config epoch among equals.
+//! of the highest config epoch among equals. Those of another deployment are left out before
+//! ([`Meant`]).
 
 mod map;
+mod meant;
 
+pub use self::meant::Meant;
 use crate::error::Error;
 use crate::node::{Addr, Health, NodeId};
 use crate::report::NODES_MAX;

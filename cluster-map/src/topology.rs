@@ -17,8 +17,10 @@ pub struct Topology {
     /// Ranges in order, with the index of the owning group.
     owners: Vec<(Slot, Slot, usize)>,
     complete: bool,
-    /// How often in a row this map stood in for one of strangers.
+    /// How often in a row this map stood in for one of strangers, as far as that is counted.
     strangers: u32,
+    /// It stands in for one of strangers now.
+    stands_in: bool,
 }
 
 /// Complaints kept of one map; further ones are dropped.
@@ -223,22 +225,42 @@ impl Topology {
             owners,
             complete,
             strangers: 0,
+            stands_in: false,
         }
     }
 
-    /// How often in a row this map stood in for another.
+    /// True if this is the map before once more, because all who answered are strangers. Whoever was
+    /// configured should be asked next.
+    pub fn stands_in(&self) -> bool {
+        self.stands_in
+    }
+
+    /// The same map, which stands in, in a part, for one of strangers.
+    pub(crate) fn standing_in(self, stands_in: bool) -> Topology {
+        Topology { stands_in, ..self }
+    }
+
+    /// How often in a row this map stood in for another, with a seed among the strangers.
     pub(crate) fn strangers(&self) -> u32 {
         self.strangers
     }
 
-    /// This map once more, instead of one that nobody can tell, or that is of strangers.
-    pub(crate) fn again(&self, mut complaints: Vec<Complaint>, strangers: bool) -> Topology {
+    /// This map once more, instead of one that nobody can tell.
+    pub(crate) fn again(&self, mut complaints: Vec<Complaint>) -> Topology {
         complaints.truncate(COMPLAINTS_MAX);
         Topology {
             complaints,
             complete: false,
-            strangers: self.strangers.saturating_add(u32::from(strangers)),
             ..self.clone()
+        }
+    }
+
+    /// This map once more, instead of one of strangers.
+    pub(crate) fn for_strangers(&self, complaints: Vec<Complaint>, is_counted: bool) -> Topology {
+        Topology {
+            strangers: self.strangers.saturating_add(u32::from(is_counted)),
+            stands_in: true,
+            ..self.again(complaints)
         }
     }
 }

@@ -231,7 +231,7 @@ fn a_sentinel_that_disagrees_is_outvoted() {
     let master = master_of_most(&watched);
     assert_eq!(names, [master.to_string()], "{}", app.log_tail());
     wait::for_true(PATIENCE, "a word about it", || {
-        Ok(app.log().contains("disagreement"))
+        Ok(app.log().contains("belongs to another deployment"))
     })
     .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
     drop(other);

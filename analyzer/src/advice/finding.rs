@@ -62,6 +62,14 @@ pub enum Subject {
     Named(String),
 }
 
+/// True for a name that a line to paste may have as it is. Others may mean something else to whatever
+/// it is pasted into; and of what is no text, or cannot be printed, we have no more than a likeness
+/// (`acl::User`), which names nobody, or somebody else.
+pub(super) fn is_word(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_.:@-".contains(c);
+    !name.is_empty() && name.chars().all(is_plain)
+}
+
 /// A row of evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {

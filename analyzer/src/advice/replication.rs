@@ -2,7 +2,7 @@
 //! ourselves are to a master.
 
 use super::facts::{Cannot, Facts};
-use super::finding::{Evidence, Severity};
+use super::finding::{Evidence, Severity, is_word};
 use super::rule::{Need, Rule, Ruling, Threshold, Tuned};
 use super::standing::{Attached, Node};
 
@@ -431,16 +431,16 @@ fn sentinels(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
         .iter()
         .map(|node| Evidence::named(&node.name, "Sentinel"));
     let quorum = Evidence::named("quorum", guard.quorum.to_string());
+    let majority = count / 2 + 1;
     Ok(Some(
         tuned
             .finding(what)
             .risk("nobody fails over when one of them is lost with the master")
             .evidence(std::iter::once(quorum).chain(rows))
             .remedy("run three Sentinels or more, each on a host of its own")
-            .remedy(format!(
-                "SENTINEL SET {} quorum {}",
-                facts.standing.shard,
-                count / 2 + 1
-            )),
+            .remedy(match is_word(&facts.standing.shard) {
+                true => format!("SENTINEL SET {} quorum {majority}", facts.standing.shard),
+                false => format!("SENTINEL SET quorum {majority}, by its name in SENTINEL MASTERS"),
+            }),
     ))
 }

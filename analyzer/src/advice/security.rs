@@ -1,7 +1,7 @@
 //! Section 5 of the catalogue: who may do what, who can listen, and what names give away.
 
 use super::facts::Facts;
-use super::finding::{Evidence, Severity};
+use super::finding::{Evidence, Severity, is_word};
 use super::rule::{Need, Rule, Ruling, Threshold, Tuned};
 use super::secrets::Shape;
 use super::standing::is_local;
@@ -23,7 +23,9 @@ pub(super) const RULES: &[Rule] = &[
         )
         .caveat(
             "Users of operators need them: silence the rule for their server, or give them another \
-             one. The default user is SEC-01's.",
+             one. Replicas, Sentinel and Keyscape need some of them as well, as PSYNC, REPLICAOF or \
+             CONFIG: give back to their users what they run (`keyscape check` says it for Keyscape) \
+             before they connect again. The default user is SEC-01's.",
         ),
     Rule::new("SEC-03", "Plain TCP between hosts", &[Need::Config, Need::Info, Need::Topology], plain)
         .why(
@@ -82,7 +84,14 @@ fn dangerous(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
         };
         if user.is_on && &*user.name != "default" {
             rows.push(Evidence::named(&format!("user {}", user.name), seen));
-            steps.push(format!("ACL SETUSER {} -@dangerous -@admin", user.name));
+            steps.push(match is_word(&user.name) {
+                true => format!("ACL SETUSER {} -@dangerous -@admin", user.name),
+                false => format!(
+                    "ACL SETUSER -@dangerous -@admin for the user of the row `user {}`, by its name \
+                     in ACL LIST",
+                    user.name
+                ),
+            });
         }
     }
     for name in ["enable-debug-command", "enable-module-command"] {

@@ -137,6 +137,55 @@ fn slots_on_the_move_change_hands_with_the_epoch() {
     );
 }
 
+/// Moves of a map: `group: out slot>node, in slot<node`.
+fn moves(map: &Topology) -> String {
+    let group = |group: &crate::node::Group| {
+        let out = group
+            .migrating
+            .iter()
+            .map(|(slot, to)| format!("{slot}>{to}"));
+        let into = group
+            .importing
+            .iter()
+            .map(|(slot, from)| format!("{slot}<{from}"));
+        let moves: Vec<_> = out.chain(into).collect();
+        format!("{}: {}", group.id, moves.join(" "))
+    };
+    let groups: Vec<_> = map.groups().iter().map(group).collect();
+    groups.join("; ")
+}
+
+/// In a cluster of more nodes than are asked at once, moves were known for as long as the turn of their
+/// masters lasted, and KS.REBALANCE planned the slots anew behind it.
+#[test]
+fn moves_are_remembered_until_their_master_is_asked_again() {
+    let out = STEADY.replace("0-8191", "0-8191 [5->-b] [6->-b]");
+    let into = STEADY.replace("8192-16383", "8192-16383 [5-<-a] [6-<-a]");
+    let map = Topology::of_cluster(&[report("a", &out), report("b", &into)], Some(&steady()));
+    assert_eq!(moves(&map), "a: 5>b 6>b; b: 5<a 6<a");
+    let others = |map: &Topology, lines: &str| {
+        Topology::of_cluster(&[report("c", lines), report("d", lines)], Some(map))
+    };
+    let map = others(&map, STEADY);
+    assert_eq!(moves(&map), "a: 5>b 6>b; b: 5<a 6<a");
+    // A slot that has arrived is on its way no more, whoever says so.
+    let arrived = STEADY.replace("0-8191", "0-4 6-8191");
+    let arrived = arrived.replace("b master - 2 ", "b master - 7 5 ");
+    let map = others(&map, &arrived);
+    assert_eq!(shape(&map), "a: a/c 0-4 6-8191; b: b/d 5 8192-16383");
+    assert_eq!(moves(&map), "a: 6>b; b: 6<a");
+    // A master that tells of none has none; the other side was not asked.
+    let map = Topology::of_cluster(&[report("a", &arrived)], Some(&map));
+    assert_eq!(moves(&map), "a: ; b: 6<a");
+    // One that was promoted away has none to remember.
+    let failed = arrived
+        .replace("a master", "a master,fail")
+        .replace(" 0-4 6-8191", "");
+    let failed = failed.replace("c slave a 1", "c master - 9 0-4 6-8191");
+    let before = Topology::of_cluster(&[report("a", &out)], None);
+    assert_eq!(moves(&others(&before, &failed)), "a: ; b: ");
+}
+
 #[test]
 fn equal_epochs_are_settled_by_the_id() {
     let lines = "a master - 1 0-16383\nb master - 1 5\n";
@@ -199,6 +248,29 @@ fn strangers_are_believed_in_the_end() {
     map = Topology::of_cluster(std::slice::from_ref(&other), Some(&map));
     assert_eq!(shape(&map), "x: x 0-16383");
     assert!(map.is_complete());
+}
+
+/// Pods of another cluster have got the addresses of ours: ten looks at them took as little as four
+/// seconds while links were down, and no seed had to be asked in them.
+#[test]
+fn strangers_are_not_believed_while_no_seed_answers() {
+    let others = [report("x", "x master - 9 0-16383\n")];
+    let mut map = steady();
+    for _ in 0..STRANGERS_MAX * 2 {
+        map = Topology::of_cluster_by(&others, Some(&map), false);
+        assert_eq!(shape(&map), shape(&steady()));
+        assert!(map.stands_in() && !map.is_complete());
+    }
+    for _ in 0..STRANGERS_MAX {
+        map = Topology::of_cluster_by(&others, Some(&map), true);
+        assert_eq!(shape(&map), shape(&steady()));
+    }
+    map = Topology::of_cluster_by(&others, Some(&map), false);
+    assert_eq!(shape(&map), shape(&steady()), "a seed has to say it");
+    let ours = Topology::of_cluster_by(&[report("a", STEADY)], Some(&map), false);
+    assert!(ours.is_complete() && !ours.stands_in());
+    map = Topology::of_cluster_by(&others, Some(&map), true);
+    assert_eq!(shape(&map), "x: x 0-16383");
 }
 
 #[test]

@@ -404,15 +404,17 @@ fn groups_come_and_go() {
         ..link(&two, "b", "n")
     });
     assert_eq!(words(&plan(&two, &links, &policy)), "");
-    // Gone twice, back, gone three times.
-    for (topology, expected) in [
-        (&one, ""),
-        (&one, ""),
-        (&two, ""),
-        (&one, ""),
-        (&one, ""),
-        (&one, "close 8 gone"),
+    // Gone twice, back, gone three times, and then for long enough.
+    for (topology, overdue, expected) in [
+        (&one, true, ""),
+        (&one, true, ""),
+        (&two, false, ""),
+        (&one, true, ""),
+        (&one, true, ""),
+        (&one, false, ""),
+        (&one, true, "close 8 gone"),
     ] {
+        links[1].overdue = overdue;
         let made = plan(topology, &links, &policy);
         assert_eq!(words(&made), expected);
         assert_eq!(
@@ -479,6 +481,11 @@ fn a_group_that_is_called_otherwise_keeps_its_link() {
     ];
     let made = plan(&after, &links, &Policy::default());
     assert_eq!((words(&made).as_str(), &made.missing[..]), ("", &[7][..]));
+    // That is seen, and not only missed: it is not waited for any longer.
+    let mut links = links;
+    links[0].missing = MISSING_MAX - 1;
+    let made = plan(&after, &links, &Policy::default());
+    assert_eq!(words(&made), "close 7 gone");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Report, Row, Watched};
+use super::{Meant, Report, Row, Watched};
 use crate::node::{Addr, Group, Health, Node, NodeId, Role};
 use crate::slots::Slots;
 use crate::topology::{Complaint, Topology};
@@ -11,17 +11,30 @@ impl Topology {
     /// The map of the masters of those names, of all if there are none, from what some of `known`
     /// Sentinels say. It is complete if more than half of them have answered.
     pub fn of_sentinels(reports: &[Report], names: &[&str], known: usize) -> Topology {
+        let meant = Meant {
+            reports: reports.to_vec(),
+            ..Meant::default()
+        };
+        Topology::of_meant(&meant, names, known)
+    }
+
+    /// The same without what other deployments say. Where a group stays because only strangers tell
+    /// of it, the map is not complete.
+    pub fn of_meant(meant: &Meant, names: &[&str], known: usize) -> Topology {
+        let reports = &meant.reports;
         let mut watched: BTreeMap<&str, Vec<&Watched>> = BTreeMap::new();
         for master in reports.iter().flat_map(|report| &report.masters) {
             if names.is_empty() || names.contains(&&*master.master.name) {
                 watched.entry(&master.master.name).or_default().push(master);
             }
         }
-        let mut complaints = Vec::new();
+        let mut complaints = meant.complaints.clone();
         let group = |(name, views): (&str, Vec<&Watched>)| group(name, &views, &mut complaints);
-        let groups = watched.into_iter().map(group).collect();
-        let complete = reports.len() > known / 2;
-        Topology::build(groups, complaints, complete)
+        let groups = watched.into_iter().map(group);
+        let groups: Vec<Group> = meant.kept.iter().cloned().chain(groups).collect();
+        let complete = reports.len() > known / 2 && !meant.stands_in();
+        let map = Topology::build(groups, complaints, complete);
+        map.standing_in(meant.stands_in())
     }
 }
 

@@ -220,7 +220,7 @@ fn execute(install: &Install, plan: &Value) -> Result<()> {
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{path}", Path::display(bin.path()));
     let output = Command::new("sh")
-        .args(["-e", "-c", &lines.join("\n")])
+        .args(["-c", &lines.join("\n")])
         .env("PATH", path)
         .stdin(Stdio::null())
         .output()?;

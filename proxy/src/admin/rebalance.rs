@@ -4,7 +4,10 @@
 //! The plan itself is `cluster_map::rebalance`. Here it gets its weights from the models, and is told
 //! what must stay: slots that are on their way already, and slots with a key so large that the move
 //! would block both masters (rule CLU-04). The commands declare each move on both sides and have
-//! `redis-cli --cluster fix` carry them out, which every version can and no key name breaks.
+//! `redis-cli --cluster fix` carry them out, which every version can and no key name breaks. There is
+//! no plan while the cluster is not whole (`whole`), for then the commands would end half-way.
+
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -167,28 +170,16 @@ pub(crate) async fn rebalance(session: &Session, request: &Request) -> Result<Re
     Ok(finish(&own, &ground.sources, tables, notes, options.format))
 }
 
-/// The only cluster of the scope and its map.
+/// The only cluster of the scope and its map, if it is whole.
 fn cluster(scope: &Scope) -> Result<(Arc<Deployment>, Arc<Topology>), Reply> {
     let mut clusters = scope.clusters();
     let cluster = clusters.next().filter(|_| clusters.next().is_none());
     let cluster = cluster.filter(|_| !scope.is_single()).ok_or(ONE_CLUSTER)?;
     let view = cluster.view();
-    if view.unowned > 0 {
-        return Err(in_part(cluster, view.unowned));
-    }
     let none = || Reply::error("LOADING the cluster's map is not known yet");
-    Ok((cluster.clone(), view.topology.clone().ok_or_else(none)?))
-}
-
-/// The error where other instances follow some of the masters: without what those have they would
-/// look empty, and the plan would move everything there.
-fn in_part(cluster: &Deployment, unowned: usize) -> Reply {
-    let text = format!(
-        "ERR {unowned} masters of {} are followed by other instances, and what they have is not known \
-         here; ask an instance that follows the whole cluster",
-        cluster.label
-    );
-    Reply::Error(text.into())
+    let topology = view.topology.clone().ok_or_else(none)?;
+    whole::check(cluster, &view, &topology)?;
+    Ok((cluster.clone(), topology))
 }
 
 impl Ground {
@@ -447,9 +438,14 @@ fn hazards(ground: &Ground) -> Table {
     Table::rows("hazards", ground.hazards.iter().map(row).collect())
 }
 
-/// The lines to paste, in their order.
-fn commands(ground: &Ground, moves: &[Move]) -> Table {
-    let mut lines = Vec::new();
+/// The lines to paste, in their order. The first asks every node whether a slot is open (it ends with
+/// 1 then): the map learns of that a few nodes at a time, and what it knows is of when it was asked.
+fn command_lines(ground: &Ground, moves: &[Move]) -> Vec<String> {
+    let first = moves.first().and_then(|step| ground.shards.get(step.from));
+    let mut lines: Vec<String> = first
+        .map(|shard| cluster_wide("check", &shard.addr))
+        .into_iter()
+        .collect();
     for batch in moves.chunks(BATCH) {
         let mut source = None;
         for step in batch {
@@ -462,17 +458,33 @@ fn commands(ground: &Ground, moves: &[Move]) -> Table {
             source = Some(&from.addr);
         }
         if let Some(addr) = source {
-            let addr = quoted(&addr.to_string());
-            lines.push(format!("redis-cli --cluster fix {addr} --cluster-yes"));
+            lines.push(cluster_wide("fix", addr));
         }
     }
-    let row = |line| vec![("command", Cell::Text(line))];
-    Table::rows("commands", lines.into_iter().map(row).collect())
+    lines
 }
 
+fn commands(ground: &Ground, moves: &[Move]) -> Table {
+    let row = |line| vec![("command", Cell::Text(line))];
+    let lines = command_lines(ground, moves).into_iter();
+    Table::rows("commands", lines.map(row).collect())
+}
+
+/// What the whole cluster is asked through one node. Host and port are two words: in `host:port`
+/// `redis-cli` takes the brackets of an IPv6 address for a part of its name.
+fn cluster_wide(what: &str, through: &Addr) -> String {
+    let (host, port) = (quoted(&through.host), through.port);
+    format!("redis-cli --cluster {what} {host} {port} --cluster-yes || exit 1")
+}
+
+/// One side of a move, on which the script ends unless it is answered with OK: `redis-cli` itself exits
+/// with 0 behind an error reply, and knows `-e` only from 7.0 on.
 fn setslot(on: &Addr, slot: Slot, state: &str, other: &NodeId) -> String {
     let (host, port, other) = (quoted(&on.host), on.port, quoted(other.as_str()));
-    format!("redis-cli -h {host} -p {port} CLUSTER SETSLOT {slot} {state} {other}")
+    format!(
+        "redis-cli -h {host} -p {port} CLUSTER SETSLOT {slot} {state} {other} | tee /dev/stderr | \
+         grep -qx OK || exit 1"
+    )
 }
 
 /// A word as a shell takes it: names come from the nodes, and these lines are pasted.
@@ -492,9 +504,10 @@ fn notes(options: &Options, ground: &Ground, moves: &[Move]) -> Vec<String> {
         notes.push("no move makes the masters more even by more than 1% of the mean".to_owned());
     } else {
         notes.push(
-            "the commands open up to 16 slots on both sides and let `redis-cli --cluster fix` move \
-             their keys and give them away; add --user, -a or --tls as your cluster needs; run them \
-             as one script, because open slots are answered with ASK"
+            "the commands see that no slot is open yet, open up to 16 at a time on both sides and let \
+             `redis-cli --cluster fix` move their keys and give them away; add --user, -a or --tls as \
+             your cluster needs; run them as one script, because open slots are answered with ASK; it \
+             ends at the first failure, and `fix` then closes what is open once the cause is gone"
                 .to_owned(),
         );
     }
@@ -506,8 +519,8 @@ fn notes(options: &Options, ground: &Ground, moves: &[Move]) -> Vec<String> {
     }
     if !ground.open.is_empty() {
         notes.push(format!(
-            "{} slots are on their way already: they are not in the plan, but `fix` would end their \
-             moves too; wait for them first",
+            "{} slots are on their way already: they are not in the plan, and the script does not \
+             begin before they have arrived, for `fix` would end their moves too",
             ground.open.len()
         ));
     }
@@ -553,12 +566,76 @@ mod tests {
         assert!(!is_short(0, 0));
     }
 
+    /// Two masters of which the first gives a slot to the second.
+    fn lines(hosts: [&str; 2]) -> Vec<String> {
+        let shard = |(host, port, id): (&str, u64, &str)| Shard {
+            node: NodeId::new(id).unwrap(),
+            addr: Addr::new(host, port).unwrap(),
+            slots: BTreeMap::new(),
+        };
+        let [one, two] = hosts;
+        let ground = Ground {
+            shards: vec![shard((one, 7000, "aa")), shard((two, 7001, "bb"))],
+            open: BTreeSet::new(),
+            hazards: Vec::new(),
+            sources: Vec::new(),
+            heard_ms: 0,
+            stretched: false,
+        };
+        let slot = Slot::new(5).unwrap();
+        let step = Move {
+            slot,
+            weight: 0,
+            from: 0,
+            to: 1,
+        };
+        command_lines(&ground, &[step])
+    }
+
+    /// A `fix` that cannot reach a node ends at once; slots that lines behind it open stay open.
+    #[test]
+    fn the_script_ends_at_the_first_failure() {
+        let [check, import, migrate, fix] = lines(["10.0.0.1", "10.0.0.2"]).try_into().unwrap();
+        // A slot that the map does not know to be open is known to its masters.
+        assert_eq!(
+            check,
+            "redis-cli --cluster check 10.0.0.1 7000 --cluster-yes || exit 1"
+        );
+        assert_eq!(
+            import,
+            "redis-cli -h 10.0.0.2 -p 7001 CLUSTER SETSLOT 5 IMPORTING aa | tee /dev/stderr | \
+             grep -qx OK || exit 1"
+        );
+        assert_eq!(
+            migrate,
+            "redis-cli -h 10.0.0.1 -p 7000 CLUSTER SETSLOT 5 MIGRATING bb | tee /dev/stderr | \
+             grep -qx OK || exit 1"
+        );
+        assert_eq!(
+            fix,
+            "redis-cli --cluster fix 10.0.0.1 7000 --cluster-yes || exit 1"
+        );
+    }
+
+    /// `redis-cli --cluster fix '[::1]:7000'` looks for a host of the name `[::1]`.
+    #[test]
+    fn ipv6_addresses_have_no_brackets_for_redis_cli() {
+        let [check, import, migrate, fix] = lines(["fd00::1", "::1"]).try_into().unwrap();
+        assert!(check.starts_with("redis-cli --cluster check fd00::1 7000 "));
+        assert!(import.starts_with("redis-cli -h ::1 -p 7001 CLUSTER SETSLOT"));
+        assert!(migrate.starts_with("redis-cli -h fd00::1 -p 7000 CLUSTER SETSLOT"));
+        assert_eq!(
+            fix,
+            "redis-cli --cluster fix fd00::1 7000 --cluster-yes || exit 1"
+        );
+    }
+
     #[test]
     fn names_of_nodes_are_words_to_a_shell() {
         for (word, safe) in [
             ("10.0.0.1", "10.0.0.1"),
             ("node-1.example", "node-1.example"),
-            ("[::1]:7000", "'[::1]:7000'"),
+            ("fe80::1%eth0", "'fe80::1%eth0'"),
             ("a;reboot", "'a;reboot'"),
             ("$(id)'x", r"'$(id)'\''x'"),
         ] {

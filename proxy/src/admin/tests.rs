@@ -4,6 +4,7 @@ mod deployed;
 mod lives;
 mod merged;
 mod owner;
+mod rebalance;
 mod sentinels;
 
 use std::sync::Arc;

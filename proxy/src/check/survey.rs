@@ -104,10 +104,16 @@ async fn sentinels(config: &Config, panel: &mut Panel, names: &[String]) -> Opti
     let nat = &config.discovery.nat;
     let mut found = Vec::new();
     let mut reports = Vec::new();
-    for (asked, (report, others)) in answers.await {
-        found.extend(others.values().flatten().map(|addr| nat.reachable(addr)));
+    for (asked, survey) in answers.await {
+        found.extend(
+            survey
+                .others
+                .values()
+                .flatten()
+                .map(|addr| nat.reachable(addr)),
+        );
         found.push(asked);
-        reports.push(report);
+        reports.push(survey.report);
     }
     if reports.is_empty() {
         return None;

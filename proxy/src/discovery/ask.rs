@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use cluster_map::report::Report;
-use cluster_map::sentinel::{self, Watched};
+use cluster_map::sentinel::{self, Row, Watched};
 use cluster_map::{Addr, Asked, NodeId, Value, nodes_text, shards, slots_reply};
 use redis_protocol::resp2::types::BytesFrame;
 use replica_shim::Outbound;
@@ -20,6 +20,20 @@ pub const MASTERS_MAX: usize = 1_000;
 
 /// Other Sentinels that one knows, by the name of the master that they watch.
 pub type Others = BTreeMap<Box<str>, Vec<Addr>>;
+
+/// Masters that a Sentinel is asked about at once.
+const BATCH: usize = 64;
+
+/// What a Sentinel says.
+#[derive(Debug)]
+pub struct Survey {
+    /// Its masters.
+    pub report: sentinel::Report,
+    /// The other Sentinels that it knows.
+    pub others: Others,
+    /// Masters beyond [`MASTERS_MAX`], of which nothing was asked.
+    pub left_out: usize,
+}
 
 /// Why a server said nothing of use.
 #[derive(Debug, Error)]
@@ -98,40 +112,66 @@ impl Witness {
     ///
     /// # Errors
     /// The connection failed, or an answer could not be read.
-    pub async fn sentinel(
-        &mut self,
-        names: &[String],
-    ) -> Result<(sentinel::Report, Others), AskError> {
+    pub async fn sentinel(&mut self, names: &[String]) -> Result<Survey, AskError> {
         let reply = self.client.ask_one(&Outbound::SentinelMasters).await?;
         let rows = sentinel::masters(&value(&reply))?;
-        let mut report = sentinel::Report {
-            asked: self.asked.addr.clone(),
-            masters: Vec::new(),
+        let (rows, left_out) = chosen(rows, names);
+        let mut survey = Survey {
+            report: sentinel::Report {
+                asked: self.asked.addr.clone(),
+                masters: Vec::with_capacity(rows.len()),
+            },
+            others: Others::new(),
+            left_out,
         };
-        let mut others = Others::new();
-        let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
-        let rows = rows.into_iter().filter(|row| wanted(&row.name));
-        for master in rows.take(MASTERS_MAX) {
-            let requests = [
-                Outbound::SentinelMasterAddress(&master.name),
-                Outbound::SentinelReplicas(&master.name),
-                Outbound::SentinelSentinels(&master.name),
-            ];
-            let replies = self.client.ask(&requests).await?;
-            let [addr, replicas, sentinels] = replies.as_slice() else {
+        let mut rows = rows.into_iter().peekable();
+        while rows.peek().is_some() {
+            let batch: Vec<Row> = rows.by_ref().take(BATCH).collect();
+            self.watched(batch, &mut survey).await?;
+        }
+        Ok(survey)
+    }
+
+    /// What it says of a batch of masters, in one round trip: one for each would take longer than a
+    /// look may, from some hundred masters a few milliseconds away on.
+    async fn watched(&mut self, batch: Vec<Row>, survey: &mut Survey) -> Result<(), AskError> {
+        let requests: Vec<Outbound<'_>> = batch.iter().flat_map(questions).collect();
+        let replies = self.client.ask(&requests).await?;
+        let mut replies = replies.chunks_exact(3);
+        for master in batch {
+            let Some([addr, replicas, sentinels]) = replies.next() else {
                 return Err(SideError::Decode.into());
             };
             let found = sentinel::sentinels(&value(sentinels))?;
             let found = found.into_iter().filter_map(|row| row.addr);
-            others.insert(master.name.clone(), found.collect());
-            report.masters.push(Watched {
+            survey.others.insert(master.name.clone(), found.collect());
+            survey.report.masters.push(Watched {
                 addr: sentinel::addr(&value(addr))?,
                 replicas: sentinel::replicas(&value(replicas))?,
                 master,
             });
         }
-        Ok((report, others))
+        Ok(())
     }
+}
+
+fn questions(master: &Row) -> [Outbound<'_>; 3] {
+    [
+        Outbound::SentinelMasterAddress(&master.name),
+        Outbound::SentinelReplicas(&master.name),
+        Outbound::SentinelSentinels(&master.name),
+    ]
+}
+
+/// The masters of those names, of all if there are none: the first [`MASTERS_MAX`] by name, for a
+/// Sentinel tells of them in an order of its own; and how many are left out.
+fn chosen(rows: Vec<Row>, names: &[String]) -> (Vec<Row>, usize) {
+    let wanted = |row: &Row| names.is_empty() || names.iter().any(|name| **name == *row.name);
+    let mut rows: Vec<Row> = rows.into_iter().filter(wanted).collect();
+    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    let left_out = rows.len().saturating_sub(MASTERS_MAX);
+    rows.truncate(MASTERS_MAX);
+    (rows, left_out)
 }
 
 /// Which node of a cluster the server at the other end is; `None` if it does not say.
@@ -161,7 +201,103 @@ fn value(frame: &BytesFrame) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use cluster_map::Health;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::config::{Config, raw::Raw};
+    use crate::source::Spec;
+
+    fn row(number: usize) -> Row {
+        Row {
+            name: format!("m{number:04}").into(),
+            addr: None,
+            health: Health::Online,
+            epoch: 0,
+            offset: None,
+            others: 0,
+            quorum: 0,
+        }
+    }
+
+    /// A Sentinel tells of its masters in the order of a hash table: each look had others.
+    #[test]
+    fn of_too_many_masters_the_same_are_left_out() {
+        let all = MASTERS_MAX + 2;
+        let mut rows: Vec<Row> = (0..all).map(row).collect();
+        let (first, left_out) = chosen(rows.clone(), &[]);
+        assert_eq!((first.len(), left_out), (MASTERS_MAX, 2));
+        assert_eq!(&*first.last().unwrap().name, "m0999");
+        rows.reverse();
+        assert_eq!(chosen(rows.clone(), &[]).0, first);
+        let (named, left_out) = chosen(rows, &["m1001".to_owned(), "other".to_owned()]);
+        assert_eq!((named, left_out), (vec![row(MASTERS_MAX + 1)], 0));
+    }
+
+    fn fake_answer(request: &str, masters: usize) -> String {
+        let bulk = |text: &str| format!("${}\r\n{text}\r\n", text.len());
+        let row = |number| {
+            let words = ["name", &row(number).name, "ip", "10.0.0.1", "port", "6379"];
+            format!("*6\r\n{}", words.map(bulk).concat())
+        };
+        if request.contains("get-master-addr") {
+            format!("*2\r\n{}{}", bulk("10.0.0.1"), bulk("6379"))
+        } else if request.contains("masters") {
+            let rows: String = (0..masters).map(row).collect();
+            format!("*{masters}\r\n{rows}")
+        } else if request.contains("client") {
+            "+OK\r\n".to_owned()
+        } else {
+            "*0\r\n".to_owned()
+        }
+    }
+
+    /// A Sentinel of so many masters, which says how often it had to wait for a request.
+    async fn fake_sentinel(listener: TcpListener, masters: usize) -> usize {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        // A request begins with an asterisk, and has no other.
+        let is_whole = |request: &&str| {
+            let words = request.split("\r\n").next().unwrap().parse::<usize>();
+            words.is_ok_and(|words| request.matches("\r\n").count() == 2 * words + 1)
+        };
+        let (mut input, mut waits) = (String::new(), 0);
+        let mut read = vec![0; 1 << 16];
+        while let Ok(count @ 1..) = stream.read(&mut read).await {
+            waits += 1;
+            input += &String::from_utf8_lossy(&read[..count]).to_lowercase();
+            let mut rest = 0;
+            let mut output = String::new();
+            for request in input.split('*').skip(1).take_while(is_whole) {
+                rest += 1 + request.len();
+                output += &fake_answer(request, masters);
+            }
+            input.drain(..rest);
+            stream.write_all(output.as_bytes()).await.unwrap();
+        }
+        waits
+    }
+
+    /// A thousand masters of a Sentinel 5 ms away took five seconds, and a look has three.
+    #[tokio::test]
+    async fn many_masters_take_few_round_trips() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let sentinel = tokio::spawn(fake_sentinel(listener, 3 * BATCH + 1));
+        let config = Config::from_raw(Raw::default()).unwrap();
+        let target = crate::app::target(&config, Spec::parse(&url).unwrap().first());
+        let mut witness = Witness::connect(&target).await.unwrap();
+        let survey = witness.sentinel(&[]).await.unwrap();
+        assert_eq!(survey.report.masters.len(), 3 * BATCH + 1);
+        assert_eq!(survey.others.len(), 3 * BATCH + 1);
+        let last = survey.report.masters.last().unwrap();
+        assert_eq!(&*last.master.name, "m0192");
+        assert_eq!(last.addr, Addr::new("10.0.0.1", 6379));
+        drop(witness);
+        // Its name, the masters, four batches; and a batch may come in two pieces.
+        let waits = sentinel.await.unwrap();
+        assert!(waits <= 10, "{waits}");
+    }
 
     #[test]
     fn frames_become_values() {

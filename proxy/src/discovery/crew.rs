@@ -30,6 +30,11 @@ const ORPHAN_LIMIT: Duration = Duration::from_secs(15);
 /// How long a node that could not be used is remembered.
 const AVOID_TIME: Duration = Duration::from_secs(60);
 
+/// How long a group is gone at least before its link is closed: while a link is down some maps in a row
+/// take a second, in which all that are asked may be wrong in the same way, and a link that is closed
+/// for nothing costs a full sync.
+const GONE_MIN: Duration = Duration::from_secs(30);
+
 /// What opening a link takes.
 #[derive(Debug)]
 pub(super) struct Means {
@@ -63,6 +68,8 @@ struct Hand {
     stop: CancellationToken,
     /// Since when it is down.
     down: Option<Instant>,
+    /// Since when no map has its group.
+    gone: Option<Instant>,
     /// Its node was not well in the last map.
     ill: bool,
 }
@@ -92,6 +99,7 @@ impl Crew {
                 state @ (LinkState::Live | LinkState::Loading | LinkState::Down) => state,
             };
             hand.link.offset = (status.offset > 0).then_some(status.offset);
+            hand.link.overdue = is_overdue(hand.gone, now);
             if hand.link.state != LinkState::Down {
                 hand.down = None;
                 continue;
@@ -153,6 +161,7 @@ impl Crew {
         }
         for hand in self.hands.values_mut() {
             if let Some(next) = plan.next(&hand.link, topology) {
+                hand.gone = since(hand.gone, next.missing > 0);
                 hand.link = next;
             }
             hand.nudge(topology);
@@ -216,6 +225,7 @@ impl Crew {
             link,
             stop,
             down: None,
+            gone: None,
             ill: false,
         };
         self.hands.insert(id, hand);
@@ -295,6 +305,15 @@ impl Hand {
             self.helm.place.send_replace(Arc::new(place));
         }
     }
+}
+
+/// Since when something is so, if it is.
+fn since(before: Option<Instant>, is_so: bool) -> Option<Instant> {
+    is_so.then(|| before.unwrap_or_else(clock::now))
+}
+
+fn is_overdue(gone: Option<Instant>, now: Instant) -> bool {
+    gone.is_some_and(|since| now.duration_since(since) >= GONE_MIN)
 }
 
 /// Where a link's master is. Of a group that is gone, or has no master now, the last one is kept.
@@ -379,6 +398,17 @@ mod tests {
         let after = place(&link, Some(&after), &first);
         assert_eq!(after.name, "b:1");
         assert_eq!(after.following_role, fleet::Role::Master);
+    }
+
+    /// Looks follow each other every 0.4 s while a link is down, and three without its group closed it.
+    #[test]
+    fn a_group_is_missed_for_half_a_minute() {
+        let first = since(None, true);
+        assert_eq!(since(first, true), first);
+        assert_eq!(since(first, false), None);
+        let now = first.unwrap();
+        assert!(!is_overdue(None, now) && !is_overdue(first, now + GONE_MIN / 2));
+        assert!(is_overdue(first, now + GONE_MIN));
     }
 
     #[test]

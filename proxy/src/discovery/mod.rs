@@ -24,7 +24,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster_map::{Addr, Follow, Group, NodeId, Policy, Topology, plan};
+use cluster_map::sentinel::{self, Meant};
+use cluster_map::{Addr, Complaint, Follow, Group, NodeId, Policy, Topology, plan};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -95,6 +96,8 @@ pub struct Discovery {
     listeners: BTreeMap<Addr, AbortOnDropHandle<()>>,
     /// Looks in a row without any answer.
     unanswered: u32,
+    /// Masters of Sentinel beyond those that are followed.
+    left_out: usize,
     /// A group that is ours has no link.
     wanting: bool,
     /// Since when a link is down or wanting.
@@ -163,6 +166,7 @@ impl Discovery {
             local: local::Local::default(),
             listeners: BTreeMap::new(),
             unanswered: 0,
+            left_out: 0,
             wanting: false,
             down: None,
             view: View::default(),
@@ -239,9 +243,11 @@ impl Discovery {
 
     /// The map by what some nodes of a cluster say; `None` if nobody says anything of use.
     async fn ask_nodes(&mut self) -> Option<Topology> {
+        let doubted = self.map.as_ref().is_some_and(|map| map.stands_in());
         let seeds = match self.given.config.follow {
-            Follow::Local => Ask::All,
-            Follow::Master | Follow::Replica | Follow::PreferReplica => Ask::Some,
+            Follow::Master | Follow::Replica | Follow::PreferReplica if !doubted => Ask::Some,
+            // Where all who answered are strangers, the seeds say whether they are meant.
+            Follow::Local | Follow::Master | Follow::Replica | Follow::PreferReplica => Ask::All,
         };
         let answers = self.panel.ask(seeds, |mut witness| async move {
             let report = witness.cluster().await;
@@ -251,6 +257,7 @@ impl Discovery {
         if answers.is_empty() {
             return None;
         }
+        let seed = answers.iter().any(|(asked, _)| self.panel.is_seed(asked));
         for (asked, report) in &answers {
             if let Some(told) = report.myself().and_then(|id| report.nodes().get(id)) {
                 self.local.heard(asked, told.addr.as_ref());
@@ -266,7 +273,8 @@ impl Discovery {
                 reports.push(report);
             }
         }
-        let mut map = Topology::of_cluster(&reports, self.map.as_deref());
+        let mut map = Topology::of_cluster_by(&reports, self.map.as_deref(), seed);
+        self.warn_of_strangers(&map, doubted);
         self.reach(&mut map);
         let nodes = map.groups().iter().flat_map(|group| &group.nodes);
         let found = nodes.filter_map(|node| node.addr.clone());
@@ -276,8 +284,10 @@ impl Discovery {
 
     /// The map by what some Sentinels say.
     async fn ask_sentinels(&mut self) -> Option<Topology> {
+        let doubted = self.map.as_ref().is_some_and(|map| map.stands_in());
+        let seeds = if doubted { Ask::All } else { Ask::Some };
         let names = self.spec.names.clone();
-        let answers = self.panel.ask(Ask::Some, move |mut witness| {
+        let answers = self.panel.ask(seeds, move |mut witness| {
             let names = names.clone();
             async move {
                 let report = witness.sentinel(&names).await;
@@ -288,31 +298,66 @@ impl Discovery {
         if answers.is_empty() {
             return None;
         }
+        let left_out = answers.iter().map(|(_, survey)| survey.left_out).max();
+        self.warn_of_more(left_out.unwrap_or(0));
+        let mut others: BTreeMap<Addr, ask::Others> = BTreeMap::new();
+        let mut reports = Vec::with_capacity(answers.len());
+        for (asked, survey) in answers {
+            others.insert(asked, survey.others);
+            reports.push(survey.report);
+        }
+        let meant = Meant::of(reports, self.map.as_deref(), &self.panel_seeds());
+        self.remember(&meant.reports, &others);
+        let names: Vec<&str> = self.spec.names.iter().map(String::as_str).collect();
+        let mut map = Topology::of_meant(&meant, &names, self.panel.len());
+        self.warn_of_strangers(&map, doubted);
+        self.reach(&mut map);
+        self.listen(&map);
+        Some(map)
+    }
+
+    /// Who watches each master, and whom they know: those are asked from now on. Strangers' words are
+    /// not among the reports, so that theirs are not.
+    fn remember(&mut self, reports: &[sentinel::Report], others: &BTreeMap<Addr, ask::Others>) {
+        if reports.is_empty() {
+            return;
+        }
+        let nat = &self.given.config.discovery.nat;
         let mut found: Vec<Addr> = Vec::new();
-        let mut reports = Vec::new();
         let mut guards: BTreeMap<Box<str>, Guard> = BTreeMap::new();
-        for (asked, (report, others)) in answers {
-            let nat = &self.given.config.discovery.nat;
+        for report in reports {
+            let asked = &report.asked;
             for master in report.masters.iter().map(|watched| &watched.master) {
                 let guard = guards.entry(master.name.clone()).or_default();
-                let others = others.get(&master.name).into_iter().flatten();
-                let others = others.map(|addr| nat.reachable(addr));
+                let others = others.get(asked).and_then(|of| of.get(&master.name));
+                let others = others.into_iter().flatten();
+                let others: Vec<Addr> = others.map(|addr| nat.reachable(addr)).collect();
                 guard.quorum = guard.quorum.max(master.quorum);
-                guard.sentinels.extend(others);
+                guard.sentinels.extend(others.iter().cloned());
                 guard.sentinels.insert(asked.clone());
+                found.extend(others);
             }
-            let others = others.values().flatten();
-            found.extend(others.map(|addr| nat.reachable(addr)));
-            found.push(asked);
-            reports.push(report);
+            found.push(asked.clone());
         }
         self.view.guards = guards;
-        let names: Vec<&str> = self.spec.names.iter().map(String::as_str).collect();
         self.panel.found(found);
-        let mut map = Topology::of_sentinels(&reports, &names, self.panel.len());
-        self.reach(&mut map);
-        self.listen();
-        Some(map)
+    }
+
+    /// Says that the map before stands in for one of strangers, once.
+    fn warn_of_strangers(&self, map: &Topology, doubted: bool) {
+        if map.stands_in() && !doubted {
+            let cluster = &self.spec.label;
+            tracing::warn!(%cluster, "all who answer are of another deployment; the map before stays");
+        }
+    }
+
+    /// Says that there are more masters than are followed, once.
+    fn warn_of_more(&mut self, left_out: usize) {
+        if left_out > 0 && self.left_out == 0 {
+            let (cluster, followed) = (&self.spec.label, ask::MASTERS_MAX);
+            tracing::warn!(%cluster, left_out, followed, "too many masters: name those to follow");
+        }
+        self.left_out = left_out;
     }
 
     /// Puts the addresses that can be reached in place of those that are announced.
@@ -449,14 +494,22 @@ impl Discovery {
         text
     }
 
-    /// Listens to a few Sentinels.
-    fn listen(&mut self) {
+    /// Listens to a few Sentinels, which are no strangers.
+    fn listen(&mut self, map: &Topology) {
+        let foreign = |complaint: &Complaint| {
+            if let Complaint::Foreign { asked } = complaint {
+                Some(asked.clone())
+            } else {
+                None
+            }
+        };
+        let foreign: Vec<Addr> = map.complaints().iter().filter_map(foreign).collect();
         let chosen: Vec<Addr> = self
             .view
             .seeds
             .iter()
             .chain(&self.panel.seats())
-            .filter(|seat| seat.reach == Reach::Answered)
+            .filter(|seat| seat.reach == Reach::Answered && !foreign.contains(&seat.addr))
             .map(|seat| seat.addr.clone())
             .collect();
         self.listeners

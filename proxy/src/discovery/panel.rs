@@ -78,6 +78,11 @@ impl Panel {
         self.len() == 0
     }
 
+    /// True for an address of the configuration.
+    pub fn is_seed(&self, addr: &Addr) -> bool {
+        self.seeds.contains(addr)
+    }
+
     /// True if the last attempt at it did not end with an answer.
     pub fn is_failed(&self, addr: &Addr) -> bool {
         matches!(self.reach.get(addr), Some(Reach::Failed(_)))
@@ -124,7 +129,11 @@ impl Panel {
         let mut chosen: Vec<Addr> = turn.cloned().collect();
         let strange = |seed: &&Addr| !self.found.contains(seed);
         match seeds {
-            Ask::All => chosen.extend(self.seeds.iter().filter(strange).cloned()),
+            Ask::All => {
+                let seeds = self.seeds.iter().filter(|seed| !chosen.contains(seed));
+                let seeds: Vec<Addr> = seeds.cloned().collect();
+                chosen.extend(seeds);
+            }
             Ask::Some if self.turn.is_multiple_of(SEED_TURNS) => {
                 let at = (self.turn / SEED_TURNS) % self.seeds.len().max(1);
                 chosen.extend(self.seeds.iter().skip(at).take(1).filter(strange).cloned());
@@ -269,8 +278,17 @@ mod tests {
         for addr in addrs([1, 2].into_iter().chain(100..150)) {
             assert!(asked.contains(&addr), "{addr}");
         }
-        let all = panel.choose(Ask::All);
-        assert!(all.ends_with(&addrs([1, 2])));
+        // Those too that are found, and whose turn it is not.
+        for _ in 0..50 {
+            let all = panel.choose(Ask::All);
+            for seed in addrs([1, 2, 100]) {
+                assert_eq!(
+                    all.iter().filter(|addr| **addr == seed).count(),
+                    1,
+                    "{all:?}"
+                );
+            }
+        }
     }
 
     #[test]

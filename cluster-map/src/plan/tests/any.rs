@@ -89,6 +89,7 @@ fn a_plan_carried_out_leaves_nothing_to_do() {
                 let Link { state, offset, .. } = link;
                 *state = [LinkState::Live, LinkState::Loading, LinkState::Down][dice.roll(3)];
                 *offset = Some(dice.roll(3) as u64 * BEHIND_BYTES_MAX);
+                link.overdue = link.missing > 0 && dice.roll(2) == 0;
             }
             let first = plan(&topology, &links, &policy);
             assert_eq!(first, plan(&topology, &links, &policy), "seed {seed}");
