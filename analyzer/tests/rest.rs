@@ -5,7 +5,8 @@ mod kit;
 
 use analyzer::Profile;
 use analyzer::command::Doubt;
-use analyzer::keyspace::{Fact, Looked, Need, Probed, Seen};
+use analyzer::input::{Part, Shape};
+use analyzer::keyspace::{Fact, Found, Looked, Need, Probed, Seen, Settled};
 use analyzer::profile::{Family, Version};
 use analyzer::value::{Encoding, Fit, Kind, Samples, Usage};
 use analyzer::view::Facts;
@@ -380,6 +381,61 @@ fn keys_that_never_rest_keep_no_other_waiting() {
         asked.extend((0..100).filter_map(|_| driver.want(Need::Size)));
     }
     assert_eq!(asked, ["calm"]);
+}
+
+/// A loaded key was asked for, and the walk through the pages knows that no other is in doubt.
+fn walked() -> Driver {
+    let mut driver = Driver::with_malloc(true);
+    driver.keyspace.begin_load(driver.now_ms);
+    driver.load_str(0, b"loaded", 5, None);
+    driver.keyspace.commit_load(0);
+    driver.pass(LONG_MS);
+    let asked: Vec<_> = (0..4).filter_map(|_| driver.want(Need::Size)).collect();
+    assert_eq!(asked, ["loaded"]);
+    driver.looked("loaded", 0);
+    driver
+}
+
+/// Those that wait in a queue are in another database then.
+#[test]
+fn databases_that_change_places_lose_nobody() {
+    let mut driver = walked();
+    driver.line("SET key v");
+    driver.line("SWAPDB 0 1");
+    driver.pass(LONG_MS);
+    let asked: Vec<_> = (0..4).filter_map(|_| driver.want(Need::Size)).collect();
+    assert_eq!(asked, ["key"]);
+}
+
+/// A value that is read while its key is written may leave it in the doubt that the write raised.
+#[test]
+fn a_size_that_waits_behind_a_value_is_asked_for() {
+    let mut driver = walked();
+    for line in ["SET key 12", "APPEND key 34", "INCR key"] {
+        driver.line(line);
+    }
+    assert_eq!(driver.want(Need::Value).as_deref(), Some("key"));
+    driver.line("SET key a");
+    assert_eq!(
+        (driver.doubt("key"), driver.want(Need::Size)),
+        (Doubt::Size, None)
+    );
+    let mut image = driver.keyspace.image_for(0, b"key", Shape::String);
+    image.part(&Part::Str { len: 1, int: None });
+    let found = Found {
+        image,
+        encoding: Some(Encoding::Embstr),
+        expire_ms: None,
+    };
+    let at = driver.offset;
+    let settled = driver.keyspace.settle_value(0, b"key", at, Some(found));
+    assert_eq!(
+        (settled, driver.doubt("key")),
+        (Settled::Taken, Doubt::Size)
+    );
+    driver.pass(LONG_MS);
+    let asked: Vec<_> = (0..4).filter_map(|_| driver.want(Need::Size)).collect();
+    assert_eq!(asked, ["key"]);
 }
 
 /// On Redis 6.2 each EXPIRE is asked for, and its answer puts the key back into the queue.

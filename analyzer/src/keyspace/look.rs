@@ -246,6 +246,8 @@ impl Keyspace {
         let (facts, seen) = match (self.facts(db, name), seen) {
             (Some(facts), Some(seen)) => (facts, seen),
             (Some(facts), None) => return self.look_at_nothing(db, name, &facts),
+            // It was folded in the meantime.
+            (None, Some(_)) if !self.knows(db, name) => return Looked::Moot,
             (None, Some(_)) => return self.look_at_unknown(db, name),
             // It has gone in the meantime, there as here.
             (None, None) => return Looked::Moot,

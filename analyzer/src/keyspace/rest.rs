@@ -112,6 +112,8 @@ impl Keyspace {
                 continue;
             };
             if self.wants.is_in_flight(db, &name) {
+                // What is told may leave it in the same doubt.
+                self.wants.lane(need).leave();
                 continue;
             }
             let form = Form::of(facts.kind, facts.encoding);

@@ -169,8 +169,9 @@ impl Keyspace {
             Need::Value => doubts.value,
         };
         let lets_rest = self.lets_rest(need);
+        let second = self.pulse.second();
         let lane = self.wants.lane(need);
-        if open == 0 || (lets_rest && !lane.unqueued) {
+        if open == 0 || (lets_rest && !lane.may_find(second)) {
             return false;
         }
         let mut cursor = lane.walk;
@@ -205,11 +206,12 @@ impl Keyspace {
         let lane = self.wants.lane(need);
         lane.walk = cursor;
         lane.left_some |= left_some;
+        lane.queued_some |= !met.is_empty();
         for (db, name) in &met {
             lane.push(*db, name);
         }
         if is_round {
-            lane.end_round();
+            lane.end_round(second);
         }
         !met.is_empty()
     }
@@ -397,6 +399,8 @@ impl Keyspace {
             (-EXPIRY_SLACK_MS..=EXPIRY_SLACK_MS).contains(&age)
         });
         if just_expired {
+            // If no DEL comes, the walk is to find it.
+            self.wants.sizes.leave();
             return Settled::Moot;
         }
         if self.of_replica && expire_ms.is_some_and(|at| at <= self.now_ms) {

@@ -82,6 +82,8 @@ pub(crate) struct Lane {
     /// Found too busy, with the second of that.
     resting: VecDeque<(u32, Waiting)>,
     bytes: usize,
+    /// Name bytes of those that rest: they keep no others out.
+    resting_bytes: usize,
     /// Where the walk for keys that are not queued goes on.
     pub(crate) walk: Cursor,
     /// Where bytes are in doubt everywhere, every other round takes those that room makes doubtful,
@@ -91,6 +93,10 @@ pub(crate) struct Lane {
     pub(crate) unqueued: bool,
     /// The round under way left keys where they are.
     pub(crate) left_some: bool,
+    /// The second in which a round found nothing to queue: the next one may.
+    fruitless: Option<u32>,
+    /// The round under way queued keys.
+    pub(crate) queued_some: bool,
 }
 
 impl Default for Lane {
@@ -99,11 +105,14 @@ impl Default for Lane {
             queue: VecDeque::new(),
             resting: VecDeque::new(),
             bytes: 0,
+            resting_bytes: 0,
             walk: Cursor::default(),
             walks_all: false,
             // A load queues nothing.
             unqueued: true,
             left_some: true,
+            fruitless: None,
+            queued_some: false,
         }
     }
 }
@@ -111,7 +120,8 @@ impl Default for Lane {
 impl Lane {
     /// Queues a key; false if there is no room.
     pub(crate) fn push(&mut self, db: u32, name: &[u8]) -> bool {
-        let fits = self.takes(name.len()) && self.queue.len() < QUEUE_MAX;
+        let takes = self.bytes + name.len() <= QUEUE_BYTES_MAX || self.queue.is_empty();
+        let fits = takes && self.queue.len() < QUEUE_MAX;
         if fits {
             self.bytes += name.len();
             let name = name.into();
@@ -124,16 +134,13 @@ impl Lane {
 
     /// Puts a key that was taken out in that second aside until the next one.
     pub(crate) fn put_off(&mut self, db: u32, name: Box<[u8]>, second: u32) {
-        if self.takes(name.len()) && self.resting.len() < RESTING_MAX {
-            self.bytes += name.len();
+        let takes = self.resting_bytes + name.len() <= QUEUE_BYTES_MAX || self.resting.is_empty();
+        if takes && self.resting.len() < RESTING_MAX {
+            self.resting_bytes += name.len();
             self.resting.push_back((second, Waiting { db, name }));
         } else {
             self.leave();
         }
-    }
-
-    fn takes(&self, bytes: usize) -> bool {
-        self.bytes + bytes <= QUEUE_BYTES_MAX || (self.queue.is_empty() && self.resting.is_empty())
     }
 
     /// A key in doubt stays in no queue.
@@ -143,8 +150,9 @@ impl Lane {
     }
 
     pub(crate) fn pop(&mut self) -> Option<(u32, Box<[u8]>)> {
-        let waiting = self.queue.pop_front()?;
-        Some(self.take(waiting))
+        let Waiting { db, name } = self.queue.pop_front()?;
+        self.bytes -= name.len();
+        Some((db, name))
     }
 
     /// The same, and behind those the keys that were put off, but for this very second.
@@ -156,21 +164,25 @@ impl Lane {
         if *put_off == second {
             return None;
         }
-        let (_, waiting) = self.resting.pop_front()?;
-        Some(self.take(waiting))
+        let (_, Waiting { db, name }) = self.resting.pop_front()?;
+        self.resting_bytes -= name.len();
+        Some((db, name))
     }
 
-    fn take(&mut self, waiting: Waiting) -> (u32, Box<[u8]>) {
-        self.bytes -= waiting.name.len();
-        (waiting.db, waiting.name)
+    /// True if the walk may find keys that rest: some are in no queue, and the last round was not in
+    /// vain a moment ago.
+    pub(crate) fn may_find(&self, second: u32) -> bool {
+        self.unqueued && self.fruitless != Some(second)
     }
 
     /// A round of the walk through all pages is over.
-    pub(crate) fn end_round(&mut self) {
+    pub(crate) fn end_round(&mut self, second: u32) {
         if self.walks_all {
             self.unqueued = self.left_some;
+            self.fruitless = (!self.queued_some).then_some(second);
         } else {
             self.left_some = false;
+            self.queued_some = false;
         }
         self.walks_all = !self.walks_all;
     }

@@ -47,6 +47,8 @@ impl Keyspace {
         // What happened until now was of the databases as they were.
         self.close_flows();
         self.live.swap(a, b);
+        // Those that wait do so under the other number.
+        self.wants.sizes.leave();
         self.gauge.restart();
         self.suspect_again();
         self.sweep = self.sweep.take().map(|_| Sweep::default());
