@@ -122,8 +122,8 @@ fn unfit_loss(unfit: &Unfit) -> (Loss, Verdict) {
         | Unfit::Orphan
         | Unfit::Behind
         | Unfit::Stranger(_)
-        | Unfit::Preflight(_)
-        | Unfit::Spared(_) => (Loss::NotReady, Verdict::RetryLater),
+        | Unfit::Preflight(_) => (Loss::NotReady, Verdict::RetryLater),
+        Unfit::Spared(_) => (Loss::Spared, Verdict::RetryLater),
         // As loud as the first time: nothing changes by itself.
         Unfit::Unread(loss, _) => (*loss, Verdict::GiveUp),
         Unfit::ShuttingDown | Unfit::Ending => (Loss::Shutdown, Verdict::RetryLater),

@@ -89,6 +89,9 @@ pub const HANDSHAKE_SILENCE_MS: u64 = 15_000;
 /// starts, and a group transfer stalls on its slowest member for up to `repl-timeout` (60 s).
 pub const TRANSFER_SILENCE_MS: u64 = 120_000;
 
+/// And at most: a host that vanished says nothing either.
+pub const TRANSFER_SILENCE_MAX_MS: u64 = 1_800_000;
+
 /// Longest silence of a master's stream: it pings every 10 s by default.
 pub const STREAM_SILENCE_MS: u64 = 60_000;
 

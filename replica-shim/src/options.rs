@@ -88,7 +88,7 @@ impl Role {
                 repl_timeout_ms, ..
             } => repl_timeout_ms
                 .saturating_mul(2)
-                .max(limits::TRANSFER_SILENCE_MS),
+                .clamp(limits::TRANSFER_SILENCE_MS, limits::TRANSFER_SILENCE_MAX_MS),
             Role::Replica => limits::TRANSFER_SILENCE_MS,
         }
     }

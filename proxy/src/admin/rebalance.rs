@@ -482,7 +482,7 @@ fn cluster_wide(what: &str, through: &Addr) -> String {
 fn setslot(on: &Addr, slot: Slot, state: &str, other: &NodeId) -> String {
     let (host, port, other) = (quoted(&on.host), on.port, quoted(other.as_str()));
     format!(
-        "redis-cli -h {host} -p {port} CLUSTER SETSLOT {slot} {state} {other} | tee /dev/stderr | \
+        "redis-cli -h {host} -p {port} CLUSTER SETSLOT {slot} {state} {other} | tee -a /dev/stderr | \
          grep -qx OK || exit 1"
     )
 }
@@ -603,12 +603,12 @@ mod tests {
         );
         assert_eq!(
             import,
-            "redis-cli -h 10.0.0.2 -p 7001 CLUSTER SETSLOT 5 IMPORTING aa | tee /dev/stderr | \
+            "redis-cli -h 10.0.0.2 -p 7001 CLUSTER SETSLOT 5 IMPORTING aa | tee -a /dev/stderr | \
              grep -qx OK || exit 1"
         );
         assert_eq!(
             migrate,
-            "redis-cli -h 10.0.0.1 -p 7000 CLUSTER SETSLOT 5 MIGRATING bb | tee /dev/stderr | \
+            "redis-cli -h 10.0.0.1 -p 7000 CLUSTER SETSLOT 5 MIGRATING bb | tee -a /dev/stderr | \
              grep -qx OK || exit 1"
         );
         assert_eq!(

@@ -65,6 +65,7 @@ pub(super) fn unreachable(error: &SideError, target: &Target) -> Finding {
         Loss::Closed
         | Loss::Connect
         | Loss::NotReady
+        | Loss::Spared
         | Loss::Silent
         | Loss::Corrupt
         | Loss::Unsupported

@@ -14,7 +14,9 @@ use tokio_util::task::TaskTracker;
 use super::prefer::Wish;
 use crate::clock;
 use crate::config::Config;
-use crate::fleet::{self, Deployment, Helm, Kind, Master, Named, Order, Place, State, Status, Why};
+use crate::fleet::{
+    self, Deployment, Helm, Kind, Loss, Master, Named, Order, Place, State, Status, Why,
+};
 use crate::link::attach::Shared;
 use crate::link::supervisor::supervise;
 use crate::model::owner::Given;
@@ -178,10 +180,13 @@ impl Crew {
         }
     }
 
-    /// The masters, with their places.
+    /// The masters, with their places; those whose groups are gone come behind the others, which may
+    /// have their slots.
     pub(super) fn places(&self) -> Vec<(u32, Arc<Place>)> {
-        let hands = self.hands.iter();
-        hands.map(|(id, hand)| (*id, hand.master.place())).collect()
+        let mut hands: Vec<_> = self.hands.iter().collect();
+        hands.sort_by_key(|(_, hand)| hand.gone.is_some());
+        let place = |(id, hand): (&u32, &Hand)| (*id, hand.master.place());
+        hands.into_iter().map(place).collect()
     }
 
     fn open(&mut self, group: &Group, node: &NodeId, addr: &Addr) {
@@ -348,6 +353,11 @@ fn state(status: &Status) -> LinkState {
             Some(_) | None => LinkState::Live,
         },
         State::Connecting | State::Waiting | State::Loading { .. } => LinkState::Loading,
+        // It waits on purpose: another node would be asked for the full sync that this one is spared.
+        State::Lost {
+            reason: Loss::Spared,
+            ..
+        } => LinkState::Loading,
         State::Lost { .. } | State::Failed { .. } => LinkState::Down,
     }
 }
@@ -357,7 +367,6 @@ mod tests {
     use cluster_map::{Node, Slots};
 
     use super::*;
-    use crate::fleet::Loss;
 
     fn node(name: &str, role: Role) -> Node {
         let addr: Addr = name.parse().unwrap();

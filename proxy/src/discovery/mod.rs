@@ -46,6 +46,10 @@ use crate::model::owner;
 use crate::side::client::Target;
 use crate::source::Spec;
 
+/// What is said where the map before stands in for one of strangers.
+const STRANGERS: &str = "all who answer are of another deployment, and no configured address is among \
+                         them: the map is the one before";
+
 /// Looks while a link is down.
 const QUICK: Duration = Duration::from_millis(400);
 
@@ -219,9 +223,12 @@ impl Discovery {
         match map {
             Some(map) => {
                 self.unanswered = 0;
-                self.view.last_error = self.unknown_names(&map);
+                self.view.last_error = match map.stands_in() {
+                    true => STRANGERS.to_owned(),
+                    false => self.unknown_names(&map),
+                };
                 self.view.refreshed_ms = clock::unix_ms();
-                self.view.looks += 1;
+                self.view.looks += u64::from(!map.stands_in());
                 self.act(map).await;
             }
             None => {

@@ -146,6 +146,8 @@ pub enum Loss {
     Denied,
     /// The server is loading, has no link to its own master, or asks to come back later.
     NotReady,
+    /// The server is spared a full sync that would come too soon.
+    Spared,
     /// The server closed the connection or it broke.
     Closed,
     /// No byte for too long.
@@ -170,11 +172,12 @@ pub enum Loss {
 
 impl Loss {
     /// Every reason, in order.
-    pub const ALL: [Loss; 14] = [
+    pub const ALL: [Loss; 15] = [
         Loss::Connect,
         Loss::Tls,
         Loss::Denied,
         Loss::NotReady,
+        Loss::Spared,
         Loss::Closed,
         Loss::Silent,
         Loss::Corrupt,
@@ -194,6 +197,7 @@ impl Loss {
             Loss::Tls => "tls",
             Loss::Denied => "denied",
             Loss::NotReady => "not_ready",
+            Loss::Spared => "spared",
             Loss::Closed => "closed",
             Loss::Silent => "silent",
             Loss::Corrupt => "corrupt",

@@ -5,8 +5,9 @@
 //!   took. A busy master that cuts us at its output-buffer limit after minutes would be forked
 //!   without end otherwise.
 //! - One whose snapshot cannot be read: ten minutes, doubled up to an hour, because the next would
-//!   most likely be the same. If it holds what we do not know: none until the server is another
-//!   process or another version.
+//!   most likely be the same. If it holds what we do not know: a day, unless the server is another
+//!   process or another version before. That is remembered of each server: the link may go to and fro
+//!   between some of them.
 
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,12 @@ pub const RESYNC_EVERY: Duration = Duration::from_secs(600);
 
 /// Longest wait behind snapshots that cannot be read.
 const UNREAD_MAX: Duration = Duration::from_secs(3600);
+
+/// Wait behind one that holds what is not known: the key that it is in may be gone by then.
+const UNSUPPORTED_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+/// Servers whose snapshots could not be read, of which that is remembered.
+const UNREAD_SERVERS: usize = 16;
 
 /// An attempt waits itself for no longer than this; what it was told of the server grows old.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
@@ -44,7 +51,8 @@ pub struct FullSyncs {
 #[derive(Clone, Debug)]
 pub struct Bar {
     not_before: Instant,
-    unread: Option<Unread>,
+    /// The last one is the newest.
+    unread: Vec<Unread>,
 }
 
 /// A snapshot that could not be read.
@@ -52,8 +60,7 @@ pub struct Bar {
 struct Unread {
     /// Whose it was; `None` if the server does not say who it is.
     server: Option<Process>,
-    /// `None`: no time helps.
-    until: Option<Instant>,
+    until: Instant,
     /// The wait that ends then.
     wait: Duration,
     loss: Loss,
@@ -63,8 +70,10 @@ struct Unread {
 /// What a snapshot depends on, beside the keys: the run id and the version.
 type Process = (String, Version);
 
-fn process(server: &Server) -> Process {
-    (server.run_id.clone(), server.version)
+/// Of a server that does not say who it is nobody sees that it is another one.
+fn process(server: Option<&Server>) -> Option<Process> {
+    let server = server.filter(|server| !server.run_id.is_empty())?;
+    Some((server.run_id.clone(), server.version))
 }
 
 impl FullSyncs {
@@ -77,7 +86,7 @@ impl FullSyncs {
             live: None,
             bar: Bar {
                 not_before: now,
-                unread: None,
+                unread: Vec::new(),
             },
         }
     }
@@ -98,7 +107,7 @@ impl FullSyncs {
     pub fn live(&mut self, now: Instant) {
         self.live = Some(now);
         if self.began.is_some() {
-            self.bar.unread = None;
+            self.bar.unread.clear();
         }
     }
 
@@ -109,18 +118,21 @@ impl FullSyncs {
         (blame, text): (Blame, String),
         now: Instant,
     ) {
-        let server = server.map(process);
-        let before = self.bar.unread.take();
-        let before = before.filter(|before| before.server == server);
-        let wait = before.map_or(RESYNC_EVERY, |before| (before.wait * 2).min(UNREAD_MAX));
+        let server = process(server);
+        let unread = &mut self.bar.unread;
+        let known = unread.iter().position(|one| one.server == server);
+        let before = known.map(|at| unread.remove(at).wait);
+        let wait = before.map_or(RESYNC_EVERY, |before| (before * 2).min(UNREAD_MAX));
         let (loss, until) = match blame {
-            // Of a server that does not say who it is nobody sees that it is another one.
-            Blame::Unsupported if server.is_some() => (Loss::Unsupported, None),
-            Blame::Unsupported => (Loss::Unsupported, Some(now + UNREAD_MAX)),
-            Blame::Peer => (Loss::Corrupt, Some(now + wait)),
-            Blame::Limit => (Loss::Limit, Some(now + wait)),
+            Blame::Unsupported if server.is_some() => (Loss::Unsupported, now + UNSUPPORTED_WAIT),
+            Blame::Unsupported => (Loss::Unsupported, now + UNREAD_MAX),
+            Blame::Peer => (Loss::Corrupt, now + wait),
+            Blame::Limit => (Loss::Limit, now + wait),
         };
-        self.bar.unread = Some(Unread {
+        if unread.len() >= UNREAD_SERVERS {
+            unread.remove(0);
+        }
+        unread.push(Unread {
             server,
             until,
             wait,
@@ -136,6 +148,7 @@ impl FullSyncs {
         let began = self.began.take();
         if is_good {
             self.waits.reset();
+            self.bar.not_before = now;
         } else if let Some((began, wait)) = began {
             let wait = wait.max(now.duration_since(began));
             self.bar.not_before = now + wait;
@@ -155,21 +168,17 @@ impl Bar {
     /// # Errors
     /// It would be, as far as is known.
     pub fn readable(&self, server: Option<&Server>, now: Instant) -> Result<(), Unfit> {
-        let Some(unread) = &self.unread else {
+        let server = process(server);
+        let unread = self.unread.iter().find(|one| one.server == server);
+        let Some(unread) = unread.filter(|unread| unread.until > now) else {
             return Ok(());
         };
-        let left = match unread.until {
-            Some(until) => until.saturating_duration_since(now).as_secs(),
-            None => u64::MAX,
-        };
-        if left == 0 || server.map(process) != unread.server {
-            return Ok(());
-        }
-        let when = match unread.until {
-            Some(_) => format!("for another {left} s"),
-            None => "before the server, or keyscape, starts anew".to_owned(),
-        };
-        let text = format!("{when}: the last one could not be read: {}", unread.text);
+        let left = unread.until.duration_since(now).as_secs();
+        let text = format!(
+            "for another {left} s, or before the server starts anew: the last one could not be \
+             read: {}",
+            unread.text
+        );
         Err(Unfit::Unread(unread.loss, text))
     }
 
@@ -267,7 +276,7 @@ mod tests {
             (Blame::Unsupported, "type 99".to_owned()),
             now,
         );
-        let later = now + 1000 * UNREAD_MAX;
+        let later = now + UNSUPPORTED_WAIT - MINUTE;
         let bar = syncs.bar();
         let refused = bar.readable(Some(&first), later);
         assert!(
@@ -276,6 +285,38 @@ mod tests {
         );
         assert_eq!(bar.readable(Some(&server("b", 0)), later), Ok(()));
         assert_eq!(bar.readable(Some(&server("a", 2)), later), Ok(()));
+        assert_eq!(bar.readable(Some(&first), later + MINUTE), Ok(()));
+        // The link goes to another server and back: both are remembered.
+        let second = server("b", 0);
+        syncs.unread(Some(&second), (Blame::Peer, "checksum".to_owned()), now);
+        let soon = now + MINUTE;
+        for server in [&first, &second] {
+            assert!(syncs.bar().readable(Some(server), soon).is_err());
+        }
+        // Who does not say who it is may be another one at any time.
+        syncs.unread(
+            Some(&server("", 0)),
+            (Blame::Unsupported, "type 99".to_owned()),
+            now,
+        );
+        let nobody = syncs.bar().readable(None, now + UNREAD_MAX);
+        assert_eq!(nobody, Ok(()));
+    }
+
+    /// Behind cuts the waits have grown; a stream that lived long ends them.
+    #[test]
+    fn a_good_life_leaves_nothing_to_wait_for() {
+        let now = clock::now();
+        let mut syncs = full_syncs(now);
+        for _ in 0..12 {
+            syncs.began(now);
+            syncs.ended(now);
+        }
+        syncs.began(now);
+        syncs.live(now);
+        let then = now + 2 * GOOD;
+        syncs.ended(then);
+        assert_eq!(syncs.bar().due(then), Ok(then));
     }
 
     #[test]

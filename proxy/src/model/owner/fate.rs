@@ -179,7 +179,9 @@ impl Owner<'_> {
                 // Without the right to it there is no load to make room for.
                 return;
             }
-            self.make_room_for_load();
+            if self.mirror.load.is_some() {
+                self.make_room_for_load();
+            }
         }
         if let Err(error) = taken {
             return self.broken(&error);

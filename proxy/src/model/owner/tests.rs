@@ -171,7 +171,7 @@ async fn a_snapshot_that_cannot_be_read_is_remembered_with_its_server() {
     assert_eq!(owner.status.state, state);
     let told = &owner.status.last_error;
     assert!(
-        told.contains("no full sync before") && told.contains("127"),
+        told.contains("no full sync for another") && told.contains("127"),
         "{told}"
     );
 }
