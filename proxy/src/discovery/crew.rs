@@ -426,14 +426,15 @@ mod tests {
             state,
             ..Status::default()
         };
-        let lost = State::Lost {
-            reason: Loss::Closed,
+        let lost = |reason| State::Lost {
+            reason,
             retry_in_ms: 1,
         };
         for (status, expected) in [
             (status(State::Synced), LinkState::Live),
             (status(State::Waiting), LinkState::Loading),
-            (status(lost), LinkState::Down),
+            (status(lost(Loss::Closed)), LinkState::Down),
+            (status(lost(Loss::Spared)), LinkState::Loading),
         ] {
             assert_eq!(state(&status), expected, "{:?}", status.state);
         }
