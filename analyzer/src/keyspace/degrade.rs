@@ -21,9 +21,9 @@
 //! things bring detail back: the server has no key outside the share any more, or a load.
 //!
 //! What is folded is freed by a sweep, some pages at a time; until it comes by, a key outside the
-//! share that has a record is as exact as any other, unless it is written, which folds it. Every step is bounded, so is what is left: with
-//! few enough keys in the share the model fits any cap, and a load that cannot fit even so ends with
-//! sums.
+//! share that has a record is as exact as any other, unless it is written, which folds it. Every step
+//! is bounded, so is what is left: with few enough keys in the share the model fits any cap, and a load
+//! that cannot fit even so ends with sums.
 
 use std::collections::BTreeMap;
 

@@ -205,11 +205,7 @@ impl Keyspace {
         }
         let lane = self.wants.lane(need);
         lane.walk = cursor;
-        lane.left_some |= left_some;
-        lane.queued_some |= !met.is_empty();
-        for (db, name) in &met {
-            lane.push(*db, name);
-        }
+        lane.walked(&met, left_some);
         if is_round {
             lane.end_round(second);
         }

@@ -90,13 +90,13 @@ pub(crate) struct Lane {
     /// and the next the others as well, which are off by less.
     pub(crate) walks_all: bool,
     /// Keys in doubt may be in no queue.
-    pub(crate) unqueued: bool,
+    unqueued: bool,
     /// The round under way left keys where they are.
-    pub(crate) left_some: bool,
+    left_some: bool,
     /// The second in which a round found nothing to queue: the next one may.
     fruitless: Option<u32>,
     /// The round under way queued keys.
-    pub(crate) queued_some: bool,
+    queued_some: bool,
 }
 
 impl Default for Lane {
@@ -173,6 +173,15 @@ impl Lane {
     /// vain a moment ago.
     pub(crate) fn may_find(&self, second: u32) -> bool {
         self.unqueued && self.fruitless != Some(second)
+    }
+
+    /// The walk went on: it queues some keys, left others where they are, or did not.
+    pub(crate) fn walked(&mut self, met: &[(u32, Vec<u8>)], left_some: bool) {
+        self.left_some |= left_some;
+        self.queued_some |= !met.is_empty();
+        for (db, name) in met {
+            self.push(*db, name);
+        }
     }
 
     /// A round of the walk through all pages is over.

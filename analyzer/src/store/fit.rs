@@ -35,6 +35,7 @@ impl Scale {
     #[inline]
     pub(crate) fn is_open(&self, form: Form, key: Seated) -> bool {
         let past = self.profile().past;
+        // Of compressed lists, unlike those that were written, an image tells all.
         if self.blocks_vary() && form.kind() != Kind::Module {
             return true;
         }

@@ -144,6 +144,7 @@ impl Stream {
         if let (Some(room), Some(at)) = (room, self.nodes.nodes.len().checked_sub(1)) {
             self.nodes.edit(at, &rules, |node| node.block = room);
         } else if !profile.allocator.libc {
+            // With the C library's malloc it is chance, which the key keeps (`Entry::extra`).
             let more = i64::try_from(usage.bytes).ok()? - i64::try_from(ours).ok()?;
             self.unexplained = self.unexplained.saturating_add(more);
         }
