@@ -16,6 +16,12 @@ use analyzer::profile::{Family, Profile, Version};
 
 const NOW_MS: u64 = 1_800_000_000_000;
 
+/// One Sentinel fewer than there were.
+fn lose_sentinel(facts: &mut Facts) {
+    let guard = facts.standing.guard.as_mut().expect("a guard");
+    guard.sentinels.pop();
+}
+
 /// A healthy master with a replica, and Keyscape beside it.
 const INFO: &str = "redis_version:7.2.4 valkey_version:9.1.2 run_id:a uptime_in_seconds:86400 \
     role:master connected_slaves:2 slave0:ip=10.0.0.2,port=6379,state=online,offset=5,lag=1 \
@@ -324,15 +330,7 @@ fn cases() -> Vec<(&'static str, Vec<Point>, Vec<Point>)> {
         ),
         (
             "REP-09",
-            vec![Point::Facts(|facts| {
-                facts
-                    .standing
-                    .guard
-                    .as_mut()
-                    .expect("a guard")
-                    .sentinels
-                    .pop();
-            })],
+            vec![Point::Facts(lose_sentinel)],
             vec![Point::Facts(|facts| facts.standing.guard = None)],
         ),
         (
@@ -578,13 +576,7 @@ fn a_name_that_is_no_word_is_not_in_a_line_to_paste() {
     }
     let odd = |facts: &mut Facts| {
         facts.standing.shard = "a;b".into();
-        facts
-            .standing
-            .guard
-            .as_mut()
-            .expect("a guard")
-            .sentinels
-            .pop();
+        lose_sentinel(facts);
     };
     assert_eq!(
         remedy("REP-09", Point::Facts(odd)),

@@ -156,13 +156,17 @@ fn a_snapshot_with_a_flipped_bit() {
     });
 }
 
+fn snapshot_with_a_wrong_checksum() -> Vec<u8> {
+    let mut snapshot = good_snapshot();
+    let last = snapshot.len() - 1;
+    snapshot[last] ^= 0xff;
+    snapshot
+}
+
 #[test]
 fn a_snapshot_with_a_wrong_checksum() {
     survives_restarts("checksum", |peer, identity| {
-        let mut snapshot = good_snapshot();
-        let last = snapshot.len() - 1;
-        snapshot[last] ^= 0xff;
-        peer.full_resync(identity, &snapshot)?;
+        peer.full_resync(identity, &snapshot_with_a_wrong_checksum())?;
         peer.listen_on()
     });
 }
@@ -177,10 +181,7 @@ fn of_the_same_process_a_damaged_snapshot_is_not_asked_for_at_once_again() {
             return Ok(());
         }
         seen.fetch_add(1, Ordering::SeqCst);
-        let mut snapshot = good_snapshot();
-        let last = snapshot.len() - 1;
-        snapshot[last] ^= 0xff;
-        peer.full_resync(&identity, &snapshot)?;
+        peer.full_resync(&identity, &snapshot_with_a_wrong_checksum())?;
         peer.listen_on()
     })
     .expect("a fake master");

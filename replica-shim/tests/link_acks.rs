@@ -107,8 +107,8 @@ fn a_replica_that_is_one_hears_the_true_offset_and_may_be_silent() {
     assert_eq!(drive.error, None);
 }
 
-#[test]
-fn a_cluster_master_of_valkey_hears_a_lower_version_behind_the_snapshot() {
+/// A link to a master that answers so to the version that is announced, behind its snapshot.
+fn copied_to(version: &str) -> Drive {
     let mut drive = Drive::new(Link::new(
         Options {
             announce: Announce::VersionThenLower,
@@ -120,12 +120,18 @@ fn a_cluster_master_of_valkey_hears_a_lower_version_behind_the_snapshot() {
         .feed(b"+PONG\r\n")
         .feed(b"+OK\r\n")
         .feed(b"+OK\r\n")
-        .feed(b"+OK\r\n");
+        .feed(format!("{version}\r\n").as_bytes());
     drive.said();
     let rdb = link_kit::snapshot(ID, 100, 0);
     drive
         .feed(format!("+FULLRESYNC {ID} 100\r\n${}\r\n", rdb.len()).as_bytes())
         .feed(&rdb);
+    drive
+}
+
+#[test]
+fn a_cluster_master_of_valkey_hears_a_lower_version_behind_the_snapshot() {
+    let mut drive = copied_to("+OK");
     assert_eq!(drive.said(), "REPLCONF version 7.2.0 ACK 0");
     drive.wait_until(150);
     assert_eq!(drive.said(), "REPLCONF ACK 0");
@@ -133,23 +139,7 @@ fn a_cluster_master_of_valkey_hears_a_lower_version_behind_the_snapshot() {
 
 #[test]
 fn a_server_that_knows_no_versions_hears_of_no_lower_one() {
-    let mut drive = Drive::new(Link::new(
-        Options {
-            announce: Announce::VersionThenLower,
-            ..options()
-        },
-        0,
-    ));
-    drive
-        .feed(b"+PONG\r\n")
-        .feed(b"+OK\r\n")
-        .feed(b"+OK\r\n")
-        .feed(b"-ERR Unrecognized REPLCONF option: version\r\n");
-    drive.said();
-    let rdb = link_kit::snapshot(ID, 100, 0);
-    drive
-        .feed(format!("+FULLRESYNC {ID} 100\r\n${}\r\n", rdb.len()).as_bytes())
-        .feed(&rdb);
+    let mut drive = copied_to("-ERR Unrecognized REPLCONF option: version");
     assert_eq!(drive.said(), "REPLCONF ACK 0");
 }
 

@@ -173,19 +173,11 @@ fn carried_signed(then: i64, change: i64, m: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Doubt;
 
     fn weight(bytes: u64) -> Weight {
         Weight {
-            form: Form::RAW,
-            doubt: Doubt::None,
-            expire_ms: None,
-            seat: false,
-            count: 1,
-            bytes,
-            bare: false,
             beyond: 3,
-            volatile: false,
+            ..Weight::of_raw(bytes)
         }
     }
 

@@ -462,23 +462,10 @@ fn left(before: Portion, after: Portion, told: &Flow) -> Flow {
 mod tests {
     use super::*;
     use crate::census::PatternId;
-    use crate::command::Doubt;
-    use crate::store::record::Form;
 
     #[test]
     fn no_size_is_too_large_for_a_sum() {
-        let weight = |bytes| Weight {
-            form: Form::RAW,
-            doubt: Doubt::None,
-            expire_ms: None,
-            seat: false,
-            count: 1,
-            bytes,
-            bare: false,
-            beyond: 0,
-            volatile: false,
-        };
-        let (small, huge) = (Some(weight(1)), Some(weight(u64::MAX)));
+        let (small, huge) = (Some(Weight::of_raw(1)), Some(Weight::of_raw(u64::MAX)));
         let ways = [(None, huge), (huge, small), (small, huge), (huge, None)];
         let mut flow = Flow::default();
         for (before, after) in ways.into_iter().chain(ways) {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::command::Doubt;
 use crate::store::record::Form;
 
 fn weight(bytes: u64, expires: bool) -> Weight {
@@ -13,14 +12,8 @@ fn weight(bytes: u64, expires: bool) -> Weight {
         } else {
             Form::EMBSTR
         },
-        doubt: Doubt::None,
         expire_ms: expires.then_some(1_700_000_000_000),
-        seat: false,
-        count: 1,
-        bytes,
-        bare: false,
-        beyond: 0,
-        volatile: false,
+        ..Weight::of_raw(bytes)
     }
 }
 

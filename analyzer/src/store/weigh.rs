@@ -47,6 +47,24 @@ pub(crate) struct Seated {
     pub(crate) seat: bool,
 }
 
+#[cfg(test)]
+impl Weight {
+    /// What a raw string of some bytes weighs, as far as sums are concerned.
+    pub(crate) fn of_raw(bytes: u64) -> Weight {
+        Weight {
+            form: Form::RAW,
+            doubt: Doubt::None,
+            expire_ms: None,
+            seat: false,
+            count: 1,
+            bytes,
+            bare: false,
+            beyond: 0,
+            volatile: false,
+        }
+    }
+}
+
 impl Seated {
     /// The key's object has room for an expiry (Valkey 8.1 and later).
     pub(crate) fn has_slot(self) -> bool {

@@ -209,6 +209,16 @@ mod tests {
         FullSyncs::new(Duration::from_millis(500), GOOD, now)
     }
 
+    /// Full syncs that were cut at once, again and again.
+    fn often_cut(now: Instant) -> FullSyncs {
+        let mut syncs = full_syncs(now);
+        for _ in 0..12 {
+            syncs.began(now);
+            syncs.ended(now);
+        }
+        syncs
+    }
+
     fn server(run_id: &str, minor: u16) -> Server {
         Server {
             family: Family::Redis,
@@ -255,11 +265,7 @@ mod tests {
     #[test]
     fn copies_that_fail_at_once_are_made_every_few_minutes_in_the_end() {
         let now = clock::now();
-        let mut syncs = full_syncs(now);
-        for _ in 0..12 {
-            syncs.began(now);
-            syncs.ended(now);
-        }
+        let mut syncs = often_cut(now);
         assert!(syncs.bar().due(now + RESYNC_EVERY - MINUTE).is_err());
         // Another server is not the one that was asked so often.
         syncs.moved(now);
@@ -307,11 +313,7 @@ mod tests {
     #[test]
     fn a_good_life_leaves_nothing_to_wait_for() {
         let now = clock::now();
-        let mut syncs = full_syncs(now);
-        for _ in 0..12 {
-            syncs.began(now);
-            syncs.ended(now);
-        }
+        let mut syncs = often_cut(now);
         syncs.began(now);
         syncs.live(now);
         let then = now + 2 * GOOD;
