@@ -415,6 +415,19 @@ impl Keyspace {
         }
     }
 
+    /// Begins a sweep of what was loaded, if anything is to be given up or to be had back.
+    pub(super) fn begin_sweep(&mut self) {
+        let is_whole = self.ease() == Ease::NONE && !self.detail().is_degraded();
+        self.sweep = (!is_whole).then(Sweep::default);
+    }
+
+    fn ease(&self) -> Ease {
+        Ease {
+            share: self.live.share(),
+            elements_max: self.elements_max,
+        }
+    }
+
     /// True if there is something for [`Keyspace::sweep`] to do.
     pub fn is_sweeping(&self) -> bool {
         self.sweep.is_some()
@@ -426,10 +439,7 @@ impl Keyspace {
         let Some(mut sweep) = self.sweep.take() else {
             return true;
         };
-        let ease = Ease {
-            share: self.live.share(),
-            elements_max: self.elements_max,
-        };
+        let ease = self.ease();
         let done = sweep.step(&mut self.live, ease, &self.scale, budget);
         if !done {
             self.sweep = Some(sweep);

@@ -350,13 +350,13 @@ impl Keyspace {
             filled.generation.reprice(change, counted);
         }
         filled.generation.take_round(&self.live);
-        self.sweep = Some(Sweep::default());
         self.counters.loaded_twice += filled.twice;
         self.counters.loaded_empty += loading.empty;
         self.counters.loaded_malformed += loading.malformed;
         self.close_flows();
         let before = self.live.total();
         let mut old = std::mem::replace(&mut self.live, filled.generation);
+        self.begin_sweep();
         self.gauge.restart();
         self.flows.cause(Cause::Resynced, before, self.live.total());
         self.retired.extend(old.take_all());

@@ -56,19 +56,18 @@ impl Owner<'_> {
     /// What memory asks for between two chunks, for a few milliseconds at most.
     pub(super) fn relieve(&mut self, now: Instant) {
         let memory = &self.given.shared.fleet.memory;
-        if memory.cap().is_none() {
-            return;
+        if memory.cap().is_some() {
+            if self.mirror.load.is_some() {
+                let room = memory.room_without(self.relief.dropped);
+                self.mirror.keyspace.set_room(room);
+            }
+            match self.claim.take() {
+                Some(Order::Less) => self.give_up(now),
+                Some(Order::More) => self.take_back(now),
+                None => {}
+            }
         }
-        if self.mirror.load.is_some() {
-            let room = memory.room_without(self.relief.dropped);
-            self.mirror.keyspace.set_room(room);
-        }
-        match self.claim.take() {
-            Some(Order::Less) => self.give_up(now),
-            Some(Order::More) => self.take_back(now),
-            None => {}
-        }
-        if self.relief.since.is_some() || self.mirror.keyspace.is_sweeping() {
+        if self.is_relieving() {
             self.free(now);
         }
     }

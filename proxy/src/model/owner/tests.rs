@@ -234,3 +234,20 @@ async fn a_frozen_replica_is_left() {
         assert_eq!(owner.mirror.position, Some(at(9)));
     }
 }
+
+/// An owner that has nothing to do and believes that it has wakes a thousand times a second.
+#[tokio::test]
+async fn what_is_loaded_leaves_nothing_to_do() {
+    for cap in [None, Some(1 << 30)] {
+        let (given, mut seat) = given(cap);
+        let mut owner = Owner::new(given, &mut seat, Counters::default()).with_model();
+        let _server = owner.link(intro(Version::new(7, 0)), None).await;
+        owner.feed(CONTINUE);
+        assert!(owner.is_live());
+        let rests = (0..1000).any(|_| {
+            owner.between();
+            owner.wake_at() > clock::now()
+        });
+        assert!(rests, "{cap:?}");
+    }
+}

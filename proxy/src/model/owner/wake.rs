@@ -92,7 +92,7 @@ impl Owner<'_> {
     }
 
     /// When something is due without anyone asking.
-    fn wake_at(&self) -> Instant {
+    pub(super) fn wake_at(&self) -> Instant {
         let now = clock::now();
         let surveys = self.advise.wake_at().filter(|_| self.mirror.generation > 0);
         let walks = self.walks.pending().then_some(now);
@@ -116,10 +116,10 @@ impl Owner<'_> {
             Some(session) => {
                 at = at.min(session.timeout().unwrap_or(at));
                 if session.side.is_some() && session.is_live() {
-                    at = at.min(self.timers.poll);
                     // Where the queue is full it is tried again at the next look.
-                    let telling = self.telling.due().map(|due| due.max(self.timers.work));
-                    at = at.min(telling.unwrap_or(at));
+                    let asks = [Some(self.timers.poll), self.telling.due()];
+                    let due = asks.into_iter().flatten().min();
+                    at = at.min(due.map_or(at, |due| due.max(self.timers.work)));
                     let doubts = self.mirror.keyspace.doubts();
                     let suspecting = self.mirror.keyspace.is_suspecting();
                     let wanted = self.verify.is_wanted() || !self.mirror.looked.is_empty();
