@@ -283,11 +283,8 @@ impl Watched {
                 status.lag_ms > LAG_MS_MAX || status.lag_bytes > LAG_BYTES_MAX,
                 status.lag_ms < LAG_MS_MAX / 10 && status.lag_bytes < LAG_BYTES_MAX / 10,
             ),
-            Condition::Resync => {
-                let loads = matches!(status.state, State::Waiting | State::Loading { .. });
-                let again = loads && status.counters.full_syncs_done > 0;
-                Level::of(self.resynced || again, synced)
-            }
+            // A link that waits may be granted what it missed.
+            Condition::Resync => Level::of(self.resynced, synced),
             Condition::ResyncLoop => {
                 let many = self.syncs.len() >= LOOP_SYNCS;
                 Level::of(many, !many)

@@ -127,6 +127,18 @@ fn the_first_sync_is_none_again_and_three_are_a_loop() {
 }
 
 #[test]
+fn a_link_that_comes_back_is_no_full_sync() {
+    let mut looks = Looks::new();
+    looks.status.counters.full_syncs = 1;
+    looks.status.counters.full_syncs_done = 1;
+    assert_eq!(looks.pass(3), []);
+    for state in [State::Connecting, State::Waiting, State::Synced] {
+        looks.status.state = state;
+        assert_eq!(looks.pass(3), []);
+    }
+}
+
+#[test]
 fn doubts_and_mismatches_are_told_with_their_figures() {
     let mut looks = Looks::new();
     looks.status.inexact = 10_001;
