@@ -61,7 +61,7 @@ fn healthy() -> Facts {
         told: Told {
             at_ms: NOW_MS,
             time_ms: Some(NOW_MS),
-            ping_us: Some(100),
+            slowest_us: Some(100),
             info: Asked::Known(info(INFO)),
             config: Asked::Known(map(CONFIG, '=')),
             users: Users::Listed(user.into_iter().collect()),
@@ -483,8 +483,8 @@ fn cases() -> Vec<(&'static str, Vec<Point>, Vec<Point>)> {
         ),
         (
             "ALR-17",
-            vec![Point::Facts(|facts| facts.told.ping_us = Some(200_001))],
-            vec![Point::Facts(|facts| facts.told.ping_us = Some(200_000))],
+            vec![Point::Facts(|facts| facts.told.slowest_us = Some(200_001))],
+            vec![Point::Facts(|facts| facts.told.slowest_us = Some(200_000))],
         ),
     ]
 }

@@ -38,8 +38,9 @@ pub struct Told {
     pub at_ms: u64,
     /// When, by its own clock, where that is permitted.
     pub time_ms: Option<u64>,
-    /// How long it took to answer a PING, microseconds; `None` if it never did.
-    pub ping_us: Option<u64>,
+    /// How long its slowest answer to a PING or a poll took lately, microseconds; `None` if it never
+    /// gave one.
+    pub slowest_us: Option<u64>,
     /// Fields of INFO.
     pub info: Asked<BTreeMap<String, String>>,
     /// Options; never a password.

@@ -35,12 +35,12 @@ pub(super) const RULES: &[Rule] = &[
         .caveat("It says nothing of why; a planned restart looks the same."),
     Rule::new("ALR-17", "Slow answers", &[Need::Ping], latency)
         .severity(Severity::High)
-        .thresholds(&[Threshold::new("ms", 200, "milliseconds that a PING may take")])
+        .thresholds(&[Threshold::new("ms", 200, "milliseconds that an answer may take")])
         .why(
-            "A PING on a connection of our own took long: the server was busy with one command, \
-             stood still for a fork or the disk, or the line is slow.",
+            "A PING or a poll on a connection of our own was answered late: the server was busy with \
+             one command, stood still for a fork or the disk, or the line is slow.",
         )
-        .caveat("One PING at each look; what lies between is seen in captured traffic only."),
+        .caveat("A poll comes once in [link] poll_ms; what lies between is seen in captured traffic only."),
     Rule::host("ALR-01", "Number of server processes", "the supervisor or kubelet knows; a refused link is in KS.NODES"),
     Rule::host("ALR-03", "Load of the host", "node_exporter knows it"),
     Rule::host("ALR-06", "Swap in use", "node_exporter knows it; MEM-28 sees its effect"),
@@ -104,13 +104,13 @@ fn uptime(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
 }
 
 fn latency(facts: &Facts, tuned: &Tuned<'_>) -> Ruling {
-    let Some(us) = facts.told.ping_us else {
+    let Some(us) = facts.told.slowest_us else {
         return Ok(None);
     };
     if us <= tuned.of("ms").saturating_mul(1000) {
         return Ok(None);
     }
-    let finding = tuned.finding(format!("a PING took {} ms", us / 1000));
+    let finding = tuned.finding(format!("an answer took {} ms", us / 1000));
     Ok(Some(
         finding
             .risk("every client waits as long")

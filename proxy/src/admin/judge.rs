@@ -247,7 +247,7 @@ fn as_facts(told: &told::Told) -> Told {
     Told {
         at_ms: told.at_ms,
         time_ms: told.time_ms,
-        ping_us: (told.at_ms > 0).then_some(told.ping_us),
+        slowest_us: (told.at_ms > 0).then_some(told.slowest_us),
         info: asked(fields.collect()),
         config: asked(named_anew(&told.config)),
         users: told.users.clone(),

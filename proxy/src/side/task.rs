@@ -7,6 +7,7 @@
 //! answered [`SideAnswer::Lost`], and the task connects again by itself.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::time::Duration;
 
 use analyzer::input::KeySpec;
@@ -19,6 +20,7 @@ use replica_shim::outbound::{InfoSection, LengthOf};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::clock;
 use crate::fleet::{self, Role};
 use crate::link::backoff::Backoff;
 use crate::side::batch::{self, Stamp};
@@ -197,6 +199,7 @@ impl Side {
             of,
             rights: None,
             lacks_config: false,
+            slowest: Duration::ZERO,
             heavy: Heavy::default(),
         };
         let task = tokio::spawn(server.run(client, asked, answered));
@@ -215,6 +218,8 @@ struct Server {
     rights: Option<Rights>,
     /// CONFIG GET was refused on this connection.
     lacks_config: bool,
+    /// The slowest answer to a part of a poll since the server told of itself.
+    slowest: Duration,
     /// Values that cost us a connection.
     heavy: Heavy,
 }
@@ -278,15 +283,16 @@ impl Server {
 
     async fn answer(&mut self, client: &mut Client, ask: SideAsk) -> Result<SideAnswer, SideError> {
         Ok(match ask {
-            SideAsk::Poll { keys } => {
-                SideAnswer::Poll(poll(client, keys, &mut self.lacks_config).await?)
-            }
+            SideAsk::Poll { keys } => SideAnswer::Poll(self.poll(client, keys).await?),
             SideAsk::Memory => SideAnswer::Memory(memory::look(client).await?),
             SideAsk::Vitals => {
                 let own_port = self.target.link.announce_port;
                 SideAnswer::Vitals(vitals::look(client, own_port).await?.map(Box::new))
             }
-            SideAsk::Told => SideAnswer::Told(Box::new(told::look(client).await?)),
+            SideAsk::Told => {
+                let slowest = mem::take(&mut self.slowest);
+                SideAnswer::Told(Box::new(told::look(client, slowest).await?))
+            }
             SideAsk::Shutdown => {
                 let info = client.ask_one(&Outbound::Info(InfoSection::Server)).await?;
                 let text = utf8(&info);
@@ -315,6 +321,41 @@ impl Server {
                 let reply = client.ask_one(&Outbound::CommandInfo(&names)).await?;
                 SideAnswer::KeySpecs(intro::key_specs(&reply))
             }
+        })
+    }
+
+    async fn poll(&mut self, client: &mut Client, keys: bool) -> Result<Polled, SideError> {
+        let slowest = &mut self.slowest;
+        let allowed = !self.lacks_config;
+        let (info, replies) = match timed(slowest, ask_at_once(client, keys, allowed)).await? {
+            (info, _) if info.is_empty() && allowed => {
+                // One refused command makes EXEC refuse all, and INFO is needed the most.
+                let (info, replies) = timed(slowest, ask_at_once(client, keys, false)).await?;
+                self.lacks_config = !info.is_empty();
+                if self.lacks_config {
+                    tracing::warn!("without the right to CONFIG GET changes of it are not seen");
+                }
+                (info, replies)
+            }
+            told => told,
+        };
+        let mut config = replies;
+        let counts = config.pop_if(|_| keys).map(|reply| utf8(&reply));
+        let stats = Outbound::Info(InfoSection::CommandStats);
+        let stats = utf8(&timed(slowest, client.ask_one(&stats)).await?);
+        let line = |name| Info(&stats).get(name).map(str::to_owned);
+        let text = Info(&info);
+        Ok(Polled {
+            stamp: batch::stamp(&info),
+            role: text.role(),
+            orphan: text.get("master_link_status") == Some("down"),
+            min_replicas: (!info.is_empty()).then(|| text.get("min_slaves_good_slaves").is_some()),
+            config: config.iter().flat_map(intro::pairs).collect(),
+            calls: Calls {
+                config_set: line("cmdstat_config|set"),
+                debug: line("cmdstat_debug"),
+            },
+            keys: counts.map(|text| Info(&text).keys()),
         })
     }
 
@@ -394,6 +435,14 @@ fn count(replies: &[BytesFrame]) -> Count {
     }
 }
 
+/// Waits for an answer that the server has at hand, and keeps how long the slowest took.
+async fn timed<T>(slowest: &mut Duration, answer: impl Future<Output = T>) -> T {
+    let began = clock::now();
+    let answer = answer.await;
+    *slowest = (*slowest).max(clock::now().duration_since(began));
+    answer
+}
+
 /// INFO replication, CONFIG GET if it is `allowed`, and INFO keyspace for the `keys`, of one instant.
 async fn ask_at_once(
     client: &mut Client,
@@ -406,45 +455,6 @@ async fn ask_at_once(
     }
     requests.extend(keys.then_some(Outbound::Info(InfoSection::Keyspace)));
     batch::exec(client, &requests).await
-}
-
-async fn poll(
-    client: &mut Client,
-    keys: bool,
-    lacks_config: &mut bool,
-) -> Result<Polled, SideError> {
-    let (info, replies) = match ask_at_once(client, keys, !*lacks_config).await? {
-        (info, _) if info.is_empty() && !*lacks_config => {
-            // One refused command makes EXEC refuse all, and INFO is needed the most.
-            let (info, replies) = ask_at_once(client, keys, false).await?;
-            *lacks_config = !info.is_empty();
-            if *lacks_config {
-                tracing::warn!("without the right to CONFIG GET changes of it are not seen");
-            }
-            (info, replies)
-        }
-        told => told,
-    };
-    let mut config = replies;
-    let counts = config.pop_if(|_| keys).map(|reply| utf8(&reply));
-    let text = Info(&info);
-    let mut polled = Polled {
-        stamp: batch::stamp(&info),
-        role: text.role(),
-        orphan: text.get("master_link_status") == Some("down"),
-        min_replicas: (!info.is_empty()).then(|| text.get("min_slaves_good_slaves").is_some()),
-        config: config.iter().flat_map(intro::pairs).collect(),
-        calls: Calls::default(),
-        keys: counts.map(|text| Info(&text).keys()),
-    };
-    let stats = Outbound::Info(InfoSection::CommandStats);
-    let stats = utf8(&client.ask_one(&stats).await?);
-    let line = |name| Info(&stats).get(name).map(str::to_owned);
-    polled.calls = Calls {
-        config_set: line("cmdstat_config|set"),
-        debug: line("cmdstat_debug"),
-    };
-    Ok(polled)
 }
 
 /// What asks for a key's expiry; `relative` where it is told as what is left.

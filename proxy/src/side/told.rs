@@ -4,7 +4,7 @@
 //! Passwords do not come here: `requirepass` and `masterauth` are never asked for, and of ACL LIST
 //! only names and what they may do are kept.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use analyzer::acl::{USERS_MAX, User, Users};
 use analyzer::advice::reads_statistics_of;
@@ -32,8 +32,8 @@ pub struct Told {
     pub time_ms: Option<u64>,
     /// When it was asked for, by our clock: nothing of it is older.
     pub at_ms: u64,
-    /// How long it took to answer a PING, microseconds.
-    pub ping_us: u64,
+    /// How long its slowest answer took since it told before, microseconds: to a PING or a poll.
+    pub slowest_us: u64,
     /// What was counted at an earlier look; `None` if there was none, or the server has begun to
     /// count anew.
     pub before: Option<Counts>,
@@ -116,16 +116,16 @@ const OPTIONS: [&str; 28] = [
 /// Options of TLS, one by one: others of them hold a password.
 const TLS_OPTIONS: [&str; 3] = ["tls-port", "tls-replication", "tls-cluster"];
 
-/// Asks everything, in one batch behind a PING.
+/// Asks everything, in one batch behind a PING. `slowest` is the slowest answer of the polls until now.
 ///
 /// # Errors
 /// The connection failed. Refusals are no error.
-pub async fn look(client: &mut Client) -> Result<Told, SideError> {
+pub async fn look(client: &mut Client, slowest: Duration) -> Result<Told, SideError> {
     // Nothing of it is older than this, however long the answers take.
     let at_ms = clock::unix_ms();
     let began: Instant = clock::now();
     client.ask_one(&Outbound::Ping).await?;
-    let ping = clock::now().duration_since(began);
+    let slowest = slowest.max(clock::now().duration_since(began));
     let mut requests = vec![Outbound::Time, Outbound::AclList];
     requests.extend(SECTIONS.map(Outbound::Info));
     requests.extend(OPTIONS.map(Outbound::ConfigGet));
@@ -145,7 +145,7 @@ pub async fn look(client: &mut Client) -> Result<Told, SideError> {
         users: users(acl),
         time_ms: unix_ms(time).and_then(|ms| u64::try_from(ms).ok()),
         at_ms,
-        ping_us: u64::try_from(ping.as_micros()).unwrap_or(u64::MAX),
+        slowest_us: u64::try_from(slowest.as_micros()).unwrap_or(u64::MAX),
         before: None,
     })
 }
