@@ -13,7 +13,7 @@
 //! other. `wake` is the select, `fate` the life of a link, `side` everything that goes over the
 //! second connection, `count` the recount.
 
-mod count;
+mod chores;
 mod fate;
 mod relief;
 mod side;
@@ -150,7 +150,7 @@ struct Timers {
     polled: Option<Instant>,
     standby: Instant,
     /// The next slice of the recount, while there is something else to do.
-    count: Instant,
+    chores: Instant,
     polls: u32,
     shutdown: Instant,
     dirty: bool,
@@ -207,7 +207,7 @@ impl<'a> Owner<'a> {
                 poll: now,
                 polled: None,
                 standby: now,
-                count: now,
+                chores: now,
                 polls: 0,
                 shutdown: now,
                 dirty: true,
@@ -283,7 +283,7 @@ impl<'a> Owner<'a> {
             let busy = self.is_busy();
             self.advise.slice(&self.mirror, now, busy);
         }
-        self.count();
+        self.chores();
         self.relieve(now);
         self.timers(now);
         self.parted(now);

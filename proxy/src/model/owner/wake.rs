@@ -101,7 +101,7 @@ impl Owner<'_> {
             return now;
         }
         let mut at = self.timers.clock;
-        at = at.min(self.count_at(now).unwrap_or(at));
+        at = at.min(self.chores_at(now).unwrap_or(at));
         at = at.min(looks.unwrap_or(at));
         if self.timers.dirty {
             at = at.min(self.timers.publish);

@@ -22,24 +22,24 @@ const BUSY_PART: u32 = 20;
 
 impl Owner<'_> {
     /// Counts for a slice of time, if something is to be counted and it is its turn.
-    pub(super) fn count(&mut self) {
+    pub(super) fn chores(&mut self) {
         let now = clock::now();
-        if self.count_at(now).is_none_or(|at| at > now) {
+        if self.chores_at(now).is_none_or(|at| at > now) {
             return;
         }
         let until = now + if self.is_busy() { SLICE_BUSY } else { SLICE };
         while !self.mirror.keyspace.recount(KEYS_AT_ONCE) && clock::now() < until {}
-        self.timers.count = now + clock::now().duration_since(now) * BUSY_PART;
+        self.timers.chores = now + clock::now().duration_since(now) * BUSY_PART;
     }
 
     /// When the next slice is due; `None` if there is nothing to count.
-    pub(super) fn count_at(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn chores_at(&self, now: Instant) -> Option<Instant> {
         // What is answered while a full sync loads is about to go.
         if self.mirror.load.is_some() || !self.mirror.keyspace.is_recount_due() {
             return None;
         }
         Some(if self.is_busy() {
-            self.timers.count
+            self.timers.chores
         } else {
             now
         })
