@@ -513,6 +513,11 @@ impl Keyspace {
                 self.retired.pop_front();
             }
         }
+        self.is_tidy()
+    }
+
+    /// True if nothing is left that [`Keyspace::tidy`] would free.
+    pub fn is_tidy(&self) -> bool {
         self.retired.is_empty()
     }
 

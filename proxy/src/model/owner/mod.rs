@@ -11,7 +11,7 @@
 //! Everything that can wake it is an arm of one select, and none goes before another. Chunks are
 //! small, and what stands between two of them is bounded in time, so neither side starves the
 //! other. `wake` is the select, `fate` the life of a link, `side` everything that goes over the
-//! second connection, `count` the recount.
+//! second connection, `chores` what can wait.
 
 mod chores;
 mod fate;
@@ -149,7 +149,7 @@ struct Timers {
     /// The last look at the server's configuration.
     polled: Option<Instant>,
     standby: Instant,
-    /// The next slice of the recount, while there is something else to do.
+    /// The next slice of what can wait, while there is something else to do.
     chores: Instant,
     polls: u32,
     shutdown: Instant,

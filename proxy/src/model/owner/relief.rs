@@ -86,9 +86,12 @@ impl Owner<'_> {
         self.mirror.keyspace.set_room(room);
     }
 
-    /// True if there is something to be freed.
+    /// True if there is something to be freed before anything else. Without a cap a former generation
+    /// can wait for its turn.
     pub(super) fn is_relieving(&self) -> bool {
-        self.relief.since.is_some() || self.mirror.keyspace.is_sweeping()
+        let keyspace = &self.mirror.keyspace;
+        let is_capped = self.given.shared.fleet.memory.cap().is_some();
+        self.relief.since.is_some() || keyspace.is_sweeping() || (is_capped && !keyspace.is_tidy())
     }
 
     fn forget(&mut self, bytes: u64) {

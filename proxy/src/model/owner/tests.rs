@@ -244,10 +244,17 @@ async fn what_is_loaded_leaves_nothing_to_do() {
         let _server = owner.link(intro(Version::new(7, 0)), None).await;
         owner.feed(CONTINUE);
         assert!(owner.is_live());
+        // A former generation is freed without anybody waking the owner for it.
+        fixture::load(
+            &mut owner.mirror.keyspace,
+            [(0, "l".to_owned())].into_iter(),
+        );
+        assert!(!owner.mirror.keyspace.is_tidy());
         let rests = (0..1000).any(|_| {
             owner.between();
             owner.wake_at() > clock::now()
         });
         assert!(rests, "{cap:?}");
+        assert!(owner.mirror.keyspace.is_tidy());
     }
 }
