@@ -46,6 +46,7 @@ pub fn parse(text: &[u8], asked: &Asked) -> Result<Group, Error> {
         id: NodeId::of(&asked.addr),
         addr: Some(asked.addr.clone()),
         role,
+        flagged: role,
         health: Health::Online,
         offset: number("master_repl_offset"),
     };
@@ -109,6 +110,7 @@ fn plain(addr: Addr, role: Role) -> Node {
         id: NodeId::of(&addr),
         addr: Some(addr),
         role,
+        flagged: role,
         health: Health::Online,
         offset: None,
     }

@@ -165,6 +165,8 @@ pub struct Node {
     pub addr: Option<Addr>,
     /// What it is.
     pub role: Role,
+    /// What it is flagged as: a master that lost its slots to another of its group is still one here.
+    pub flagged: Role,
     /// How it is.
     pub health: Health,
     /// Its replication offset, if told; some seconds old.

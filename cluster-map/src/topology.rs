@@ -131,6 +131,7 @@ impl Topology {
                 id: NodeId::of(addr),
                 addr: Some(addr.clone()),
                 role: Role::Master,
+                flagged: Role::Master,
                 health: Health::Online,
                 offset: None,
             }],

@@ -196,6 +196,7 @@ fn make(family: Family, id: Box<str>, nodes: &mut BTreeMap<NodeId, Seen>) -> Opt
         id: family.master,
         addr: master.addr,
         role: Role::Master,
+        flagged: master.role,
         health: master.health,
         offset: master.offset,
     }];
@@ -205,6 +206,7 @@ fn make(family: Family, id: Box<str>, nodes: &mut BTreeMap<NodeId, Seen>) -> Opt
             id,
             addr: told.addr,
             role: Role::Replica,
+            flagged: told.role,
             health: told.health,
             offset: told.offset,
         });

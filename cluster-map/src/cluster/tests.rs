@@ -71,6 +71,15 @@ fn the_higher_epoch_has_the_slots() {
     ] {
         let map = Topology::of_cluster(&reports, Some(&steady()));
         assert_eq!(shape(&map), "a: c/a! 0-8191; b: b/d 8192-16383");
+        // What it lost its slots to does not make it a replica.
+        let nodes = map.groups().iter().flat_map(|group| &group.nodes);
+        let told: Vec<_> = nodes.map(|node| (node.role, node.flagged)).collect();
+        let (master, replica) = (Role::Master, Role::Replica);
+        let pairs = [(master, master), (replica, master)];
+        assert_eq!(
+            told,
+            [pairs, [(master, master), (replica, replica)]].concat()
+        );
     }
 }
 

@@ -19,6 +19,7 @@ fn node(text: &str) -> Node {
         id: id_of(id),
         addr: Some(addr(id)).filter(|_| health != "lost"),
         role,
+        flagged: role,
         health: match health {
             "failed" => Health::Failed,
             "suspect" => Health::Suspect,

@@ -59,14 +59,16 @@ fn group(name: &str, views: &[&Watched], complaints: &mut Vec<Complaint>) -> Gro
     }
     let node = |(addr, rows): (&Addr, Vec<&Row>)| {
         let is_master = Some(addr) == master;
+        let role = if is_master {
+            Role::Master
+        } else {
+            Role::Replica
+        };
         Node {
             id: NodeId::of(addr),
             addr: Some(addr.clone()),
-            role: if is_master {
-                Role::Master
-            } else {
-                Role::Replica
-            },
+            role,
+            flagged: role,
             health: health(&rows, is_master),
             offset: rows.iter().filter_map(|row| row.offset).max(),
         }

@@ -374,6 +374,7 @@ mod tests {
             id: NodeId::of(&addr),
             addr: Some(addr),
             role,
+            flagged: role,
             health: Health::Online,
             offset: None,
         }

@@ -4,7 +4,7 @@
 //! reach a node that is not flagged `slave`, as an old master that failed over and never came back is
 //! not: it ends with exit(1) (Redis 7.0 `clusterManagerFixOpenSlot`, `unreachable_masters`), and the
 //! slots that the lines before it have opened stay open. The map has such a master among the replicas
-//! of its group, so that any node that failed is in the way.
+//! of its group, and knows what it is flagged as. A replica is never in the way.
 
 use cluster_map::{Group, Health, Node, Role, Topology};
 
@@ -53,20 +53,20 @@ fn error(text: &str) -> Reply {
 /// What is in the way in a group, and what to do about it.
 fn obstacle(group: &Group) -> Option<(String, &'static str)> {
     let obstacle = |node: &Node| {
-        let role = node.role.name();
+        if node.flagged == Role::Replica {
+            return None;
+        }
         let Some(addr) = &node.addr else {
             let id = &node.id;
-            return Some((format!("nobody knows the address of {role} {id}"), FORGET));
+            return Some((format!("nobody knows the address of master {id}"), FORGET));
         };
-        let (how, next) = match (node.health, node.role) {
-            (Health::Failed, Role::Master | Role::Replica) => ("has failed", FORGET),
-            (Health::Suspect, Role::Master) => ("cannot be reached by some nodes", WAIT),
-            (Health::Loading, Role::Master) => ("reads its data", WAIT),
-            (Health::Suspect | Health::Loading, Role::Replica) | (Health::Online, _) => {
-                return None;
-            }
+        let (how, next) = match node.health {
+            Health::Failed => ("has failed", FORGET),
+            Health::Suspect => ("cannot be reached by some nodes", WAIT),
+            Health::Loading => ("reads its data", WAIT),
+            Health::Online => return None,
         };
-        Some((format!("{role} {addr} {how}"), next))
+        Some((format!("master {addr} {how}"), next))
     };
     group.nodes.iter().find_map(obstacle)
 }
