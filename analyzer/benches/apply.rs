@@ -72,7 +72,7 @@ impl Bench {
         self.follow();
         let seconds = (cpu() - start).as_secs_f64();
         let rate = times as f64 / seconds / 1e6;
-        self.keyspace.tidy(usize::MAX);
+        while !self.keyspace.tidy() {}
         let heap = self.keyspace.heap_bytes() as f64 / self.keyspace.keys() as f64;
         println!("{what}: {rate:.2} M/s, {heap:.1} B/key");
     }

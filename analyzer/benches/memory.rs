@@ -194,7 +194,8 @@ fn written(what: &str, elements: u64, command: &dyn Fn(&str, u64) -> Vec<String>
 fn report(what: &str, keyspace: &mut Keyspace, (keys, elements): (u64, u64)) {
     // Two rounds: what large values allocate is counted by the way.
     for _ in 0..2 {
-        keyspace.tidy(10_000_000);
+        while !keyspace.tidy() {}
+        while !keyspace.gauge() {}
     }
     let heap = keyspace.heap_bytes() as f64;
     let theirs: u64 = keyspace.dbs().iter().map(|db| db.bytes).sum();

@@ -508,14 +508,14 @@ fn values_of_a_former_generation_are_not_counted() {
                 driver.line(&format!("SADD set:{set} member-{n}"));
             }
         }
-        driver.keyspace.tidy(1000);
+        driver.keyspace.gauge();
         driver.keyspace.begin_load(driver.now_ms);
         if forgets {
             driver.keyspace.forget();
         } else {
             driver.keyspace.commit_load(driver.offset);
         }
-        driver.keyspace.tidy(1000);
+        driver.keyspace.gauge();
         assert_eq!(driver.keyspace.collection_bytes(), 0, "{forgets}");
     }
 }
@@ -530,14 +530,14 @@ fn values_of_exchanged_databases_are_counted_once() {
         }
     }
     while driver.keyspace.collection_bytes() < 10_000 {
-        driver.keyspace.tidy(1000);
+        driver.keyspace.gauge();
     }
     let counted = driver.keyspace.collection_bytes();
     // The first of the two was counted when they are exchanged.
-    driver.keyspace.tidy(1000);
+    driver.keyspace.gauge();
     driver.line("SWAPDB 0 1");
     for _ in 0..5 {
-        driver.keyspace.tidy(1000);
+        driver.keyspace.gauge();
     }
     assert_eq!(driver.keyspace.collection_bytes(), counted);
 }

@@ -162,7 +162,7 @@ fn random_commands_agree_with_a_plain_model() {
         compare(&driver, &model);
         driver.run(&[b"FLUSHALL"]);
         assert_eq!(driver.keyspace.keys(), 0);
-        while !driver.keyspace.tidy(1) {}
+        while !driver.keyspace.tidy() {}
     }
 }
 
@@ -258,7 +258,7 @@ fn a_load_replaces_the_keyspace_at_its_commit_only() {
     // Ten bytes may be embedded or not: an RDB does not say.
     assert_eq!(driver.keyspace.doubts().probe, 1000);
     driver.keyspace.audit().expect("sums agree");
-    while !driver.keyspace.tidy(1) {}
+    while !driver.keyspace.tidy() {}
 
     driver.keyspace.begin_load(driver.now_ms);
     driver.load_str(0, b"half", 10, None);

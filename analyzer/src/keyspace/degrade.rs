@@ -211,13 +211,16 @@ impl Db {
     }
 }
 
-/// Takes the elements from a collection that has too many, or doubts one that is to have them back.
+/// Takes the elements from a collection that has too many, or doubts one that is to have them back;
+/// true if that made its record another size. A doubt does not, and may be raised again and again: of
+/// a value that is too large to be read only the count is asked.
 fn ease_value(db: &mut Db, place: Place, ease: Ease, scale: &Scale) -> bool {
     let record = db.table.record(place);
     let Some((doubt, bare)) = eased(db, &record, ease, scale) else {
         return false;
     };
     let before = db.table.weigh(&record, scale);
+    let is_bare = matches!(record.body(), Body::Packed { packed, .. } if packed.is_empty());
     let mut out = Vec::new();
     Draft {
         form: Form::of(bare.kind, bare.encoding),
@@ -246,7 +249,7 @@ fn ease_value(db: &mut Db, place: Place, ease: Ease, scale: &Scale) -> bool {
         digest,
     };
     db.turn(key, Some(before), Some(after));
-    true
+    !is_bare
 }
 
 /// What becomes of a record under the rules; `None` if it stays as it is.

@@ -68,9 +68,6 @@ pub use settle::{Counted, Found, Probed, Restore};
 pub use wants::{Need, Settled, Want};
 pub use warm::WARM_KEYS;
 
-/// What a piece of tidying costs: a segment of pages freed, or one of large values counted.
-const KEYS_PER_PIECE: usize = 1000;
-
 /// The hash slot of a key name.
 pub type SlotOf = fn(&[u8]) -> u16;
 
@@ -496,24 +493,20 @@ impl Keyspace {
         keys.len()
     }
 
-    /// Frees what is no longer used and counts what large values allocate, a piece at a time; a
-    /// budget of 10,000 keys is about a millisecond. True if nothing is left to free.
-    pub fn tidy(&mut self, budget: usize) -> bool {
-        let pieces = budget.div_ceil(KEYS_PER_PIECE);
-        for _ in 0..pieces {
-            if self.gauge.step(&self.live) {
-                break;
-            }
-        }
-        for _ in 0..pieces {
-            let Some(db) = self.retired.front_mut() else {
-                return true;
-            };
-            if db.table.shed() {
-                self.retired.pop_front();
-            }
+    /// Frees a piece of what is no longer used: some ten thousand keys without their values, or values
+    /// of 256 KiB. True if nothing is left.
+    pub fn tidy(&mut self) -> bool {
+        if let Some(db) = self.retired.front_mut()
+            && db.table.shed()
+        {
+            self.retired.pop_front();
         }
         self.is_tidy()
+    }
+
+    /// Counts what a thousand large values allocate; true if that ended a round through all.
+    pub fn gauge(&mut self) -> bool {
+        self.gauge.step(&self.live)
     }
 
     /// True if nothing is left that [`Keyspace::tidy`] would free.

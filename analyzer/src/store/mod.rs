@@ -32,6 +32,9 @@ use crate::text;
 /// Keys per page at which the table grows by a page.
 pub(crate) const LOAD_MAX: u64 = 96;
 
+/// Bytes of values that are freed at once: a fraction of a millisecond.
+const SHED_BYTES: usize = 256 * 1024;
+
 /// Records that a page gets room for at first when its table was made for its keys: half of what it
 /// will have. Growing in larger steps from less, or starting with more, takes more memory.
 const FIRST_ROOM: usize = 48;
@@ -486,10 +489,14 @@ impl Table {
         (pages.map(Page::heap_bytes).sum(), self.page_heap)
     }
 
-    /// Frees one segment of pages or of large values; true if nothing is left. For a table that is
-    /// no longer used.
+    /// Frees one segment of pages, or large values or names of about [`SHED_BYTES`]; true if nothing is
+    /// left. For a table that is no longer used.
     pub(crate) fn shed(&mut self) -> bool {
-        self.pages.shed() && !self.large.shed() && !self.names.shed()
+        self.pages.shed()
+            && !self
+                .large
+                .shed(SHED_BYTES, |entry| entry.value.heap_bytes())
+            && !self.names.shed(SHED_BYTES, |long| long.name.len())
     }
 }
 

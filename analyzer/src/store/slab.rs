@@ -64,10 +64,24 @@ impl<T> Slab<T> {
         Some(item)
     }
 
-    /// Frees the boxes of one segment at the end; false if there was none.
-    pub(crate) fn shed(&mut self) -> bool {
+    /// Frees boxes from the end, of one segment at most, until what `heap_bytes` says of them comes to
+    /// `bytes`; false if there was none. For a slab that is no longer used: nothing else is kept right.
+    pub(crate) fn shed(&mut self, bytes: usize, heap_bytes: impl Fn(&T) -> usize) -> bool {
         self.free = Vec::new();
-        self.segments.pop().is_some()
+        let Some(last) = self.segments.last_mut() else {
+            return false;
+        };
+        let mut freed = 0;
+        while freed < bytes {
+            match last.pop() {
+                Some(slot) => freed += slot.map_or(0, |item| heap_bytes(&item)),
+                None => {
+                    self.segments.pop();
+                    break;
+                }
+            }
+        }
+        true
     }
 
     /// The boxes in use of one segment; `None` behind the last.
@@ -111,5 +125,20 @@ mod tests {
         assert_eq!(slab.get(handles[7]), None);
         assert_eq!(slab.insert(Box::new(1)), handles[7]);
         assert_eq!(slab.used(), 3000);
+    }
+
+    #[test]
+    fn what_is_shed_at_once_is_bounded() {
+        let mut slab = Slab::new();
+        for n in 0..1500 {
+            slab.insert(Box::new(n));
+        }
+        slab.remove(1499);
+        let mut steps = 0;
+        while slab.shed(1000, |_| 100) {
+            steps += 1;
+        }
+        // Ten at once, of one segment.
+        assert_eq!(steps, 475_u32.div_ceil(10) + 1024_u32.div_ceil(10));
     }
 }

@@ -37,7 +37,7 @@ impl Owner<'_> {
     fn chore(&mut self) -> bool {
         let counts = self.counts();
         let keyspace = &mut self.mirror.keyspace;
-        let freed = keyspace.is_tidy() || keyspace.tidy(KEYS_AT_ONCE);
+        let freed = keyspace.tidy();
         let counted = !counts || keyspace.recount(KEYS_AT_ONCE);
         freed && counted
     }

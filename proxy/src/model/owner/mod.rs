@@ -341,7 +341,11 @@ impl<'a> Owner<'a> {
             self.mirror
                 .keyspace
                 .clock(i64::try_from(clock::unix_ms()).unwrap_or(i64::MAX));
-            self.mirror.keyspace.tidy(TIDY_KEYS);
+            for _ in 0..GAUGED_AT_ONCE {
+                if self.mirror.keyspace.gauge() {
+                    break;
+                }
+            }
             self.measure(now);
             if listened {
                 self.give_up_frozen(now);
@@ -434,5 +438,5 @@ impl<'a> Owner<'a> {
     }
 }
 
-/// Keys that one tidying looks at.
-const TIDY_KEYS: usize = 20_000;
+/// Thousands of large values that are gauged at once.
+const GAUGED_AT_ONCE: u32 = 20;

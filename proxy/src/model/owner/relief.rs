@@ -129,13 +129,18 @@ impl Owner<'_> {
 
     /// Frees for a slice of time what was given up.
     fn free(&mut self, now: Instant) {
-        let until = now + SLICE;
+        let until = clock::now() + SLICE;
         let keyspace = &mut self.mirror.keyspace;
         let mut left = true;
-        while left && clock::now() < until {
-            let tidied = keyspace.tidy(SWEPT_AT_ONCE);
+        // What came before may have taken its time: a step is taken all the same.
+        while left {
+            keyspace.gauge();
+            let tidied = keyspace.tidy();
             let swept = keyspace.sweep(SWEPT_AT_ONCE);
             left = !(tidied && swept);
+            if clock::now() >= until {
+                break;
+            }
         }
         if left {
             return;
