@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
@@ -82,6 +83,7 @@ pub struct Claim {
     loading: AtomicBool,
     returnable: AtomicBool,
     accepted: AtomicBool,
+    given: Notify,
 }
 
 impl Claim {
@@ -92,6 +94,11 @@ impl Claim {
         self.model.store(model, Ordering::Relaxed);
         self.loading.store(loading, Ordering::Relaxed);
         self.returnable.store(returnable, Ordering::Relaxed);
+    }
+
+    /// Waits until an order is given.
+    pub async fn given(&self) {
+        self.given.notified().await;
     }
 
     /// The order that was given since the last call.
@@ -125,6 +132,7 @@ impl Claim {
         };
         self.busy.store(true, Ordering::Relaxed);
         self.order.store(code, Ordering::Relaxed);
+        self.given.notify_one();
     }
 }
 

@@ -31,6 +31,9 @@ const ELEMENTS_BATCH: u64 = 8192;
 /// Keys a second that are compared because somebody wants to know.
 const VERIFY_PER_S: u64 = 2000;
 
+/// Keys that are tried for one batch of those: all but a few may be in doubt, and cannot be compared.
+const VERIFY_TRIES: usize = 2000;
+
 /// Mistakes a second that are logged.
 const TOLD_PER_S: u64 = 10;
 
@@ -42,6 +45,9 @@ const FLIGHTS_MAX: usize = QUEUE_MAX - 2;
 
 /// Refused keys that are no chance: the empty name alone may be refused by a pattern of 7.0.
 const REFUSED_MIN: usize = 8;
+
+/// How long nothing is looked for while all that is in doubt has been asked for.
+const ASKED_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a parked key waits.
 const PARKED_FOR: Duration = Duration::from_secs(60);
@@ -80,6 +86,17 @@ impl Budget {
             left: burst,
             at: now,
         }
+    }
+
+    /// True if there ever are units.
+    fn is_on(&self) -> bool {
+        self.per_s > 0.0
+    }
+
+    /// When there is a unit; of what comes more often than once a second.
+    fn ready_at(&self) -> Instant {
+        let missing = (1.0 - self.left).clamp(0.0, 1.0);
+        self.at + Duration::from_secs_f64(missing / self.per_s.max(1.0))
     }
 
     /// Whole units there are now.
@@ -271,41 +288,37 @@ impl Rereads {
             let room = self.probes.available(now).min(PROBES_BATCH);
             let left = self.uncounted.split_off(room.min(self.uncounted.len()));
             let counts = std::mem::replace(&mut self.uncounted, left);
-            asked.probes = counts.len() as u64;
-            self.probes.take(asked.probes);
-            self.send(keyspace, side, counts, SideAsk::Counts);
+            self.probes.take(counts.len() as u64);
+            asked.probes = self.send(keyspace, side, counts, SideAsk::Counts);
         }
         if doubts.probe > 0 && self.flights < FLIGHTS_MAX {
             let room = self.probes.available(now).min(PROBES_BATCH);
             let names = wants(keyspace, Need::Probe, room);
             self.probes.take(names.len() as u64);
-            asked.probes += names.len() as u64;
-            self.send(keyspace, side, names, SideAsk::Probes);
+            asked.probes += self.send(keyspace, side, names, SideAsk::Probes);
         }
         if self.wants_sizes(doubts) && self.flights < FLIGHTS_MAX {
             let room = self.sizes.available(now);
             let looks = self.looks(keyspace, (room, Depth::Size), now, |keyspace| {
                 keyspace.next_want(Need::Size)
             });
-            asked.sizes = looks.len() as u64;
-            self.sizes.take(asked.sizes);
-            self.send(keyspace, side, looks, SideAsk::Looks);
+            self.sizes.take(looks.len() as u64);
+            asked.sizes = self.send(keyspace, side, looks, SideAsk::Looks);
         }
         if verify.is_wanted() && self.flights < FLIGHTS_MAX {
             let room = self.verified.available(now);
+            let mut tries = VERIFY_TRIES;
             let looks = self.looks(keyspace, (room, Depth::All), now, |keyspace| {
-                verify.next(keyspace)
+                verify.next(keyspace, &mut tries)
             });
-            asked.audits += looks.len() as u64;
             self.verified.take(looks.len() as u64);
-            self.send(keyspace, side, looks, SideAsk::Looks);
+            asked.audits += self.send(keyspace, side, looks, SideAsk::Looks);
         }
         if self.flights == 0 {
             let room = self.audits.available(now);
             let looks = self.looks(keyspace, (room, Depth::All), now, Keyspace::next_audit);
-            asked.audits += looks.len() as u64;
             self.audits.take(looks.len() as u64);
-            self.send(keyspace, side, looks, SideAsk::Looks);
+            asked.audits += self.send(keyspace, side, looks, SideAsk::Looks);
         }
         asked
     }
@@ -323,11 +336,9 @@ impl Rereads {
         let room = budget.available(now).min(most);
         let names = wants(keyspace, Need::Value, room);
         let names = self.count(keyspace, names);
-        let asked = names.len() as u64;
-        self.values.take(asked);
-        let flights = self.flights;
-        self.send(keyspace, side, names, SideAsk::Values);
-        if self.flights > flights {
+        self.values.take(names.len() as u64);
+        let asked = self.send(keyspace, side, names, SideAsk::Values);
+        if asked > 0 {
             self.reads += 1;
             self.bytes.take(self.value_bytes_max);
         }
@@ -364,14 +375,44 @@ impl Rereads {
         looks
     }
 
-    /// True if audits are to go on faster than once a second.
-    pub fn is_eager(&self) -> bool {
-        self.audits.per_s > 1.0
+    /// When to come by again without any news, no sooner than `next`; `None` if nothing is to be asked
+    /// that the clock or an answer would not see to. Audits up to one a second go with the clock.
+    pub fn wake_at(&self, keyspace: &Keyspace, verifies: bool, next: Instant) -> Option<Instant> {
+        if self.is_cut_off {
+            return None;
+        }
+        let doubts = keyspace.doubts();
+        let probes = self.probes.is_on() && (doubts.probe > 0 || !self.uncounted.is_empty());
+        let reads = (probes || self.wants_values(keyspace, doubts)).then_some(next);
+        let looks = (verifies || self.wants_sizes(doubts)).then_some(next);
+        let eager = self.audits.per_s > 1.0;
+        let audits = eager.then(|| self.audits.ready_at().max(next));
+        let looks = looks.into_iter().chain(audits).min();
+        let looks = looks.map(|at| self.looks_paused_until.map_or(at, |until| at.max(until)));
+        let at = reads.into_iter().chain(looks).min()?;
+        let at = self.paused_until.map_or(at, |until| at.max(until));
+        // Some of those under way may be gone, so that this is no reason not to look at all.
+        let open = doubts.probe + doubts.size + doubts.value;
+        let is_asked = !verifies && !eager && self.uncounted.is_empty();
+        Some(match is_asked && open <= keyspace.in_flight() as u64 {
+            true => at.max(next + ASKED_PAUSE),
+            false => at,
+        })
+    }
+
+    /// True if there are values to be read, or counts to be asked for instead.
+    fn wants_values(&self, keyspace: &Keyspace, doubts: Doubts) -> bool {
+        let budget = |counting| match counting {
+            true => &self.probes,
+            false => &self.values,
+        };
+        let is_on = || budget(keyspace.detail().elements_max.is_some()).is_on();
+        doubts.value > 0 && self.bytes.is_on() && is_on()
     }
 
     /// True if there are sizes to be asked for.
-    pub fn wants_sizes(&self, doubts: Doubts) -> bool {
-        doubts.size > 0 && self.sizes.per_s > 0.0
+    fn wants_sizes(&self, doubts: Doubts) -> bool {
+        doubts.size > 0 && self.sizes.is_on()
     }
 
     /// True if a mistake of the model may be logged: a model that is all wrong is told of in a few
@@ -400,21 +441,25 @@ impl Rereads {
         others
     }
 
+    /// Asks for what was taken from the budgets; returns of how many keys.
     fn send<T>(
         &mut self,
         keyspace: &mut Keyspace,
         side: &Side,
         names: Vec<T>,
         ask: fn(Vec<T>) -> SideAsk,
-    ) {
-        if names.is_empty() {
-            return;
+    ) -> u64 {
+        let keys = names.len() as u64;
+        if keys == 0 {
+            return 0;
         }
-        match side.asks.try_send(ask(names)) {
-            Ok(()) => self.flights += 1,
+        if side.asks.try_send(ask(names)).is_err() {
             // The connection is busy with something long: what was taken goes back.
-            Err(_) => keyspace.give_up(),
+            keyspace.give_up();
+            return 0;
         }
+        self.flights += 1;
+        keys
     }
 }
 
@@ -445,6 +490,7 @@ fn name(want: Want) -> Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::fixture;
 
     #[test]
     fn a_budget_fills_up_to_its_burst_and_remembers_debts() {
@@ -479,5 +525,40 @@ mod tests {
         let start = Instant::now();
         let mut budget = Budget::new(0, 10, start);
         assert_eq!(budget.available(start + Duration::from_secs(9)), 0);
+    }
+
+    #[test]
+    fn nobody_comes_by_for_what_cannot_be_asked_now() {
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        let limits = config::Config::from_raw(config::raw::Raw::default()).expect("the defaults");
+        let off = config::Reread {
+            probes_per_s_max: 0,
+            values_per_s_max: 0,
+            sizes_per_s_max: 0,
+            ..limits.reread
+        };
+        let version = analyzer::profile::Version::new(7, 0);
+        let family = analyzer::profile::Family::Redis;
+        let profile = analyzer::Profile::defaults(family, version);
+        let mut keyspace = Keyspace::new(profile, 7);
+        let mut rereads = Rereads::new(&limits.reread, start);
+        assert_eq!(rereads.wake_at(&keyspace, false, after(10)), None);
+        assert_eq!(rereads.wake_at(&keyspace, true, after(10)), Some(after(10)));
+        // How a short string is stored no snapshot says.
+        fixture::load(&mut keyspace, [(0, "k".to_owned())].into_iter());
+        let wake = |rereads: &Rereads, keyspace: &Keyspace| {
+            let at = rereads.wake_at(keyspace, false, after(10))?;
+            Some(at.duration_since(start).as_millis())
+        };
+        assert_eq!(wake(&rereads, &keyspace), Some(10));
+        assert_eq!(wake(&Rereads::new(&off, start), &keyspace), None);
+        // It is under way, for a minute if it was refused.
+        assert!(keyspace.next_want(Need::Probe).is_some());
+        assert_eq!(wake(&rereads, &keyspace), Some(110));
+        rereads.pause(after(5000));
+        assert_eq!(wake(&rereads, &keyspace), Some(5000));
+        rereads.lost();
+        assert_eq!(wake(&rereads, &keyspace), None);
     }
 }

@@ -164,9 +164,11 @@ impl Verify {
         !self.runs.is_empty()
     }
 
-    /// The next key to look at.
-    pub fn next(&mut self, keyspace: &mut Keyspace) -> Option<Want> {
-        self.runs.iter_mut().find_map(|run| run.next(keyspace))
+    /// The next key to look at; `None` if there is none, or none was met in so many tries.
+    pub fn next(&mut self, keyspace: &mut Keyspace, tries: &mut usize) -> Option<Want> {
+        self.runs
+            .iter_mut()
+            .find_map(|run| run.next(keyspace, tries))
     }
 
     /// A key of a run was looked at.
@@ -229,8 +231,11 @@ impl Run {
         asked && self.in_flight.is_empty()
     }
 
-    fn next(&mut self, keyspace: &mut Keyspace) -> Option<Want> {
-        while let Some(name) = self.source.next(keyspace) {
+    fn next(&mut self, keyspace: &mut Keyspace, tries: &mut usize) -> Option<Want> {
+        while *tries > 0
+            && let Some(name) = self.source.next(keyspace)
+        {
+            *tries -= 1;
             if keyspace.begin_look(name.db, &name.key) {
                 let want = Want {
                     db: name.db,

@@ -68,6 +68,8 @@ impl Owner<'_> {
             ask = self.seat.asks.recv(), if !hold_asks => ask.map_or(Wake::Removed, Wake::Ask),
             () = changed(&mut self.seat.orders) => Wake::Ordered,
             () = changed(&mut self.seat.pause) => Wake::Time,
+            // Else a model that nobody writes to would keep what others need until its clock ticks.
+            () = self.claim.given() => Wake::Time,
             answer = answered(side) => Wake::Side(answer),
             joined = joined(&mut self.attach) => {
                 self.attach = None;
@@ -120,16 +122,13 @@ impl Owner<'_> {
                     let asks = [Some(self.timers.poll), self.telling.due()];
                     let due = asks.into_iter().flatten().min();
                     at = at.min(due.map_or(at, |due| due.max(self.timers.work)));
-                    let doubts = self.mirror.keyspace.doubts();
-                    let suspecting = self.mirror.keyspace.is_suspecting();
-                    let wanted = self.verify.is_wanted() || !self.mirror.looked.is_empty();
-                    let eager = self.mirror.getack || self.rereads.is_eager() || suspecting;
-                    if doubts.probe + doubts.value > 0
-                        || self.rereads.wants_sizes(doubts)
-                        || eager
-                        || wanted
-                    {
-                        at = at.min(self.timers.work);
+                    let keyspace = &self.mirror.keyspace;
+                    let (work, verifies) = (self.timers.work, self.verify.is_wanted());
+                    let reads = self.rereads.wake_at(keyspace, verifies, work);
+                    at = at.min(reads.unwrap_or(at));
+                    let looked = !self.mirror.looked.is_empty();
+                    if self.mirror.getack || keyspace.is_suspecting() || looked {
+                        at = at.min(work);
                     }
                 }
             }
