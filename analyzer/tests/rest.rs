@@ -495,11 +495,14 @@ fn what_writes_leave_in_doubt_is_audited() {
 /// such a look finds.
 #[test]
 fn a_doubt_of_the_size_hides_no_mistake_in_the_count() {
-    for (libc, found) in [(true, vec![Fact::Count]), (false, vec![])] {
-        let mut driver = Driver::with_malloc(libc);
+    let redis = Profile::defaults(Family::Redis, Version::new(7, 0));
+    let valkey = Profile::defaults(Family::Valkey, Version::new(9, 1));
+    for (profile, found) in [(redis, vec![Fact::Count]), (valkey, vec![])] {
+        let mut driver = Driver::on(profile);
         driver.keyspace.begin_load(driver.now_ms);
         driver.keyspace.commit_load(0);
-        driver.line("SADD set a b c");
+        let long = "m".repeat(100);
+        driver.line(&format!("SADD set a b {long}"));
         driver.keyspace.suspect_all();
         while driver.keyspace.is_suspecting() {
             driver.keyspace.find_suspects();
@@ -518,5 +521,52 @@ fn a_doubt_of_the_size_hides_no_mistake_in_the_count() {
         let facts: Vec<Fact> = compared.differences.iter().map(|one| one.fact).collect();
         assert_eq!(facts, found);
         assert_eq!(driver.doubt("set"), Doubt::Value);
+    }
+}
+
+/// How long a dict that has just doubled stands beside the old one is a matter of chance: in between
+/// it is asked for, at rest, and never otherwise.
+#[test]
+fn a_dict_on_the_move_is_asked_for() {
+    let redis = Profile::defaults(Family::Redis, Version::new(7, 0));
+    let valkey = Profile::defaults(Family::Valkey, Version::new(9, 1));
+    for (profile, has_dicts) in [(redis, true), (valkey, false)] {
+        let mut driver = Driver::on(profile);
+        let members = (0..=64).map(|n| format!("member-{n:0>60}"));
+        let members: Vec<String> = members.collect();
+        driver.line(&format!("SADD set {}", members.join(" ")));
+        assert_eq!(
+            driver.doubt("set"),
+            Doubt::None,
+            "it is on the move for certain"
+        );
+        for n in 65..108 {
+            driver.line(&format!("SADD set member-{n:0>60}"));
+        }
+        let doubt = if has_dicts { Doubt::Size } else { Doubt::None };
+        assert_eq!(driver.doubt("set"), doubt);
+        assert_eq!(driver.want(Need::Size), None, "it may be written again");
+        if has_dicts {
+            driver.pass(LONG_MS);
+            assert_eq!(driver.want(Need::Size).as_deref(), Some("set"));
+            let ours = driver.facts("set").bytes;
+            assert!(matches!(driver.looked("set", 64 * 8), Looked::Compared(_)));
+            let facts = driver.facts("set");
+            assert_eq!((facts.bytes, facts.doubt), (ours + 64 * 8, Doubt::None));
+        }
+        for n in 108..=127 {
+            driver.line(&format!("SADD set member-{n:0>60}"));
+        }
+        // What was a guess stays one until it is asked for.
+        assert_eq!(driver.doubt("set"), doubt);
+        driver.pass(LONG_MS);
+        assert_eq!(driver.want(Need::Size).is_some(), has_dicts);
+        driver.looked("set", 0);
+        driver.line("SADD set last");
+        assert_eq!(
+            driver.doubt("set"),
+            Doubt::None,
+            "the move is over for certain"
+        );
     }
 }

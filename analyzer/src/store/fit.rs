@@ -9,7 +9,7 @@ use crate::profile::nearest_frame;
 use crate::store::record::Form;
 use crate::store::weigh::{Scale, Seated};
 use crate::value::string::{Blocks, Form as StrForm, Holder, Str, embeds, tight_header};
-use crate::value::{Encoding, Fit, Kind, Samples, Usage, Value};
+use crate::value::{Encoding, Fit, Kind, Samples, TableKind, Usage, Value};
 
 /// What an update of a sparse `HyperLogLog` may be away from the guess (`Str::take_sparse`).
 const SPARSE_SLACK: u64 = 320;
@@ -58,32 +58,45 @@ impl Scale {
     }
 
     /// True if no formula may tell what keys of that form weigh: blocks of equal requests differ (those
-    /// of a module's value the module counts), or lists are compressed.
+    /// of a module's value the module counts), lists are compressed, or dicts are moved.
     #[inline]
     pub(crate) fn varies(&self, form: Form) -> bool {
-        self.writes_leave_open()
-            && match form.kind() {
-                Kind::Module => false,
-                Kind::List => true,
-                Kind::String | Kind::Set | Kind::Zset | Kind::Hash | Kind::Stream => {
-                    self.blocks_vary()
-                }
-            }
+        match form.kind() {
+            Kind::Module => false,
+            Kind::List => self.blocks_vary() || self.profile().list_compress > 0,
+            Kind::Set | Kind::Hash if is_table(form) => self.blocks_vary() || self.has_dicts(),
+            Kind::String | Kind::Set | Kind::Zset | Kind::Hash | Kind::Stream => self.blocks_vary(),
+        }
     }
 
-    /// True if no formula tells what this value weighs: as [`Scale::varies`], but only lists with
-    /// nodes that are compressed, and nothing of a collection whose elements were given up.
+    /// True if chance decides how many tables the value has. A sorted set has levels of chance as well,
+    /// which weigh more and no write settles.
+    fn guesses_tables(&self, value: &Value) -> bool {
+        let table = match value {
+            Value::Set(set) => set.table(),
+            Value::Hash(hash) => hash.table(),
+            Value::String(_)
+            | Value::List(_)
+            | Value::Zset(_)
+            | Value::Stream(_)
+            | Value::Module(_)
+            | Value::Bare(_) => None,
+        };
+        table.is_some_and(|table| table.is_guess(TableKind::of(self.profile())))
+    }
+
+    /// True if no formula tells what this value weighs, and nothing that the model has explains it: blocks
+    /// differ, or nodes of a list are compressed. Nothing of a collection whose elements were given up.
     fn is_vague(&self, value: &Value) -> bool {
-        self.writes_leave_open()
-            && match value {
-                Value::Bare(_) | Value::Module(_) => false,
-                Value::List(list) => self.blocks_vary() || list.compresses(self.profile()),
-                Value::String(_)
-                | Value::Set(_)
-                | Value::Zset(_)
-                | Value::Hash(_)
-                | Value::Stream(_) => self.blocks_vary(),
-            }
+        match value {
+            Value::Bare(_) | Value::Module(_) => false,
+            Value::List(list) => self.blocks_vary() || list.compresses(self.profile()),
+            Value::String(_)
+            | Value::Set(_)
+            | Value::Zset(_)
+            | Value::Hash(_)
+            | Value::Stream(_) => self.blocks_vary(),
+        }
     }
 
     /// True if nothing but a look tells what such a value weighs behind a write, and a look does: of
@@ -91,7 +104,8 @@ impl Scale {
     #[inline]
     pub(crate) fn is_open_when_written(&self, value: &Value) -> bool {
         let form = || Form::of(value.kind(), value.encoding());
-        self.is_vague(value) && Self::samples(form(), value.count()) == Samples::All
+        (self.is_vague(value) || self.guesses_tables(value))
+            && Self::samples(form(), value.count()) == Samples::All
     }
 
     /// True if a name that was loaded takes another block than one that a command brought (Valkey

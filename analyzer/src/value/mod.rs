@@ -23,6 +23,7 @@ pub mod zset;
 pub(crate) mod elements;
 
 use crate::profile::Profile;
+pub(crate) use elements::TableKind;
 pub use elements::{Fit, Samples, Usage};
 use elements::{Stay, Table};
 

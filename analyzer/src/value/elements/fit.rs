@@ -130,7 +130,7 @@ impl Sought {
         };
         Found {
             fit,
-            table: best,
+            table: best.told(),
             rest,
         }
     }

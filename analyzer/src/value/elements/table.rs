@@ -18,6 +18,7 @@ pub(crate) struct Table {
     next: u8,
     /// While it grows: operations until it is the only one, with dicts in sixteenths (with bucket
     /// tables, an operation is a bucket). While it shrinks: old buckets that were not come to, in sixteenths.
+    /// When a dict is likely to be the only one: operations until that is certain, in sixteenths.
     left: u32,
     /// Valkey 8.0's sets: expected buckets whose bare key is gone, in sixteenths. See
     /// [`Table::orphan`].
@@ -163,6 +164,8 @@ impl Table {
     pub(crate) fn remove(&mut self, kind: Kind, used: u64) {
         if self.next != 0 {
             self.move_some(kind, used, 1, Why::Removed);
+        } else {
+            self.settle(1);
         }
         let buckets = 1u64 << self.exp;
         let sparse = match kind {
@@ -183,7 +186,35 @@ impl Table {
     pub(crate) fn step(&mut self, kind: Kind, used: u64, steps: u32) {
         if self.next != 0 {
             self.move_some(kind, used, steps, Why::Looked);
+        } else {
+            self.settle(steps);
         }
+    }
+
+    #[inline]
+    fn settle(&mut self, steps: u32) {
+        self.left = self.left.saturating_sub(steps.saturating_mul(SIXTEENTHS));
+    }
+
+    /// True if chance decides whether a dict has one table by now or still two: which buckets the keys
+    /// stand in says how many operations a move takes.
+    pub(crate) fn is_guess(self, kind: Kind) -> bool {
+        match kind {
+            Kind::Buckets | Kind::BucketsSkip => false,
+            Kind::DictTenth | Kind::DictEighth => match self.next {
+                0 => self.left > 0,
+                next if next > self.exp + 1 => self.left <= spread(self.exp),
+                _ => true,
+            },
+        }
+    }
+
+    /// What the server has told to be there is no guess, until more is done to it.
+    pub(super) fn told(mut self) -> Table {
+        if self.next == 0 {
+            self.left = 0;
+        }
+        self
     }
 
     fn move_some(&mut self, kind: Kind, used: u64, steps: u32, why: Why) {
@@ -208,6 +239,11 @@ impl Table {
             Kind::DictTenth | Kind::DictEighth | Kind::BucketsSkip => self.all_moved(keys),
         };
         if over {
+            self.left = match kind {
+                Kind::Buckets | Kind::BucketsSkip => 0,
+                Kind::DictTenth | Kind::DictEighth if grows => spread(self.exp),
+                Kind::DictTenth | Kind::DictEighth => self.to_come(keys),
+            };
             self.exp = self.next - 1;
             self.next = 0;
             // Whatever is moved is chained anew.
@@ -228,6 +264,12 @@ impl Table {
         let waiting = f64::from(self.left) / f64::from(SIXTEENTHS) / (1.0 - alone) / old;
         let there = (waiting * old * load / keys).min(1.0);
         u32::try_from(rounded(there * alone * f64::from(SIXTEENTHS))).unwrap_or(0)
+    }
+
+    /// Operations, in sixteenths, until a shrinking dict has come to its last bucket.
+    fn to_come(self, keys: u64) -> u32 {
+        let operations = self.left.div_ceil(covered(1 << self.exp, keys).max(1));
+        operations.saturating_mul(SIXTEENTHS)
     }
 
     /// The part of a shrinking table that waits to be moved.
@@ -500,6 +542,13 @@ fn per_bucket(load: u64) -> u64 {
     let (low, high) = (CURVE[i], CURVE[i + 1]);
     // Beyond the curve it goes on as it ends.
     low + (high - low) * (load - at * STEP) / STEP
+}
+
+/// Operations, in sixteenths, that the move out of a full dict may take more or less than expected: three
+/// times the deviation of its buckets that are not empty, 0.31 times the root of all.
+fn spread(exp: u8) -> u32 {
+    let deviation = 0.31 * f64::from(1u32 << exp.min(31)).sqrt();
+    u32::try_from(rounded(3.0 * deviation * f64::from(SIXTEENTHS))).unwrap_or(u32::MAX)
 }
 
 /// Sixteenths of a bucket that one operation covers in a table of `buckets` with `keys`: it moves one

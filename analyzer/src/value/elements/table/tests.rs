@@ -137,3 +137,30 @@ fn children_are_right_on_average() {
     let off = known.abs_diff(real);
     assert!(off * 10 < real, "{known}, but {real} by chance");
 }
+
+/// While a move is no guess, a dict that is really made has as many tables as this one.
+#[test]
+fn what_is_no_guess_is_certain() {
+    let kind = Kind::DictEighth;
+    let (mut seed, mut guessed, mut wrong, mut wrong_guess) = (3u64, 0, 0, 0);
+    for _ in 0..60 {
+        let mut real = Real {
+            tables: [vec![Vec::new(); 4], Vec::new()],
+            next: 0,
+            used: 0,
+        };
+        let mut table = Table::empty(kind);
+        for used in 0..3_000 {
+            seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            real.add(mixed ^ (mixed >> 27));
+            table.insert(kind, used, 1);
+            let differs = (table.next == 0) != real.tables[1].is_empty();
+            guessed += u32::from(table.is_guess(kind));
+            wrong_guess += u32::from(table.is_guess(kind) && differs);
+            wrong += u32::from(!table.is_guess(kind) && differs);
+        }
+    }
+    assert!(wrong * 50 < wrong_guess, "{wrong} wrong without a guess");
+    assert!(guessed < 60 * 3_000 / 10, "{guessed} guesses");
+}
