@@ -9,13 +9,15 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
+use std::slice;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
 use super::SLOTS;
 use crate::resp::{Client, Command, Reply};
+use crate::wait;
 
 /// Times that a unit is sent before it is given up.
 const ATTEMPTS: u32 = 8;
@@ -118,6 +120,25 @@ impl ClusterClient {
         second
             .map(|(unit, replies)| self.insist(unit, replies))
             .collect()
+    }
+
+    /// Sends a command, whose first argument is a key, until a node takes it: when a busy machine held
+    /// the nodes up they say CLUSTERDOWN for longer than a unit is tried. It is done twice if only its
+    /// answer was lost.
+    ///
+    /// # Errors
+    /// If no node takes it for very long, or its owner answers with an error.
+    pub fn write<A: AsRef<[u8]>>(&mut self, command: &[A]) -> Result<Reply> {
+        let unit = Unit {
+            slot: slot_of(command.get(1).context("a key")?.as_ref()),
+            commands: vec![command.iter().map(|word| word.as_ref().to_vec()).collect()],
+        };
+        let reply = wait::until(wait::PATIENCE, "a node to take a command", || {
+            let replies = self.round(slice::from_ref(&unit)).pop();
+            Ok(replies.and_then(|replies| replies.into_iter().next()))
+        })?;
+        ensure!(!reply.is_error(), "{}", reply.string());
+        Ok(reply)
     }
 
     /// Sends a command to every master that owns slots; whoever does not answer is passed over.

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
+use self::client::ClusterClient;
 use crate::resp::Client;
 use crate::server::Server;
 use crate::servers::Install;
@@ -209,6 +210,13 @@ impl Cluster {
             }
         }
         Ok(true)
+    }
+
+    /// A client of the whole, which starts from any of its nodes.
+    #[must_use]
+    pub fn client(&self) -> ClusterClient {
+        let seeds: Vec<SocketAddr> = self.nodes.iter().map(|node| node.addr).collect();
+        ClusterClient::new(&seeds)
     }
 
     /// Introduces a node to the first running one.
