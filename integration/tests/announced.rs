@@ -11,10 +11,14 @@ use crate::scene::{self, PATIENCE};
 fn announced(name: &str) {
     let install = servers::get(name).expect("the server can be had");
     let mut watched = Watched::start(&install).expect("Sentinels and servers start");
-    // Time enough for the real replicas on a busy machine.
-    watched
-        .set("failover-timeout", "60000")
-        .expect("SENTINEL SET");
+    // Time enough for the real replicas on a busy machine, which must not take any of them, or us, for
+    // down either.
+    for (option, ms) in [
+        ("failover-timeout", "60000"),
+        ("down-after-milliseconds", "20000"),
+    ] {
+        watched.set(option, ms).expect("SENTINEL SET");
+    }
     let admin = free_addr().expect("a port");
     let http = free_addr().expect("a port");
     let config = format!("[link]\nannounce_port = {}\n", admin.port());

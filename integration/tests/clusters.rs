@@ -305,7 +305,6 @@ fn the_clients_of_the_servers_see_one_keyspace() {
     let app = follow(&cluster, CONFIG);
     expect_equal(&mut cluster, &app);
     let install = cluster.install.clone();
-    let mut union = BTreeSet::new();
     let cli = |addr: SocketAddr, words: &[&str]| -> String {
         let mut command = install.command(Program::Cli).expect("a client");
         command.args(["-h", "127.0.0.1", "-p", &addr.port().to_string()]);
@@ -314,22 +313,21 @@ fn the_clients_of_the_servers_see_one_keyspace() {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     let pattern = ["--scan", "--pattern", "plain:*"];
-    let map = cluster.agreed().expect("answers").expect("a map");
-    for master in map.masters() {
-        let names = cli(master.addr.expect("an address"), &pattern);
-        union.extend(names.lines().map(str::to_owned));
-    }
-    let ours = cli(app.admin, &pattern);
-    let mut listed: Vec<&str> = ours.lines().collect();
-    listed.sort_unstable();
-    assert!(
-        listed.iter().eq(union.iter()),
-        "{} of {}",
-        listed.len(),
-        union.len()
-    );
+    let masters = masters(&mut cluster);
+    let mut sizes = (0, 0);
+    // Keys expire in between, and one past its time counts until its DEL.
+    wait::for_true(PATIENCE, "the same names", || {
+        let scans = masters.iter().map(|addr| cli(*addr, &pattern));
+        let theirs = scans.collect::<String>();
+        let union: BTreeSet<&str> = theirs.lines().collect();
+        let ours = cli(app.admin, &pattern);
+        let mut listed: Vec<&str> = ours.lines().collect();
+        listed.sort_unstable();
+        sizes = (listed.len(), union.len());
+        Ok(listed.iter().eq(union.iter()))
+    })
+    .unwrap_or_else(|error| panic!("{error:#}: {sizes:?}\n{}", app.log_tail()));
     for walk in ["--bigkeys", "--memkeys"] {
-        // Keys expire in between, and one past its time counts until its DEL.
         wait::for_true(PATIENCE, walk, || {
             let keys = app.client()?.ask(&["DBSIZE"])?.int().unwrap_or(-1);
             let sampled = format!("Sampled {keys} keys in the keyspace!");

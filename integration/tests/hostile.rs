@@ -142,7 +142,9 @@ fn a_transfer_that_was_cut_is_not_begun_again_sooner_than_it_took() {
     app.wait_synced(PATIENCE)
         .unwrap_or_else(|error| panic!("{error:#}\n{}", app.log_tail()));
     let spared = spared.lock().expect("a time").expect("another link");
-    assert!(spared > took * 3 / 4, "{spared:?}\n{}", app.log_tail());
+    // Without the rule it is some tenths of a second. A slow machine has us see less of the transfer
+    // than there was of it.
+    assert!(spared > took / 2, "{spared:?}\n{}", app.log_tail());
 }
 
 #[test]
