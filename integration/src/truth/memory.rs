@@ -51,8 +51,7 @@ sizes_per_s_max = 0
 audits_per_s_max = 0
 ";
 
-/// Mean error that a model may have whose master had a past before it came, and of formulas where the
-/// server's malloc hands out more now and then.
+/// Mean error that a model may have whose master had a past before it came, and of formulas alone.
 const HISTORY_PERCENT: f64 = 0.5;
 
 /// What to do.
@@ -92,12 +91,9 @@ pub struct Weighed {
     pub classes: BTreeMap<String, Class>,
     /// Bars that were missed, in words.
     pub missed: Vec<String>,
-    /// The server has the C library's malloc, which hands out 16 bytes more now and then: there every
-    /// key is probed.
-    pub libc: bool,
-    /// Keys whose size was asked for before they were weighed.
+    /// Keys whose size was asked for before they were weighed: with the C library's malloc all.
     pub probes: u64,
-    /// Mean error of a model that asks for none, in percent, where that matters.
+    /// Mean error of a model that asks for none, in percent, where one asked for some.
     pub by_formulas: Option<f64>,
 }
 
@@ -291,7 +287,7 @@ impl Round<'_> {
             })?;
             write(&mut control, self.histories)?;
             let mut live = self.weigh(&mut control, &app, say)?;
-            if live.libc {
+            if live.probes > 0 {
                 meet_as(&mut control, &formulas, |status| status.inexact == 0)?;
                 let guessed = self.weigh_at(&mut control, &formulas, silent)?.total();
                 say(format!(
@@ -359,7 +355,6 @@ impl Round<'_> {
     ) -> Result<Weighed> {
         let mut ours = app.client()?;
         let mut weighed = Weighed {
-            libc: control.info("memory", "mem_allocator")? == "libc",
             probes: app.metric("keyscape_sizes_total")?,
             ..Weighed::default()
         };
@@ -424,10 +419,11 @@ pub fn print(
             "{} {} {what}: keys, exact %, mean error %, worst %, sum ours / theirs",
             install.name, install.version
         ));
-        if weighed.libc {
+        if weighed.probes > 0 {
+            let probes = weighed.probes;
             say(format!(
-                "{} {what}: the C library's malloc: behind {} probes of sizes",
-                install.name, weighed.probes
+                "{} {what}: behind {probes} probes of sizes",
+                install.name
             ));
         }
         for (name, class) in &weighed.classes {

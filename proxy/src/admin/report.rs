@@ -197,7 +197,7 @@ fn note(master: &Master, fresh: Option<&Freshness>, status: &Status) -> Vec<Stri
     if status.unsized_keys > 0 {
         notes.push(format!(
             "the bytes of {} keys of {name} are guessed until they are asked for \
-             ([reread] sizes_per_s_max): the snapshot leaves them open, or the server's malloc does",
+             ([reread] sizes_per_s_max): the snapshot or a write leaves them open",
             status.unsized_keys
         ));
     }

@@ -129,8 +129,7 @@ pub enum Preflight {
 pub struct Reread {
     /// Keys a second whose encoding or expiry is asked; 0 is off.
     pub probes_per_s_max: u32,
-    /// Keys a second whose size is asked because a snapshot leaves it open, or the server's malloc; 0
-    /// is off.
+    /// Keys a second whose size is asked because a snapshot or a write leaves it open; 0 is off.
     pub sizes_per_s_max: u32,
     /// Keys a second that are compared though nothing speaks against them; 0 is off.
     pub audits_per_s_max: u32,

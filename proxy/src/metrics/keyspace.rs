@@ -343,7 +343,7 @@ const FIGURES: &[Figure] = &[
     (
         "keyscape_keys_unsized",
         Kind::Gauge,
-        "Keys whose bytes the snapshot, or the server's malloc, left open and that were not asked for yet.",
+        "Keys whose bytes the snapshot or a write left open and that were not asked for yet.",
         |s| s.unsized_keys,
     ),
     (
@@ -420,7 +420,7 @@ const FIGURES: &[Figure] = &[
     (
         "keyscape_sizes_total",
         Kind::Counter,
-        "Keys whose size was asked for because the snapshot, or the server's malloc, left it open.",
+        "Keys whose size was asked for because the snapshot or a write left it open.",
         |s| s.counters.sizes,
     ),
     (
