@@ -1,4 +1,4 @@
-//! Keys whose blocks a write may have changed in a way that nobody can compute.
+//! Keys whose bytes a write may have changed in a way that nobody can compute.
 //!
 //! The C library's malloc gives a block 16 bytes more now and then, by what was freed before
 //! anywhere in the process (`size`): there a key of any type may weigh something else after every
@@ -6,7 +6,8 @@
 //! it; what no fact of the key explains is kept beside it (`Entry::extra`). A probe costs the server
 //! a walk over the elements, so a key is asked for when it has come to rest, and not again before the
 //! next write. A list whose nodes are compressed is such a key anywhere: how well they can be is in
-//! the values.
+//! the values. So is a set or a hash whose old table may be gone by now or not
+//! ([`Table::is_guess`](crate::value::elements::Table)), which is chance.
 //!
 //! ```text
 //! exact --write--> in doubt --two seconds and more without a write--> asked for --answer--> exact
@@ -22,8 +23,9 @@ use crate::keyspace::Keyspace;
 use crate::keyspace::db::{COUNTER_INIT, NewStr, OldStr, SECONDS_MASK};
 use crate::keyspace::settle::need_of;
 use crate::keyspace::wants::Need;
-use crate::store::record::{Form, Record};
+use crate::store::record::{Body, Record};
 use crate::store::weigh::Scale;
+use crate::store::{Table, packing};
 
 /// Seconds without a write that are a rest for a key that was hardly ever written.
 const REST_S: u64 = 2;
@@ -95,12 +97,6 @@ impl Scale {
 }
 
 impl Keyspace {
-    /// True if some keys are to be left alone until they have come to rest: where writes themselves
-    /// leave sizes open, for a server would be asked for its busiest keys for ever.
-    pub(in crate::keyspace) fn lets_rest(&self, need: Need) -> bool {
-        need == Need::Size && self.scale.writes_leave_open()
-    }
-
     /// The first key of a queue that needs to be asked for. One that has not come to rest is looked at
     /// again in another second.
     pub(in crate::keyspace) fn take_wanted(&mut self, need: Need) -> Option<(u32, Box<[u8]>)> {
@@ -116,9 +112,8 @@ impl Keyspace {
                 self.wants.lane(need).leave();
                 continue;
             }
-            let form = Form::of(facts.kind, facts.encoding);
             let is_at_rest = is_rest(facts.idle_s, facts.freq);
-            if need == Need::Size && self.scale.varies(form) && !is_at_rest {
+            if need == Need::Size && !is_at_rest && self.is_to_rest(db, &name) {
                 self.wants.lane(need).put_off(db, name, second);
                 continue;
             }
@@ -127,11 +122,29 @@ impl Keyspace {
         None
     }
 
+    fn is_to_rest(&self, db: u32, name: &[u8]) -> bool {
+        let Some(db) = self.live.db(db) else {
+            return false;
+        };
+        let digest = crate::text::digest(name, self.seed());
+        let place = db.table.find(digest, name);
+        place.is_some_and(|place| self.rests(&db.table, &db.table.record(place)))
+    }
+
+    fn rests(&self, table: &Table, record: &Record<'_>) -> bool {
+        let (kind, encoding) = (record.form.kind(), record.form.encoding());
+        self.scale.rests(record.form, || match record.body() {
+            Body::Str(_) => None,
+            Body::Packed { packed, .. } => packing::table(kind, encoding, packed),
+            Body::Elsewhere(handle) => table.large().get(handle)?.value.table(),
+        })
+    }
+
     /// True if the key of a record is to be left alone for now.
-    pub(in crate::keyspace) fn is_restless(&self, record: &Record<'_>) -> bool {
+    pub(in crate::keyspace) fn is_restless(&self, table: &Table, record: &Record<'_>) -> bool {
         let pulse = self.pulse();
         let idle_s = u64::from(pulse.idle_s(record.lru));
-        self.scale.varies(record.form) && !is_rest(idle_s, pulse.freq(record.lru))
+        !is_rest(idle_s, pulse.freq(record.lru)) && self.rests(table, record)
     }
 }
 

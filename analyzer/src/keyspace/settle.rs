@@ -168,7 +168,8 @@ impl Keyspace {
             Need::Size => doubts.size,
             Need::Value => doubts.value,
         };
-        let lets_rest = self.lets_rest(need);
+        // Writes themselves leave sizes open, and a server would be asked for its busiest keys for ever.
+        let lets_rest = need == Need::Size;
         let second = self.pulse.second();
         let lane = self.wants.lane(need);
         if open == 0 || (lets_rest && !lane.may_find(second)) {
@@ -188,7 +189,7 @@ impl Keyspace {
                 .filter(|record| need_of(record.doubt) == Some(need))
                 .filter(|record| takes_all || is_roomy(record.form));
             for record in wanted {
-                if lets_rest && self.is_restless(&record) {
+                if lets_rest && self.is_restless(table, &record) {
                     left_some = true;
                 } else {
                     met.push((db, table.name(&record).to_vec()));

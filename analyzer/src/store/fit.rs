@@ -9,7 +9,7 @@ use crate::profile::nearest_frame;
 use crate::store::record::Form;
 use crate::store::weigh::{Scale, Seated};
 use crate::value::string::{Blocks, Form as StrForm, Holder, Str, embeds, tight_header};
-use crate::value::{Encoding, Fit, Kind, Samples, TableKind, Usage, Value};
+use crate::value::{Encoding, Fit, Kind, Samples, Table, TableKind, Usage, Value};
 
 /// What an update of a sparse `HyperLogLog` may be away from the guess (`Str::take_sparse`).
 const SPARSE_SLACK: u64 = 320;
@@ -58,31 +58,28 @@ impl Scale {
     }
 
     /// True if no formula may tell what keys of that form weigh: blocks of equal requests differ (those
-    /// of a module's value the module counts), lists are compressed, or dicts are moved.
+    /// of a module's value the module counts), lists are compressed, or tables are moved.
     #[inline]
     pub(crate) fn varies(&self, form: Form) -> bool {
         match form.kind() {
             Kind::Module => false,
             Kind::List => self.blocks_vary() || self.profile().list_compress > 0,
-            Kind::Set | Kind::Hash if is_table(form) => self.blocks_vary() || self.has_dicts(),
+            Kind::Set | Kind::Zset | Kind::Hash if is_table(form) => true,
             Kind::String | Kind::Set | Kind::Zset | Kind::Hash | Kind::Stream => self.blocks_vary(),
         }
     }
 
-    /// True if chance decides how many tables the value has. A sorted set has levels of chance as well,
-    /// which weigh more and no write settles.
-    fn guesses_tables(&self, value: &Value) -> bool {
-        let table = match value {
-            Value::Set(set) => set.table(),
-            Value::Hash(hash) => hash.table(),
-            Value::String(_)
-            | Value::List(_)
-            | Value::Zset(_)
-            | Value::Stream(_)
-            | Value::Module(_)
-            | Value::Bare(_) => None,
-        };
-        table.is_some_and(|table| table.is_guess(TableKind::of(self.profile())))
+    /// True if the size of a key of that form, with that table, may be open for a write: such a key is
+    /// to rest before it is asked for. What a snapshot leaves open may be asked for at once.
+    pub(crate) fn rests(&self, form: Form, table: impl FnOnce() -> Option<Table>) -> bool {
+        self.blocks_vary() || (self.varies(form) && (!is_table(form) || self.guesses(table())))
+    }
+
+    /// True if chance decides how many tables there are. The levels of a skiplist are chance as well, but
+    /// small, and always.
+    fn guesses(&self, table: Option<Table>) -> bool {
+        let kind = TableKind::of(self.profile());
+        table.is_some_and(|table| table.is_guess(kind))
     }
 
     /// True if no formula tells what this value weighs, and nothing that the model has explains it: blocks
@@ -104,8 +101,8 @@ impl Scale {
     #[inline]
     pub(crate) fn is_open_when_written(&self, value: &Value) -> bool {
         let form = || Form::of(value.kind(), value.encoding());
-        (self.is_vague(value) || self.guesses_tables(value))
-            && Self::samples(form(), value.count()) == Samples::All
+        let is_open = self.is_vague(value) || self.guesses(value.table());
+        is_open && Self::samples(form(), value.count()) == Samples::All
     }
 
     /// True if a name that was loaded takes another block than one that a command brought (Valkey

@@ -23,9 +23,9 @@ pub mod zset;
 pub(crate) mod elements;
 
 use crate::profile::Profile;
-pub(crate) use elements::TableKind;
+use elements::Stay;
 pub use elements::{Fit, Samples, Usage};
-use elements::{Stay, Table};
+pub(crate) use elements::{Table, TableKind};
 
 /// Largest in-record form of a value, bytes; a larger one lives in an allocation of its own.
 pub const INLINE_MAX: usize = 512;

@@ -290,10 +290,11 @@ impl Round<'_> {
             if live.probes > 0 {
                 meet_as(&mut control, &formulas, |status| status.inexact == 0)?;
                 let guessed = self.weigh_at(&mut control, &formulas, silent)?.total();
-                say(format!(
-                    "{}: by formulas alone: {guessed}",
-                    self.install.name
-                ));
+                let what = match self.config.is_empty() {
+                    true => "by formulas alone",
+                    false => "compressed lists by formulas alone",
+                };
+                say(format!("{}: {what}: {guessed}", self.install.name));
                 live.by_formulas = Some(guessed.mean_percent());
             }
             live
