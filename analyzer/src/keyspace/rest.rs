@@ -97,6 +97,11 @@ impl Scale {
 }
 
 impl Keyspace {
+    /// True if all keys whose size is in doubt are to be left alone until the next second.
+    pub fn sizes_rest(&self) -> bool {
+        self.wants.sizes.is_resting(self.pulse.second())
+    }
+
     /// The first key of a queue that needs to be asked for. One that has not come to rest is looked at
     /// again in another second.
     pub(in crate::keyspace) fn take_wanted(&mut self, need: Need) -> Option<(u32, Box<[u8]>)> {

@@ -175,6 +175,12 @@ impl Lane {
         self.unqueued && self.fruitless != Some(second)
     }
 
+    /// True if nothing can be taken out before the next second.
+    pub(crate) fn is_resting(&self, second: u32) -> bool {
+        let rests = |(put_off, _): &(u32, Waiting)| *put_off == second;
+        self.queue.is_empty() && self.resting.front().is_none_or(rests) && !self.may_find(second)
+    }
+
     /// The walk went on: it queues some keys, left others where they are, or did not.
     pub(crate) fn walked(&mut self, met: &[(u32, Vec<u8>)], left_some: bool) {
         self.left_some |= left_some;

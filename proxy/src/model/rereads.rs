@@ -384,7 +384,8 @@ impl Rereads {
         let doubts = keyspace.doubts();
         let probes = self.probes.is_on() && (doubts.probe > 0 || !self.uncounted.is_empty());
         let reads = (probes || self.wants_values(keyspace, doubts)).then_some(next);
-        let looks = (verifies || self.wants_sizes(doubts)).then_some(next);
+        let sizes = self.wants_sizes(doubts) && !keyspace.sizes_rest();
+        let looks = (verifies || sizes).then_some(next);
         let eager = self.audits.per_s > 1.0;
         let audits = eager.then(|| self.audits.ready_at().max(next));
         let looks = looks.into_iter().chain(audits).min();
