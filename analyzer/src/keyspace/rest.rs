@@ -99,7 +99,7 @@ impl Scale {
 impl Keyspace {
     /// True if all keys whose size is in doubt are to be left alone until the next second.
     pub fn sizes_rest(&self) -> bool {
-        self.wants.sizes.is_resting(self.pulse.second())
+        self.scale.writes_leave_open() && self.wants.sizes.is_resting(self.pulse.second())
     }
 
     /// The first key of a queue that needs to be asked for. One that has not come to rest is looked at

@@ -169,7 +169,7 @@ impl Keyspace {
             Need::Value => doubts.value,
         };
         // Writes themselves leave sizes open, and a server would be asked for its busiest keys for ever.
-        let lets_rest = need == Need::Size;
+        let lets_rest = need == Need::Size && self.scale.writes_leave_open();
         let second = self.pulse.second();
         let lane = self.wants.lane(need);
         if open == 0 || (lets_rest && !lane.may_find(second)) {

@@ -58,13 +58,13 @@ impl Scale {
     }
 
     /// True if no formula may tell what keys of that form weigh: blocks of equal requests differ (those
-    /// of a module's value the module counts), lists are compressed, or tables are moved.
+    /// of a module's value the module counts), lists are compressed, or dicts are moved.
     #[inline]
     pub(crate) fn varies(&self, form: Form) -> bool {
         match form.kind() {
             Kind::Module => false,
             Kind::List => self.blocks_vary() || self.profile().list_compress > 0,
-            Kind::Set | Kind::Zset | Kind::Hash if is_table(form) => true,
+            Kind::Set | Kind::Hash if is_table(form) => self.blocks_vary() || self.has_dicts(),
             Kind::String | Kind::Set | Kind::Zset | Kind::Hash | Kind::Stream => self.blocks_vary(),
         }
     }
@@ -72,14 +72,15 @@ impl Scale {
     /// True if the size of a key of that form, with that table, may be open for a write: such a key is
     /// to rest before it is asked for. What a snapshot leaves open may be asked for at once.
     pub(crate) fn rests(&self, form: Form, table: impl FnOnce() -> Option<Table>) -> bool {
-        self.blocks_vary() || (self.varies(form) && (!is_table(form) || self.guesses(table())))
+        self.blocks_vary()
+            || (self.varies(form) && (!is_table(form) || self.guesses(form, table())))
     }
 
-    /// True if chance decides how many tables there are. The levels of a skiplist are chance as well, but
-    /// small, and always.
-    fn guesses(&self, table: Option<Table>) -> bool {
+    /// True if chance decides how many tables there are. A sorted set has levels of chance as well,
+    /// which no write settles.
+    fn guesses(&self, form: Form, table: Option<Table>) -> bool {
         let kind = TableKind::of(self.profile());
-        table.is_some_and(|table| table.is_guess(kind))
+        form.kind() != Kind::Zset && table.is_some_and(|table| table.is_guess(kind))
     }
 
     /// True if no formula tells what this value weighs, and nothing that the model has explains it: blocks
@@ -101,7 +102,7 @@ impl Scale {
     #[inline]
     pub(crate) fn is_open_when_written(&self, value: &Value) -> bool {
         let form = || Form::of(value.kind(), value.encoding());
-        let is_open = self.is_vague(value) || self.guesses(value.table());
+        let is_open = self.is_vague(value) || self.guesses(form(), value.table());
         is_open && Self::samples(form(), value.count()) == Samples::All
     }
 

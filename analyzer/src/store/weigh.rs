@@ -8,7 +8,7 @@ use crate::store::packing;
 use crate::store::record::{Body, Form, Record};
 use crate::value::hash::Hash;
 use crate::value::string::{Blocks, Form as StrForm, Holder, Str, embedded_block, tight_header};
-use crate::value::{Encoding, Value};
+use crate::value::{Encoding, TableKind, Value};
 
 /// A dict entry, as MEMORY USAGE counts it.
 const DICT_ENTRY: u64 = 24;
@@ -134,6 +134,22 @@ impl Scale {
     #[inline]
     pub(crate) fn blocks_vary(&self) -> bool {
         self.profile.allocator.libc
+    }
+
+    /// True if writes themselves leave the bytes of some keys open.
+    #[inline]
+    pub(crate) fn writes_leave_open(&self) -> bool {
+        self.blocks_vary() || self.profile.list_compress > 0 || self.has_dicts()
+    }
+
+    /// True if collections have dicts: how long two tables of one stand beside each other is a matter of
+    /// chance, unlike with the tables of Valkey 8.1 and later as they grow.
+    #[inline]
+    pub(crate) fn has_dicts(&self) -> bool {
+        matches!(
+            TableKind::of(&self.profile),
+            TableKind::DictTenth | TableKind::DictEighth
+        )
     }
 
     /// Weighs a record; `name` is the length of its name and `large` its value, if elsewhere.

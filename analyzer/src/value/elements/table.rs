@@ -18,7 +18,7 @@ pub(crate) struct Table {
     next: u8,
     /// While it grows: operations until it is the only one, with dicts in sixteenths (with bucket
     /// tables, an operation is a bucket). While it shrinks: old buckets that were not come to, in sixteenths.
-    /// When it is likely to be the only one: operations until that is certain, in sixteenths.
+    /// When a dict is likely to be the only one: operations until that is certain, in sixteenths.
     left: u32,
     /// Valkey 8.0's sets: expected buckets whose bare key is gone, in sixteenths. See
     /// [`Table::orphan`].
@@ -196,18 +196,16 @@ impl Table {
         self.left = self.left.saturating_sub(steps.saturating_mul(SIXTEENTHS));
     }
 
-    /// True if chance decides whether there is one table by now or still two: which buckets the keys
-    /// stand in says how many operations a move takes. Only a bucket table that grows takes one for
-    /// each bucket.
+    /// True if chance decides whether a dict has one table by now or still two: which buckets the keys
+    /// stand in says how many operations a move takes.
     pub(crate) fn is_guess(self, kind: Kind) -> bool {
-        if self.next == 0 {
-            return self.left > 0;
-        }
-        let grows = self.next > self.exp + 1;
         match kind {
-            _ if !grows => true,
             Kind::Buckets | Kind::BucketsSkip => false,
-            Kind::DictTenth | Kind::DictEighth => self.left <= spread(self.exp),
+            Kind::DictTenth | Kind::DictEighth => match self.next {
+                0 => self.left > 0,
+                next if next > self.exp + 1 => self.left <= spread(self.exp),
+                _ => true,
+            },
         }
     }
 
@@ -242,9 +240,9 @@ impl Table {
         };
         if over {
             self.left = match kind {
-                _ if !grows => self.to_come(kind, keys),
                 Kind::Buckets | Kind::BucketsSkip => 0,
-                Kind::DictTenth | Kind::DictEighth => spread(self.exp),
+                Kind::DictTenth | Kind::DictEighth if grows => spread(self.exp),
+                Kind::DictTenth | Kind::DictEighth => self.to_come(keys),
             };
             self.exp = self.next - 1;
             self.next = 0;
@@ -268,17 +266,9 @@ impl Table {
         u32::try_from(rounded(there * alone * f64::from(SIXTEENTHS))).unwrap_or(0)
     }
 
-    /// Operations, in sixteenths, until a shrinking table has come to its last bucket, where the last keys
-    /// may stand.
-    fn to_come(self, kind: Kind, keys: u64) -> u32 {
-        let buckets = 1u64 << self.exp;
-        let operations = match kind {
-            // A bucket each; the last with keys was expected here (see `move_to`).
-            Kind::Buckets => u32::try_from(buckets / (keys + 1)).unwrap_or(u32::MAX),
-            Kind::DictTenth | Kind::DictEighth | Kind::BucketsSkip => {
-                self.left.div_ceil(covered(buckets, keys).max(1))
-            }
-        };
+    /// Operations, in sixteenths, until a shrinking dict has come to its last bucket.
+    fn to_come(self, keys: u64) -> u32 {
+        let operations = self.left.div_ceil(covered(1 << self.exp, keys).max(1));
         operations.saturating_mul(SIXTEENTHS)
     }
 
